@@ -1,0 +1,76 @@
+package auth
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"net/http"
+	"strings"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/bankmore/bankmore/platform/fault"
+	"github.com/bankmore/bankmore/platform/web"
+)
+
+// Failures of authentication.
+var (
+	ErrNoToken      = fault.New(fault.Unauthenticated, fault.TypeUnauthorized, "Autenticação necessária.")
+	ErrInvalidToken = fault.New(fault.Forbidden, fault.TypeInvalidToken, "Token inválido ou expirado.")
+)
+
+type claimsKey[C any] struct{}
+
+// RequireToken is middleware that admits only requests with a valid bearer token (RFC 6750), whose claims, of type C,
+// the handlers find with Claims.
+func RequireToken[C any, P interface {
+	*C
+	jwt.Claims
+}](tokens *Tokens) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+			token = strings.TrimSpace(token)
+			if !strings.EqualFold(scheme, "Bearer") || token == "" {
+				web.WriteError(w, r, ErrNoToken)
+				return
+			}
+			claims := P(new(C))
+			if err := tokens.Verify(token, claims); err != nil {
+				web.WriteError(w, r, ErrInvalidToken.Because(err))
+				return
+			}
+			next.ServeHTTP(w, r.WithContext(WithClaims(r.Context(), claims)))
+		})
+	}
+}
+
+// WithClaims returns a context of a caller who has proven claims.
+func WithClaims[C any](ctx context.Context, claims *C) context.Context {
+	return context.WithValue(ctx, claimsKey[C]{}, claims)
+}
+
+// Claims are the caller's, behind RequireToken. It panics elsewhere: a route without its guard is a defect.
+func Claims[C any](ctx context.Context) *C {
+	return ctx.Value(claimsKey[C]{}).(*C)
+}
+
+// AppTokenHeader carries the app API token that a sidecar presents to its app
+// (https://docs.dapr.io/operations/security/app-api-token/).
+const AppTokenHeader = "dapr-api-token"
+
+// RequireAppToken is middleware that admits only the service's own sidecar. An empty token, which configuration allows
+// in the local environment only, admits everybody.
+func RequireAppToken(token string) func(http.Handler) http.Handler {
+	want := sha256.Sum256([]byte(token))
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			got := sha256.Sum256([]byte(r.Header.Get(AppTokenHeader)))
+			if token != "" && subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+				web.WriteError(w, r, ErrInvalidToken)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}

@@ -1,0 +1,106 @@
+// Package auth signs and verifies bearer tokens, and guards routes with them.
+package auth
+
+import (
+	"encoding"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// MinKeyBytes is the least length of an HS256 secret: that of its hash (RFC 7518 section 3.2).
+const MinKeyBytes = 32
+
+// defaultKeyID names the key of a JWT_SECRET_KEY that is a bare secret.
+const defaultKeyID = "default"
+
+// Keyring is the secrets that sign tokens, parsed from "secret" or "id:secret,id:secret". The first signs, all verify:
+// to rotate, put a new key first and drop the old one when its last token has expired.
+type Keyring struct {
+	signing string
+	secrets map[string][]byte
+}
+
+var _ encoding.TextUnmarshaler = (*Keyring)(nil)
+
+// UnmarshalText reads the keyring from its environment variable.
+func (k *Keyring) UnmarshalText(text []byte) error {
+	ring := Keyring{secrets: map[string][]byte{}}
+	for i, part := range strings.Split(string(text), ",") {
+		id, secret, named := strings.Cut(part, ":")
+		if !named {
+			id, secret = defaultKeyID, part
+		}
+		switch {
+		case id == "" || strings.ContainsAny(id, " \t\r\n"):
+			return fmt.Errorf("key %d has an empty id, or one with a space", i+1)
+		case len(secret) < MinKeyBytes:
+			return fmt.Errorf("key %d is shorter than %d bytes", i+1, MinKeyBytes)
+		case ring.secrets[id] != nil:
+			return fmt.Errorf("key id %q occurs twice", id)
+		case i == 0:
+			ring.signing = id
+		}
+		ring.secrets[id] = []byte(secret)
+	}
+	*k = ring
+	return nil
+}
+
+// Config holds what tokens are signed and verified with.
+type Config struct {
+	Keys     Keyring       `env:"JWT_SECRET_KEY,required"`
+	Issuer   string        `env:"JWT_ISSUER" envDefault:"bankmore"`
+	Audience string        `env:"JWT_AUDIENCE" envDefault:"bankmore-api"`
+	TTL      time.Duration `env:"JWT_TTL" envDefault:"1h"`
+}
+
+// Tokens signs and verifies JWTs (RFC 7519) with HS256.
+type Tokens struct {
+	config Config
+	parser *jwt.Parser
+}
+
+// New returns Tokens for config.
+func New(config Config) *Tokens {
+	return &Tokens{config: config, parser: jwt.NewParser(
+		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
+		jwt.WithIssuer(config.Issuer),
+		jwt.WithAudience(config.Audience),
+		jwt.WithExpirationRequired(),
+		jwt.WithIssuedAt(),
+	)}
+}
+
+// Registered are the standard claims of a token that is issued now for subject.
+func (t *Tokens) Registered(subject string, now time.Time) jwt.RegisteredClaims {
+	return jwt.RegisteredClaims{
+		Issuer:    t.config.Issuer,
+		Subject:   subject,
+		Audience:  jwt.ClaimStrings{t.config.Audience},
+		IssuedAt:  jwt.NewNumericDate(now),
+		ExpiresAt: jwt.NewNumericDate(now.Add(t.config.TTL)),
+	}
+}
+
+// Sign returns the compact form of claims, signed with the first key.
+func (t *Tokens) Sign(claims jwt.Claims) (string, error) {
+	token := jwt.NewWithClaims(jwt.SigningMethodHS256, claims)
+	token.Header["kid"] = t.config.Keys.signing
+	return token.SignedString(t.config.Keys.secrets[t.config.Keys.signing])
+}
+
+// Verify fills claims from a token whose signature, algorithm, issuer, audience and times are right.
+func (t *Tokens) Verify(token string, claims jwt.Claims) error {
+	_, err := t.parser.ParseWithClaims(token, claims, func(parsed *jwt.Token) (any, error) {
+		id, _ := parsed.Header["kid"].(string)
+		if secret := t.config.Keys.secrets[id]; secret != nil {
+			return secret, nil
+		}
+		return nil, errors.New("unknown key id")
+	})
+	return err
+}

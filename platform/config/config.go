@@ -1,0 +1,57 @@
+// Package config fills a struct from the environment and reports every problem at once.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/caarlos0/env/v11"
+)
+
+// EnvironmentVariable names where a service runs: "local" allows development defaults for secrets, anything else not.
+const EnvironmentVariable = "BANKMORE_ENV"
+
+// Local is the value of EnvironmentVariable on a developer's machine.
+const Local = "local"
+
+// Validator is a config that checks what single fields cannot.
+type Validator interface{ Validate() error }
+
+// Load fills cfg from environ ("KEY=value" pairs, as os.Environ gives them), which carries `env` tags. In the local
+// environment, and only there, a variable that is missing or empty takes its value from localDefaults.
+// The error names every missing or malformed variable.
+func Load(cfg any, environ []string, localDefaults map[string]string) error {
+	vars := make(map[string]string, len(environ))
+	for _, pair := range environ {
+		key, value, _ := strings.Cut(pair, "=")
+		if value != "" {
+			vars[key] = value
+		}
+	}
+	if vars[EnvironmentVariable] == Local {
+		for key, value := range localDefaults {
+			if vars[key] == "" {
+				vars[key] = value
+			}
+		}
+	}
+	var problems []error
+	if err := env.ParseWithOptions(cfg, env.Options{Environment: vars}); err != nil {
+		var all env.AggregateError
+		if errors.As(err, &all) {
+			problems = append(problems, all.Errors...)
+		} else {
+			problems = append(problems, err)
+		}
+	}
+	if v, ok := cfg.(Validator); ok {
+		if err := v.Validate(); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	return fmt.Errorf("configuration:\n%w", errors.Join(problems...))
+}

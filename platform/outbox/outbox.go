@@ -1,0 +1,211 @@
+// Package outbox publishes events that were committed together with the change they tell of: a row in the service's
+// database first, then, by a relay, a message through the sidecar, at least once.
+//
+// Each service's migrations create the table:
+//
+//	CREATE TABLE outbox (
+//	    id            TEXT PRIMARY KEY, -- UUIDv7: ordered by time; the id of the CloudEvent
+//	    topic         TEXT NOT NULL,
+//	    partition_key TEXT NOT NULL,
+//	    payload       TEXT NOT NULL,    -- JSON
+//	    created_at    BIGINT NOT NULL,  -- microseconds
+//	    claimed_until BIGINT NOT NULL   -- microseconds; a relay is sending it
+//	)
+package outbox
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/bankmore/bankmore/platform/sidecar"
+	"github.com/bankmore/bankmore/platform/sqldb"
+)
+
+// Message is an event to be published. Its topic is also the CloudEvent's type.
+type Message struct {
+	ID           string // UUIDv7, unique in the outbox: that of what the event tells of, if there is one event for it; "" for a new one
+	Topic        string
+	PartitionKey string
+	Payload      []byte // JSON
+}
+
+// maxRows bounds the rows of one INSERT. SQLite looks numbered parameters up in a list, so that the cost of a statement
+// grows with the square of their number: 50 rows cost a third of what 250 rows in one statement do.
+const maxRows = 50
+
+// Add writes messages in tx, to be published once it has committed.
+func Add(ctx context.Context, tx *sql.Tx, now time.Time, messages []Message) error {
+	for len(messages) > 0 {
+		n := min(len(messages), maxRows)
+		args := make([]any, 0, 6*n)
+		for _, m := range messages[:n] {
+			if m.ID == "" {
+				id, err := uuid.NewV7()
+				if err != nil {
+					return fmt.Errorf("outbox: %w", err)
+				}
+				m.ID = id.String()
+			}
+			args = append(args, m.ID, m.Topic, m.PartitionKey, string(m.Payload), sqldb.Micros(now), 0)
+		}
+		const insert = "INSERT INTO outbox (id, topic, partition_key, payload, created_at, claimed_until) VALUES "
+		if _, err := tx.ExecContext(ctx, insert+sqldb.Rows(n, 6), args...); err != nil {
+			return fmt.Errorf("outbox: %w", err)
+		}
+		messages = messages[n:]
+	}
+	return nil
+}
+
+// Publisher is the part of the sidecar that the relay needs.
+type Publisher interface {
+	Publish(ctx context.Context, pubsub, topic string, events []sidecar.Event) (failed map[string]bool, err error)
+}
+
+// Relay moves rows to the broker. Several replicas may run one: a claim keeps them apart, and a claim that outlives its
+// relay expires, so the worst is a message sent twice.
+type Relay struct {
+	db        *sqldb.DB
+	publisher Publisher
+	pubsub    string
+}
+
+// How many rows travel per call, and how long a relay may take to send them.
+const (
+	portion       = 200
+	claimDuration = 30 * time.Second
+)
+
+var (
+	published = promauto.NewCounterVec(prometheus.CounterOpts{
+		Name: "outbox_published_total", Help: "Events confirmed by the broker, by topic.",
+	}, []string{"topic"})
+	waiting = promauto.NewGauge(prometheus.GaugeOpts{
+		Name: "outbox_waiting", Help: "Events not yet confirmed by the broker.",
+	})
+	oldest = promauto.NewGauge(prometheus.GaugeOpts{
+		Name: "outbox_oldest_seconds", Help: "Age of the oldest event not yet confirmed by the broker.",
+	})
+)
+
+// NewRelay returns a relay that publishes to the Dapr pub/sub component of that name.
+func NewRelay(db *sqldb.DB, publisher Publisher, pubsub string) *Relay {
+	return &Relay{db: db, publisher: publisher, pubsub: pubsub}
+}
+
+type row struct {
+	id, topic, partitionKey, payload string
+}
+
+// Round publishes one portion, oldest first; it is a worker.Round.
+func (r *Relay) Round(ctx context.Context) (more bool, err error) {
+	if err := r.measure(ctx); err != nil {
+		return false, err
+	}
+	rows, err := r.claim(ctx)
+	if err != nil || len(rows) == 0 {
+		return false, err
+	}
+	byTopic := map[string][]sidecar.Event{}
+	for _, row := range rows {
+		byTopic[row.topic] = append(byTopic[row.topic], sidecar.Event{
+			ID: row.id, Type: row.topic, PartitionKey: row.partitionKey, Data: []byte(row.payload),
+		})
+	}
+	var problems error
+	for topic, events := range byTopic {
+		problems = errors.Join(problems, r.send(ctx, topic, events)) // one topic's failure does not hold up the others
+	}
+	return problems == nil && len(rows) == portion, problems
+}
+
+func (r *Relay) send(ctx context.Context, topic string, events []sidecar.Event) error {
+	sendCtx, cancel := context.WithTimeout(ctx, claimDuration/2)
+	defer cancel()
+	failed, publishErr := r.publisher.Publish(sendCtx, r.pubsub, topic, events)
+	var sent, unsent []any
+	for _, e := range events {
+		if failed[e.ID] || (publishErr != nil && len(failed) == 0) { // an error that names none speaks of all
+			unsent = append(unsent, e.ID)
+		} else {
+			sent = append(sent, e.ID)
+		}
+	}
+	// What was confirmed must be forgotten even when the service is stopping, or it would be sent again.
+	ctx = context.WithoutCancel(ctx)
+	err := r.db.InTx(ctx, func(tx *sql.Tx) error {
+		if err := each(ctx, tx, "DELETE FROM outbox WHERE id IN ", sent); err != nil {
+			return err
+		}
+		return each(ctx, tx, "UPDATE outbox SET claimed_until = 0 WHERE id IN ", unsent)
+	})
+	if err != nil {
+		return err
+	}
+	published.WithLabelValues(topic).Add(float64(len(sent)))
+	if publishErr != nil {
+		return fmt.Errorf("publishing %d of %d events to %s: %w", len(unsent), len(events), topic, publishErr)
+	}
+	return nil
+}
+
+func each(ctx context.Context, tx *sql.Tx, statement string, ids []any) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, statement+"("+sqldb.Args(1, len(ids))+")", ids...)
+	return err
+}
+
+func (r *Relay) claim(ctx context.Context) (rows []row, err error) {
+	now := time.Now()
+	err = r.db.InTx(ctx, func(tx *sql.Tx) error {
+		result, err := tx.QueryContext(ctx, `
+			UPDATE outbox SET claimed_until = $1
+			WHERE id IN (SELECT id FROM outbox WHERE claimed_until < $2 ORDER BY id LIMIT $3)
+			  AND claimed_until < $2 -- again, for an engine where another relay may claim them between the two
+			RETURNING id, topic, partition_key, payload`,
+			sqldb.Micros(now.Add(claimDuration)), sqldb.Micros(now), portion)
+		if err != nil {
+			return err
+		}
+		defer result.Close()
+		for result.Next() {
+			var row row
+			if err := result.Scan(&row.id, &row.topic, &row.partitionKey, &row.payload); err != nil {
+				return err
+			}
+			rows = append(rows, row)
+		}
+		return result.Err()
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(rows, func(a, b row) int { return strings.Compare(a.id, b.id) }) // RETURNING keeps no order
+	return rows, nil
+}
+
+// measure sets the gauges that show a relay falling behind.
+func (r *Relay) measure(ctx context.Context) error {
+	var count, first int64
+	err := r.db.Read().QueryRowContext(ctx, "SELECT count(*), coalesce(min(created_at), 0) FROM outbox").Scan(&count, &first)
+	if err != nil {
+		return sqldb.Away(err)
+	}
+	waiting.Set(float64(count))
+	oldest.Set(0)
+	if count > 0 {
+		oldest.Set(time.Since(sqldb.Time(first)).Seconds())
+	}
+	return nil
+}

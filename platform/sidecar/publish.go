@@ -1,0 +1,62 @@
+package sidecar
+
+import (
+	"context"
+	"errors"
+
+	dapr "github.com/dapr/go-sdk/client"
+)
+
+// Event is one message for a topic.
+type Event struct {
+	ID           string // of the CloudEvent; the same on every attempt, so that consumers can tell a repetition
+	Type         string // of the CloudEvent
+	PartitionKey string // events with the same key stay in order
+	Data         []byte // JSON
+}
+
+// Publish sends events to a topic in one call and returns the ids of those that the broker has not confirmed. Those
+// may have been delivered all the same.
+func (c *Client) Publish(ctx context.Context, pubsub, topic string, events []Event) (failed map[string]bool, err error) {
+	entries := make([]any, len(events))
+	for i, e := range events {
+		entries[i] = dapr.PublishEventsEvent{
+			EntryID:     e.ID,
+			Data:        e.Data,
+			ContentType: "application/json",
+			Metadata: map[string]string{
+				"partitionKey":    e.PartitionKey,
+				"cloudevent.id":   e.ID,
+				"cloudevent.type": e.Type,
+			},
+		}
+	}
+	resp := c.sdk.PublishEvents(ctx, pubsub, topic, entries)
+	failed = make(map[string]bool, len(resp.FailedEvents))
+	for _, f := range resp.FailedEvents {
+		entry, ok := f.(dapr.PublishEventsEvent)
+		if !ok { // the SDK could not tell which entry failed: none counts as sent
+			for _, e := range events {
+				failed[e.ID] = true
+			}
+			break
+		}
+		failed[entry.EntryID] = true
+	}
+	if resp.Error == nil && len(failed) > 0 {
+		resp.Error = errors.New("publish: entries failed")
+	}
+	if resp.Error != nil && len(failed) == 0 {
+		for _, e := range events {
+			failed[e.ID] = true
+		}
+	}
+	return failed, resp.Error
+}
+
+// PublishRaw sends data to a topic as it is, without an envelope of its own: a dead letter, which has one already or
+// never had.
+func (c *Client) PublishRaw(ctx context.Context, pubsub, topic string, data []byte) error {
+	return c.sdk.PublishEvent(ctx, pubsub, topic, data,
+		dapr.PublishEventWithRawPayload(), dapr.PublishEventWithContentType("application/octet-stream"))
+}

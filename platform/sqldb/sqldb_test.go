@@ -1,0 +1,535 @@
+package sqldb_test
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/bankmore/bankmore/platform/fault"
+	"github.com/bankmore/bankmore/platform/sqldb"
+)
+
+var migrations = fstest.MapFS{
+	"00001_init.sql": {Data: []byte(`-- +goose Up
+CREATE TABLE parents (id TEXT PRIMARY KEY);
+CREATE TABLE children (
+	id TEXT PRIMARY KEY,
+	parent TEXT NOT NULL REFERENCES parents (id) DEFERRABLE INITIALLY DEFERRED,
+	amount BIGINT NOT NULL DEFAULT 0 CHECK (amount >= 0)
+);
+`)},
+	"00002_more.sql": {Data: []byte("-- +goose Up\nINSERT INTO parents (id) VALUES ('first');\n")},
+}
+
+// open is a fresh database with the tables of the migrations.
+func open(t *testing.T) *sqldb.DB {
+	t.Helper()
+	db := reopen(t, filepath.Join(t.TempDir(), "test.db"))
+	if err := db.Migrate(t.Context(), migrations); err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+func reopen(t *testing.T, path string) *sqldb.DB {
+	t.Helper()
+	db, err := sqldb.Open(t.Context(), "sqlite:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
+// add returns a transaction that adds a parent.
+func add(ctx context.Context, id string) func(*sql.Tx) error {
+	return func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "INSERT INTO parents (id) VALUES ($1)", id)
+		return err
+	}
+}
+
+func parents(t *testing.T, db *sqldb.DB) (ids string) {
+	t.Helper()
+	err := db.Read().QueryRowContext(t.Context(), "SELECT coalesce(group_concat(id), '') FROM (SELECT id FROM parents ORDER BY id)").Scan(&ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ids
+}
+
+// pragma reads a setting of the connection that q uses.
+func pragma(t *testing.T, q interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}, name string) (value string) {
+	t.Helper()
+	if err := q.QueryRowContext(t.Context(), "PRAGMA "+name).Scan(&value); err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+// An acknowledged commit must survive a power cut, and a violated reference must not get in: on every connection.
+func TestDurabilityIsReallySet(t *testing.T) {
+	db := open(t)
+	want := map[string]string{
+		"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "5000",
+		"cache_size": "-32768", "temp_store": "2", "query_only": "0",
+	}
+	err := db.InTx(t.Context(), func(tx *sql.Tx) error {
+		for name, value := range want {
+			if got := pragma(t, tx, name); got != value {
+				t.Errorf("writer: %s = %s, want %s", name, got, value)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want["query_only"] = "1"
+	for range 8 { // held, so that each is another connection
+		conn, err := db.Read().Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		for name, value := range want {
+			if got := pragma(t, conn, name); got != value {
+				t.Errorf("reader: %s = %s, want %s", name, got, value)
+			}
+		}
+	}
+}
+
+func TestReadPoolRefusesWrites(t *testing.T) {
+	db := open(t)
+	for _, statement := range []string{"INSERT INTO parents (id) VALUES ('x')", "DELETE FROM parents", "CREATE TABLE x (id TEXT)", "DROP TABLE parents"} {
+		if _, err := db.Read().ExecContext(t.Context(), statement); err == nil {
+			t.Errorf("%s: accepted", statement)
+		}
+	}
+	if got := parents(t, db); got != "first" {
+		t.Errorf("parents: %s", got)
+	}
+}
+
+func TestInTxCommits(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "test.db")
+	db := reopen(t, path)
+	if err := db.Migrate(t.Context(), migrations); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.InTx(t.Context(), add(t.Context(), "second")); err != nil {
+		t.Fatal(err)
+	}
+	if got := parents(t, reopen(t, path)); got != "first,second" {
+		t.Errorf("another opener sees %s", got)
+	}
+}
+
+func TestInTxRollsBack(t *testing.T) {
+	db := open(t)
+	refused := fault.New(fault.Refused, "REFUSED", "Não.")
+	inTx := func(fail func() error) error {
+		return db.InTx(t.Context(), func(tx *sql.Tx) error {
+			if err := add(t.Context(), "x")(tx); err != nil {
+				t.Fatal(err)
+			}
+			return fail()
+		})
+	}
+	if err := inTx(func() error { return refused }); err != error(refused) {
+		t.Errorf("a fault comes back as %v", err)
+	}
+	wrapped := fmt.Errorf("item 3: %w", refused)
+	if err := inTx(func() error { return wrapped }); err != wrapped {
+		t.Errorf("a wrapped fault comes back as %v", err)
+	}
+	plain := errors.New("plain")
+	if err := inTx(func() error { return plain }); !errors.Is(err, plain) || fault.From(err).Kind != fault.Unavailable {
+		t.Errorf("another error comes back as %v, want it inside a fault of kind Unavailable", err)
+	}
+	if got := parents(t, db); got != "first" {
+		t.Errorf("after three failures: %s", got)
+	}
+	if err := db.InTx(t.Context(), add(t.Context(), "x")); err != nil {
+		t.Errorf("the transaction after: %v", err)
+	}
+}
+
+// There is one writer: a panic that kept it would stop every write of the service.
+func TestPanicInTxFreesTheWriter(t *testing.T) {
+	db := open(t)
+	func() {
+		defer func() {
+			if p := recover(); p != "boom" {
+				t.Errorf("recovered %v", p)
+			}
+		}()
+		_ = db.InTx(context.WithoutCancel(t.Context()), func(tx *sql.Tx) error {
+			if err := add(t.Context(), "x")(tx); err != nil {
+				t.Fatal(err)
+			}
+			panic("boom")
+		})
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if err := db.InTx(ctx, add(ctx, "y")); err != nil {
+		t.Fatalf("the transaction after a panic: %v", err)
+	}
+	if got := parents(t, db); got != "first,y" {
+		t.Errorf("parents: %s", got)
+	}
+}
+
+// A commit that fails leaves the connection fit for the next transaction.
+func TestFailedCommit(t *testing.T) {
+	db := open(t)
+	err := db.InTx(t.Context(), func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(t.Context(), "INSERT INTO children (id, parent) VALUES ('c', 'nobody')")
+		return err // the reference is checked at the end of the transaction
+	})
+	if err == nil || fault.From(err).Kind != fault.Unavailable {
+		t.Fatalf("commit = %v, want a fault of kind Unavailable", err)
+	}
+	if err := db.InTx(t.Context(), add(t.Context(), "x")); err != nil {
+		t.Fatalf("the transaction after: %v", err)
+	}
+	var children int
+	if err := db.Read().QueryRowContext(t.Context(), "SELECT count(*) FROM children").Scan(&children); err != nil || children != 0 {
+		t.Errorf("%d children, %v", children, err)
+	}
+}
+
+func TestCancelledTransaction(t *testing.T) {
+	db := open(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	err := db.InTx(ctx, func(tx *sql.Tx) error {
+		defer cancel()
+		return add(ctx, "x")(tx)
+	})
+	if !errors.Is(err, context.Canceled) || fault.From(err).Kind != fault.Unavailable {
+		t.Errorf("InTx = %v, want context.Canceled inside a fault of kind Unavailable", err)
+	}
+	if got := parents(t, db); got != "first" {
+		t.Errorf("parents: %s", got)
+	}
+	if err := db.InTx(ctx, func(*sql.Tx) error { t.Error("ran"); return nil }); fault.From(err).Kind != fault.Unavailable {
+		t.Errorf("begin with an ended context: %v", err)
+	}
+	if err := db.InTx(t.Context(), add(t.Context(), "y")); err != nil {
+		t.Errorf("the transaction after: %v", err)
+	}
+}
+
+// A full disk refuses what it cannot keep, and the service goes on when there is room again.
+func TestFullDatabase(t *testing.T) {
+	db := open(t)
+	limit := func(pages int) {
+		t.Helper()
+		err := db.InTx(t.Context(), func(tx *sql.Tx) error {
+			_, err := tx.ExecContext(t.Context(), fmt.Sprintf("PRAGMA max_page_count = %d", pages))
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	limit(1) // rounds up to the present size
+	err := db.InTx(t.Context(), func(tx *sql.Tx) error {
+		if err := add(t.Context(), "small")(tx); err != nil {
+			return err
+		}
+		return add(t.Context(), strings.Repeat("x", 1<<20))(tx)
+	})
+	if err == nil || fault.From(err).Kind != fault.Unavailable || !strings.Contains(err.Error(), "full") {
+		t.Fatalf("InTx = %v, want a full database inside a fault of kind Unavailable", err)
+	}
+	if got := parents(t, db); got != "first" {
+		t.Errorf("half a transaction was kept: %s", got)
+	}
+	limit(1 << 30)
+	if err := db.InTx(t.Context(), add(t.Context(), "x")); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+}
+
+// Writers queue for the one connection; none fails because the file is locked, and readers see whole transactions only.
+func TestManyWritersAndReaders(t *testing.T) {
+	db := open(t)
+	var all sync.WaitGroup
+	const writers, each = 16, 25
+	for w := range writers {
+		all.Go(func() {
+			for i := range each {
+				err := db.InTx(t.Context(), func(tx *sql.Tx) error {
+					for _, half := range []string{"a", "b"} {
+						if err := add(t.Context(), fmt.Sprint(w, "-", i, half))(tx); err != nil {
+							return err
+						}
+					}
+					return nil
+				})
+				if err != nil {
+					t.Errorf("writer %d: %v", w, err)
+				}
+				var count int
+				if err := db.Read().QueryRowContext(t.Context(), "SELECT count(*) FROM parents").Scan(&count); err != nil || count%2 != 1 {
+					t.Errorf("reader sees %d rows, %v", count, err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if got := strings.Count(parents(t, db), ",") + 1; got != 1+2*writers*each {
+		t.Errorf("%d rows, want %d", got, 1+2*writers*each)
+	}
+}
+
+// $n means the nth argument, in whatever order and however often: SQL that we share with PostgreSQL relies on it.
+func TestPlaceholdersAreNumbered(t *testing.T) {
+	var got string
+	err := open(t).Read().QueryRowContext(t.Context(), "SELECT $3 || $1 || $2 || $1 || $10", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j").Scan(&got)
+	if err != nil || got != "cabaj" {
+		t.Errorf("%q, %v, want cabaj", got, err)
+	}
+}
+
+func TestOpenRefusesOtherURLs(t *testing.T) {
+	for _, url := range []string{"", "sqlite:", "test.db", "mysql://user:hunter2@host/db", "hunter2"} {
+		_, err := sqldb.Open(t.Context(), url)
+		if err == nil || !strings.Contains(err.Error(), "DATABASE_URL") {
+			t.Errorf("%q: %v, want an error that names DATABASE_URL", url, err)
+		}
+		if err != nil && strings.Contains(url, "@") && strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("the error tells the password: %v", err)
+		}
+	}
+}
+
+func TestOpenMakesFoldersAndTakesAnyPath(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a b", "ação?x=1&_pragma=x#y%20z", "test.db")
+	db := reopen(t, path)
+	if err := db.Migrate(t.Context(), migrations); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Ready(t.Context()); err != nil {
+		t.Errorf("Ready = %v", err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Errorf("the file is not where it should be: %v", err)
+	}
+	if info, err := os.Stat(filepath.Dir(path)); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the folder is open to others: %v %v", info.Mode(), err)
+	}
+}
+
+func TestOpenRefusesWhatIsNoDatabase(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "test.db")
+	if err := os.WriteFile(path, bytes.Repeat([]byte("no database "), 1000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sqldb.Open(t.Context(), "sqlite:"+path); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("Open = %v, want an error that names the file", err)
+	}
+	if _, err := sqldb.Open(t.Context(), "sqlite:"+filepath.Join(path, "below", "test.db")); err == nil {
+		t.Error("a folder below a file was opened")
+	}
+}
+
+func TestReadyFailsWhenClosed(t *testing.T) {
+	db, err := sqldb.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "test.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Ready(t.Context()); err == nil {
+		t.Error("a closed database is ready")
+	}
+	if err := db.InTx(t.Context(), func(*sql.Tx) error { return nil }); fault.From(err).Kind != fault.Unavailable {
+		t.Errorf("InTx on a closed database = %v", err)
+	}
+}
+
+func TestMigrateTwiceAndTogether(t *testing.T) {
+	db := reopen(t, filepath.Join(t.TempDir(), "test.db"))
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			if err := db.Migrate(t.Context(), migrations); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if err := db.Migrate(t.Context(), migrations); err != nil {
+		t.Error(err)
+	}
+	if got := parents(t, db); got != "first" {
+		t.Errorf("parents: %s", got)
+	}
+}
+
+// A migration that fails changes nothing, and what came before it stays.
+func TestBrokenMigration(t *testing.T) {
+	db := open(t)
+	broken := fstest.MapFS{"00003_broken.sql": {Data: []byte("-- +goose Up\nINSERT INTO parents (id) VALUES ('half');\nINSERT INTO nowhere VALUES (1);\n")}}
+	for name, file := range migrations {
+		broken[name] = file
+	}
+	if err := db.Migrate(t.Context(), broken); err == nil || !strings.Contains(err.Error(), "version:3") {
+		t.Errorf("Migrate = %v, want an error that names the version", err)
+	}
+	if got := parents(t, db); got != "first" {
+		t.Errorf("parents: %s", got)
+	}
+	var none fs.FS = fstest.MapFS{}
+	if err := db.Migrate(t.Context(), none); err == nil {
+		t.Error("no migrations at all is no error")
+	}
+}
+
+func TestAway(t *testing.T) {
+	if err := sqldb.Away(nil); err != nil {
+		t.Errorf("Away(nil) = %v", err)
+	}
+	wrapped := fmt.Errorf("row: %w", fault.ErrKeyReused)
+	if err := sqldb.Away(wrapped); err != wrapped {
+		t.Errorf("a fault becomes %v", err)
+	}
+	if err := sqldb.Away(sql.ErrConnDone); !errors.Is(err, sql.ErrConnDone) || fault.From(err).Kind != fault.Unavailable {
+		t.Errorf("another error becomes %v", err)
+	}
+}
+
+func TestTimesKeepMicroseconds(t *testing.T) {
+	now := time.Date(2026, 2, 3, 4, 5, 6, 789_012_345, time.FixedZone("", 3600))
+	if got, want := sqldb.Time(sqldb.Micros(now)), now.Truncate(time.Microsecond).UTC(); got != want {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+func TestLists(t *testing.T) {
+	for got, want := range map[string]string{
+		sqldb.Args(1, 0): "", sqldb.Args(1, 1): "$1", sqldb.Args(3, 3): "$3,$4,$5",
+		sqldb.Rows(1, 1): "($1)", sqldb.Rows(2, 3): "($1,$2,$3),($4,$5,$6)",
+	} {
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	if got := sqldb.Rows(0, 3); got != "" {
+		t.Errorf("no rows: %q", got)
+	}
+}
+
+func TestVerify(t *testing.T) {
+	db := open(t)
+	for _, id := range []string{"a", "b"} {
+		if err := db.InTx(t.Context(), add(t.Context(), id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	named := func(ids ...any) sqldb.Invariant {
+		return sqldb.Invariant{
+			Name: "nobody is named so", Args: ids,
+			Query: "SELECT 'parent ' || id FROM parents WHERE id IN (" + sqldb.Args(1, len(ids)) + ") ORDER BY id",
+		}
+	}
+	for _, test := range []struct {
+		name       string
+		invariants []sqldb.Invariant
+		want       error
+		out        string
+	}{
+		{"none", nil, nil, "0 invariants checked, 0 violations\n"},
+		{"kept", []sqldb.Invariant{named("x"), named("y")}, nil, "2 invariants checked, 0 violations\n"},
+		{
+			"violated", []sqldb.Invariant{named("x"), named("a", "b"), named("first")}, sqldb.ErrViolated,
+			"VIOLATION nobody is named so: parent a\nVIOLATION nobody is named so: parent b\n" +
+				"VIOLATION nobody is named so: parent first\n3 invariants checked, 3 violations\n",
+		},
+	} {
+		var out bytes.Buffer
+		err := db.Verify(t.Context(), &out, test.invariants)
+		if !errors.Is(err, test.want) {
+			t.Errorf("%s: %v, want %v", test.name, err, test.want)
+		}
+		if diff := cmp.Diff(test.out, out.String()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", test.name, diff)
+		}
+	}
+}
+
+// A query that cannot run is neither kept nor violated: it must not pass for either.
+func TestVerifyFails(t *testing.T) {
+	db := open(t)
+	for name, query := range map[string]string{
+		"no such table": "SELECT x FROM nowhere",
+		"two columns":   "SELECT id, id FROM parents",
+		"a null":        "SELECT NULL",
+		"a write":       "DELETE FROM parents RETURNING id",
+	} {
+		err := db.Verify(t.Context(), new(bytes.Buffer), []sqldb.Invariant{{Name: "broken rule", Query: query}})
+		if err == nil || errors.Is(err, sqldb.ErrViolated) || !strings.Contains(err.Error(), "broken rule") {
+			t.Errorf("%s: %v, want an error that names the invariant", name, err)
+		}
+	}
+	if got := parents(t, db); got != "first" {
+		t.Errorf("Verify has changed the data: %s", got)
+	}
+}
+
+// All queries see the same moment, or money on its way between two of them would look lost.
+func TestVerifySeesOneMoment(t *testing.T) {
+	db := open(t)
+	count := sqldb.Invariant{Name: "count", Query: "SELECT CAST(count(*) AS TEXT) FROM parents"}
+	out := &meddler{meddle: func() {
+		if err := db.InTx(t.Context(), add(t.Context(), "meanwhile")); err != nil {
+			t.Error(err)
+		}
+	}}
+	if err := db.Verify(t.Context(), out, []sqldb.Invariant{count, count}); !errors.Is(err, sqldb.ErrViolated) {
+		t.Fatal(err)
+	}
+	if want := "VIOLATION count: 1\nVIOLATION count: 1\n"; !strings.HasPrefix(out.String(), want) {
+		t.Errorf("got:\n%s\nwant:\n%s", out, want)
+	}
+	if got := parents(t, db); got != "first,meanwhile" {
+		t.Errorf("parents: %s", got)
+	}
+}
+
+// meddler runs meddle once, after the first output.
+type meddler struct {
+	bytes.Buffer
+	meddle func()
+}
+
+func (m *meddler) Write(p []byte) (int, error) {
+	if m.meddle != nil {
+		m.meddle()
+		m.meddle = nil
+	}
+	return m.Buffer.Write(p)
+}

@@ -1,0 +1,199 @@
+package web_test
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/bankmore/bankmore/platform/fault"
+	"github.com/bankmore/bankmore/platform/web"
+)
+
+func TestRequestID(t *testing.T) {
+	long := strings.Repeat("é", web.MaxRequestIDRunes)
+	for _, test := range []struct{ body, header, want string }{
+		{"a", "", "a"},
+		{"", "a", "a"},
+		{"a", "a", "a"},
+		{"a", `"a"`, "a"},
+		{"", `"a b"`, "a b"},
+		{"", `"a \"quoted\" \\ one"`, `a "quoted" \ one`},
+		{`say "a"`, `"say \"a\""`, `say "a"`},
+		{"", `"unterminated`, `"unterminated`},
+		{"", `un"quoted`, `un"quoted`},
+		{"", `"two" "strings"`, `"two" "strings"`},
+		{"", `"bad \escape"`, `"bad \escape"`},
+		{"a||b", "", "a||b"},
+		{"/../a?b#c%2F", "", "/../a?b#c%2F"},
+		{"Ação àéîõü ß Ω 漢字", "", "Ação àéîõü ß Ω 漢字"},
+		{"e\u0301", "", "e\u0301"},
+		{"😀👍🏽❤️", "", "😀👍🏽❤️"},
+		{"'; DROP TABLE outbox; --", "", "'; DROP TABLE outbox; --"},
+		{" a ", "", " a "},
+		{long, "", long},
+		{"", long, long},
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/", nil)
+		if test.header != "" {
+			r.Header.Set("Idempotency-Key", test.header)
+		}
+		if got, err := web.RequestID(r, test.body); err != nil || got != test.want {
+			t.Errorf("body %.30q, header %.30q: %.30q, %v, want %.30q", test.body, test.header, got, err, test.want)
+		}
+	}
+}
+
+func TestRequestIDRefuses(t *testing.T) {
+	const (
+		missing   = "Campo obrigatório: request_id."
+		different = "request_id e Idempotency-Key são diferentes."
+		invisible = "request_id deve ter de 1 a 255 caracteres visíveis."
+	)
+	for _, test := range []struct{ body, header, want string }{
+		{"", "", missing},
+		{"", `""`, missing},
+		{"a", "b", different},
+		{"a", `"b"`, different},
+		{"a", `""`, different},
+		{"a", "A", different},
+		{" ", "", invisible},
+		{"\u2003\u00a0", "", invisible},
+		{"", `" "`, invisible},
+		{"a\nb", "", invisible},
+		{"a\x00b", "", invisible},
+		{"a\x7fb", "", invisible},
+		{"a\u0085b", "", invisible},
+		{"a\u200bb", "", invisible}, // zero width space
+		{"a\u202eb", "", invisible}, // right-to-left override
+		{"a\xffb", "", invisible},
+		{"", "a\xe7\xe3o", invisible}, // Latin-1 in a header
+		{strings.Repeat("x", 256), "", invisible},
+		{strings.Repeat("😀", 256), "", invisible},
+		{"", strings.Repeat("x", 256), invisible},
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/", nil)
+		if test.header != "" {
+			r.Header.Set("Idempotency-Key", test.header)
+		}
+		got, err := web.RequestID(r, test.body)
+		if f := fault.From(err); f == nil || f.Kind != fault.Invalid || f.Type != fault.TypeInvalidArgument || f.Message != test.want || got != "" {
+			t.Errorf("body %.30q, header %.30q: %.30q, %v, want %q", test.body, test.header, got, err, test.want)
+		}
+	}
+}
+
+func TestVisible(t *testing.T) {
+	for text, want := range map[string]bool{
+		"ab": true, "12345": true, "Zoé": true, "a b": true, "😀😀😀😀😀": true,
+		"a": false, "123456": false, "😀": false, "  ": false, "": false, "a\tb": false, "\xff\xfe": false, "a\u200b": false,
+	} {
+		if got := web.Visible(text, 2, 5); got != want {
+			t.Errorf("Visible(%q, 2, 5) = %t", text, got)
+		}
+	}
+}
+
+func TestMissing(t *testing.T) {
+	f := fault.From(web.Missing("name"))
+	if f.Kind != fault.Invalid || f.Type != fault.TypeInvalidArgument || f.Message != "Campo obrigatório: name." {
+		t.Errorf("got %+v", f)
+	}
+}
+
+func cursor(position string) string {
+	return url.QueryEscape(base64.RawURLEncoding.EncodeToString([]byte(position)))
+}
+
+func TestPageFrom(t *testing.T) {
+	for query, want := range map[string]web.Page{
+		"":                                 {Limit: 20},
+		"limit=1":                          {Limit: 1},
+		"limit=100":                        {Limit: 100},
+		"cursor=":                          {Limit: 20},
+		"cursor=" + cursor("12:abc"):       {Limit: 20, After: "12:abc"},
+		"limit=5&cursor=" + cursor("a||b"): {Limit: 5, After: "a||b"},
+		"other=1":                          {Limit: 20},
+	} {
+		got, err := web.PageFrom(httptest.NewRequest(http.MethodGet, "/?"+query, nil))
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("%q: %v (-want +got):\n%s", query, err, diff)
+		}
+	}
+}
+
+func TestPageFromRefuses(t *testing.T) {
+	for _, query := range []string{
+		"limit=", "limit=0", "limit=-1", "limit=101", "limit=ten", "limit=1.5", "limit=1e1", "limit=+5", "limit=%205", "limit=99999999999999999999",
+		"cursor=!", "cursor=a", "cursor=YWJj=", "cursor=a b", "cursor=%00",
+		"cursor=" + cursor("\x00"), "cursor=" + cursor("a\x00b"), "cursor=" + cursor("\xff\xfe"), "cursor=" + cursor("a\nb"),
+		"cursor=" + cursor(strings.Repeat("x", 1000)),
+		"limit=5;cursor=x", "limit=%zz",
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.URL.RawQuery = query
+		got, err := web.PageFrom(r)
+		if f := fault.From(err); f == nil || f.Kind != fault.Invalid || f.Type != fault.TypeInvalidArgument {
+			t.Errorf("%q: %+v, %v, want INVALID_ARGUMENT", query, got, err)
+		}
+	}
+}
+
+// Following the cursors visits every item once, in order, whatever the page size.
+func TestListAndPageFromTogether(t *testing.T) {
+	var all []string
+	for i := range 23 {
+		all = append(all, fmt.Sprintf("item %02d", i))
+	}
+	fetch := func(page web.Page) []string { // what a store does: items after the position, one more than the limit
+		var found []string
+		for _, item := range all {
+			if item > page.After && len(found) <= page.Limit {
+				found = append(found, item)
+			}
+		}
+		return found
+	}
+	for _, limit := range []int{1, 2, 22, 23, 24, 100} {
+		var visited []string
+		for next, pages := "", 0; pages < 50; pages++ {
+			page, err := web.PageFrom(httptest.NewRequest(http.MethodGet, fmt.Sprintf("/?limit=%d&cursor=%s", limit, next), nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			listing := web.List(fetch(page), page.Limit, func(item string) string { return item })
+			if len(listing.Items) > limit {
+				t.Errorf("limit %d: a page of %d", limit, len(listing.Items))
+			}
+			visited = append(visited, listing.Items...)
+			if listing.NextCursor == nil {
+				break
+			}
+			next = *listing.NextCursor
+		}
+		if diff := cmp.Diff(all, visited); diff != "" {
+			t.Errorf("limit %d (-want +got):\n%s", limit, diff)
+		}
+	}
+}
+
+func TestEmptyListing(t *testing.T) {
+	got, err := json.Marshal(web.List(nil, 20, func(string) string { return "" }))
+	if want := `{"items":[],"next_cursor":null}`; string(got) != want || err != nil {
+		t.Errorf("%s, %v, want %s", got, err, want)
+	}
+}
+
+func TestBadCursorSaysSo(t *testing.T) {
+	_, err := web.PageFrom(httptest.NewRequest(http.MethodGet, "/?cursor=!", nil))
+	if !errors.Is(err, web.ErrBadCursor) || fault.From(err).Message != "Cursor inválido." {
+		t.Errorf("%v, want ErrBadCursor", err)
+	}
+}

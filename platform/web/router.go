@@ -1,0 +1,146 @@
+package web
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"go.opentelemetry.io/otel/propagation"
+
+	"github.com/bankmore/bankmore/platform/fault"
+	"github.com/bankmore/bankmore/platform/telemetry"
+)
+
+// RequestIDHeader carries the id that a caller and our logs share. Every answer of an app has it; an answer without it
+// was given by a sidecar or a proxy on the way.
+const RequestIDHeader = "X-Request-ID"
+
+var saneRequestID = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,128}$`)
+
+var (
+	requestSeconds = promauto.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "http_request_duration_seconds",
+		Help:    "Time to answer a request, by route and status.",
+		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+	}, []string{"method", "route", "status"})
+	errNotFound         = fault.New(fault.NotFound, fault.TypeNotFound, "Recurso não encontrado.")
+	errMethodNotAllowed = fault.New(fault.MethodNotAllowed, fault.TypeMethodNotAllowed, "Método não permitido.")
+)
+
+// NewRouter returns a router with what every route of every service shares.
+func NewRouter() *chi.Mux {
+	r := chi.NewRouter()
+	r.Use(identify, observe, recoverPanics, middleware.StripSlashes, secureHeaders)
+	r.NotFound(func(w http.ResponseWriter, r *http.Request) { WriteError(w, r, errNotFound) })
+	r.MethodNotAllowed(func(w http.ResponseWriter, req *http.Request) {
+		w.Header().Set("Allow", allowed(r, req)) // RFC 9110 section 15.5.6
+		WriteError(w, req, errMethodNotAllowed)
+	})
+	return r
+}
+
+// methods are those that a route may have. Only these become metric labels, since a client can invent others.
+var methods = []string{
+	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions,
+}
+
+// allowed lists the methods that the path of r has.
+func allowed(routes chi.Routes, r *http.Request) string {
+	path := strings.TrimSuffix(cmp.Or(r.URL.RawPath, r.URL.Path), "/")
+	var found []string
+	for _, method := range methods {
+		if routes.Match(chi.NewRouteContext(), method, path) {
+			found = append(found, method)
+		}
+	}
+	return strings.Join(found, ", ")
+}
+
+// identify gives the request its id and the trace context it came with.
+func identify(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := r.Header.Get(RequestIDHeader)
+		if !saneRequestID.MatchString(id) {
+			id = uuid.NewString()
+		}
+		w.Header().Set(RequestIDHeader, id)
+		ctx := telemetry.Propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+		next.ServeHTTP(w, r.WithContext(telemetry.WithRequestID(ctx, id)))
+	})
+}
+
+// observe logs and measures each request.
+func observe(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		ww := middleware.NewWrapResponseWriter(w, r.ProtoMajor)
+		defer func() {
+			elapsed := time.Since(start)
+			method, status := "other", cmp.Or(ww.Status(), http.StatusOK) // net/http sends 200 for an empty answer
+			if slices.Contains(methods, r.Method) {
+				method = r.Method
+			}
+			requestSeconds.WithLabelValues(method, route(r), strconv.Itoa(status)).Observe(elapsed.Seconds())
+			level := slog.LevelInfo
+			if quiet[r.URL.Path] {
+				level = slog.LevelDebug
+			}
+			slog.Log(r.Context(), level, "request", "method", method, "route", route(r), "status", status,
+				"bytes", ww.BytesWritten(), "ms", float64(elapsed.Microseconds())/1000)
+		}()
+		next.ServeHTTP(ww, r)
+	})
+}
+
+// quiet paths are polled by machines; their log lines would drown the others.
+var quiet = map[string]bool{"/healthz": true, "/readyz": true, "/metrics": true}
+
+// route is the pattern that matched, so that neither logs nor metrics hold ids or what a scanner tries.
+func route(r *http.Request) string {
+	if pattern := chi.RouteContext(r.Context()).RoutePattern(); pattern != "" {
+		return pattern
+	}
+	return "unmatched"
+}
+
+func recoverPanics(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			p := recover()
+			if p == nil {
+				return
+			}
+			if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+				panic(p)
+			}
+			err := fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+			if ww, ok := w.(middleware.WrapResponseWriter); ok && ww.Status() != 0 {
+				slog.ErrorContext(r.Context(), "request failed halfway through its answer", "route", route(r), "error", err)
+				panic(http.ErrAbortHandler) // what follows half an answer would be taken for its rest: cut the connection
+			}
+			WriteError(w, r, err)
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+func secureHeaders(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		next.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,53 @@
+// Package worker runs background loops: on a wake-up, and at least every interval, until the context ends.
+package worker
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// Bell wakes a worker. Ringing never blocks, and any number of rings before the worker looks count as one.
+type Bell chan struct{}
+
+// NewBell returns a silent bell.
+func NewBell() Bell { return make(Bell, 1) }
+
+// Ring wakes the worker now, or as soon as it ends its present round.
+func (b Bell) Ring() {
+	select {
+	case b <- struct{}{}:
+	default:
+	}
+}
+
+// Round does one portion of a worker's task. It reports whether more is waiting, in which case the next round follows
+// at once. After an error the next round waits for the interval.
+type Round func(ctx context.Context) (more bool, err error)
+
+// Run calls round until ctx ends. Errors are logged under name; the loop goes on.
+func Run(ctx context.Context, name string, interval time.Duration, bell Bell, round Round) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	rings := bell
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		case <-rings:
+		}
+		rings = bell
+		for more := true; more && ctx.Err() == nil; {
+			var err error
+			if more, err = round(ctx); err != nil {
+				if ctx.Err() == nil {
+					slog.ErrorContext(ctx, "worker round failed", "worker", name, "error", err)
+				}
+				more = false
+				rings = nil // deaf until the interval is over: what fails is not hammered at the pace of the rings
+			}
+		}
+		timer.Reset(interval)
+	}
+}
