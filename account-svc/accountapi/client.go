@@ -1,0 +1,62 @@
+package accountapi
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/bankmore/bankmore/platform/batch"
+	"github.com/bankmore/bankmore/platform/fault"
+)
+
+// Invoker is Dapr service invocation.
+type Invoker interface {
+	Invoke(ctx context.Context, appID, path string, in, out any) error
+}
+
+// Client sends movements to the ledger, those that arrive together in one call.
+type Client struct {
+	calls *batch.Batcher[Movement, MovementResult]
+}
+
+// flightTimeout bounds one call; then its outcome is unknown.
+const flightTimeout = 5 * time.Second
+
+// NewClient returns a client over invoker. Two calls fly at a time: while one waits for the ledger's commit, the next
+// is on its way.
+func NewClient(invoker Invoker) *Client {
+	call := func(ctx context.Context, commands []Movement) ([]MovementResult, error) {
+		var out MovementResults
+		if err := invoker.Invoke(ctx, AppID, MovementsPath, Movements{Commands: commands}, &out); err != nil {
+			return nil, err
+		}
+		return out.Results, nil
+	}
+	return &Client{calls: batch.New(call, batch.Options{MaxItems: MaxMovements, MaxFlights: 2, Timeout: flightTimeout})}
+}
+
+// Close waits for the calls in flight.
+func (c *Client) Close() { c.calls.Close() }
+
+// Outcome is a definitive answer: done, or refused for ever.
+type Outcome struct {
+	Refusal  *fault.Error // nil: the movement is in the ledger
+	Replayed bool         // the ledger had decided it before
+}
+
+// Move applies one movement. Its answers are three: done, a definitive refusal, or an error, which means that the
+// outcome is unknown and the same movement must be sent again.
+func (c *Client) Move(ctx context.Context, m Movement) (Outcome, error) {
+	result, err := c.calls.Do(ctx, m)
+	if err != nil {
+		return Outcome{}, err
+	}
+	switch result.Status {
+	case StatusApplied:
+		return Outcome{Replayed: result.Replayed}, nil
+	case StatusRefused:
+		return Outcome{Refusal: fault.New(fault.Refused, result.Type, result.Message), Replayed: result.Replayed}, nil
+	default: // a defect on one of the two sides; taking it for a refusal could move money twice
+		return Outcome{}, fmt.Errorf("movement %s: %s: %s %s", m.RequestID, result.Status, result.Type, result.Message)
+	}
+}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"errors"
+	"os"
+
+	"github.com/bankmore/bankmore/account-svc/internal/account"
+	"github.com/bankmore/bankmore/account-svc/internal/httpapi"
+	"github.com/bankmore/bankmore/platform/auth"
+	"github.com/bankmore/bankmore/platform/config"
+	"github.com/bankmore/bankmore/platform/idempotency"
+	"github.com/bankmore/bankmore/platform/sidecar"
+	"github.com/bankmore/bankmore/platform/sqldb"
+	"github.com/bankmore/bankmore/platform/telemetry"
+	"github.com/bankmore/bankmore/platform/web"
+)
+
+// Config is everything that the environment decides.
+type Config struct {
+	Environment string `env:"BANKMORE_ENV" envDefault:"production"`
+	AppAPIToken string `env:"APP_API_TOKEN"`
+
+	Server      web.ServerConfig
+	Database    sqldb.Config
+	Sidecar     sidecar.Config
+	Auth        auth.Config
+	Idempotency idempotency.Config
+	Telemetry   telemetry.Config
+	CPF         account.CPFKeys
+	Login       httpapi.LoginConfig
+}
+
+// localDefaults make a developer's machine work without any setup. They hold no secret: everybody can read them here.
+var localDefaults = map[string]string{
+	"LISTEN_ADDRESS":     "127.0.0.1:8001",
+	"DATABASE_URL":       "sqlite:.data/account.db",
+	"JWT_SECRET_KEY":     "local-development-only-not-a-secret",
+	"CPF_ENCRYPTION_KEY": "bG9jYWwtZGV2ZWxvcG1lbnQtb25seS1lbmMta2V5ISE=",
+	"CPF_HASH_KEY":       "bG9jYWwtZGV2ZWxvcG1lbnQtb25seS1oYXNoLWtleSE=",
+}
+
+func loadConfig() (Config, error) {
+	var c Config
+	err := config.Load(&c, os.Environ(), localDefaults)
+	return c, err
+}
+
+// Validate checks what only the whole configuration can tell.
+func (c *Config) Validate() error {
+	if c.Environment != config.Local && c.AppAPIToken == "" {
+		return errors.New(`required environment variable "APP_API_TOKEN" is not set`)
+	}
+	return nil
+}

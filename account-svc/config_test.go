@@ -1,0 +1,38 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestConfigNamesEveryProblem(t *testing.T) {
+	for _, name := range []string{"BANKMORE_ENV", "LISTEN_ADDRESS", "DATABASE_URL", "APP_API_TOKEN", "CPF_HASH_KEY"} {
+		t.Setenv(name, "")
+	}
+	t.Setenv("JWT_SECRET_KEY", "short")
+	t.Setenv("CPF_ENCRYPTION_KEY", "c2hvcnQ=")
+	t.Setenv("LOGIN_RATE_LIMIT", "many")
+	_, err := loadConfig()
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, name := range []string{"LISTEN_ADDRESS", "DATABASE_URL", "APP_API_TOKEN", "CPF_HASH_KEY", "shorter than 32 bytes", "want 32 bytes in base64", "PerMinute"} {
+		if !strings.Contains(err.Error(), name) {
+			t.Errorf("%q is not in: %v", name, err)
+		}
+	}
+	if strings.Contains(err.Error(), `"short"`) {
+		t.Errorf("a secret is in: %v", err)
+	}
+}
+
+func TestLocalConfigNeedsNothing(t *testing.T) {
+	t.Setenv("BANKMORE_ENV", "local")
+	config, err := loadConfig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if config.Server.ListenAddress != "127.0.0.1:8001" {
+		t.Errorf("listens on %q", config.Server.ListenAddress)
+	}
+}

@@ -1,0 +1,229 @@
+// Package account keeps customers: registration, login, deactivation.
+package account
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"math/big"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/alexedwards/argon2id"
+	"github.com/google/uuid"
+
+	"github.com/bankmore/bankmore/platform/fault"
+)
+
+// Failures of the customers' domain.
+var (
+	ErrInvalidCPF      = fault.New(fault.Invalid, "INVALID_DOCUMENT", "CPF inválido.")
+	ErrCPFTaken        = fault.New(fault.Refused, "INVALID_DOCUMENT", "CPF já cadastrado.")
+	ErrInvalidName     = fault.BadArgument("O nome deve ter de 2 a 100 caracteres, sem caracteres de controle.")
+	ErrInvalidPassword = fault.BadArgument("A senha deve ter de 6 a 128 caracteres.")
+	ErrWrongLogin      = fault.New(fault.Unauthenticated, fault.TypeUnauthorized, "CPF ou senha incorretos.")
+	ErrWrongPassword   = fault.New(fault.Unauthenticated, fault.TypeUnauthorized, "Senha incorreta.")
+	ErrInactive        = fault.New(fault.Refused, "INACTIVE_ACCOUNT", "Conta inativa.")
+	ErrUnknown         = fault.New(fault.Refused, "INVALID_ACCOUNT", "Conta não encontrada.")
+)
+
+// ErrNumberTaken tells the service to draw another account number. It never reaches a client.
+var ErrNumberTaken = errors.New("account number taken")
+
+// Customer owns an account.
+type Customer struct {
+	AccountID    string
+	Number       string
+	Name         string
+	Active       bool
+	PasswordHash string // argon2id, in its standard encoded form
+}
+
+// Registration is a new customer with a new, empty account.
+type Registration struct {
+	Customer
+	CPFHash      string
+	CPFEncrypted string
+	CreatedAt    time.Time
+}
+
+// Store keeps customers.
+type Store interface {
+	// Register adds a customer, or returns ErrCPFTaken or ErrNumberTaken and adds nothing.
+	Register(ctx context.Context, r Registration) error
+	// ByCPF returns the customer with that CPF hash, or ErrUnknown.
+	ByCPF(ctx context.Context, cpfHash string) (Customer, error)
+	// ByID returns the customer, or ErrUnknown.
+	ByID(ctx context.Context, accountID string) (Customer, error)
+	// Exists tells whether an account has that number.
+	Exists(ctx context.Context, number string) (bool, error)
+	// Deactivate ends an account. It is no failure if that was done before.
+	Deactivate(ctx context.Context, accountID string, at time.Time) error
+}
+
+// Service is the customers' use cases.
+type Service struct {
+	store   Store
+	keys    CPFKeys
+	decoy   string        // a hash that no password matches, so that unknown CPFs cost the same
+	hashing chan struct{} // a hash takes 19 MiB and a core: no more at once than there are cores
+}
+
+// hashParams are OWASP's first choice of argon2id parameters (Password Storage Cheat Sheet).
+var hashParams = &argon2id.Params{Memory: 19 * 1024, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+
+// New returns the service.
+func New(store Store, keys CPFKeys) (*Service, error) {
+	decoy, err := argon2id.CreateHash(rand.Text(), hashParams)
+	if err != nil {
+		return nil, err
+	}
+	return &Service{store: store, keys: keys, decoy: decoy, hashing: make(chan struct{}, runtime.GOMAXPROCS(0))}, nil
+}
+
+// Register opens an account and returns its number. The name has 2 to 100 characters, none of them
+// control characters, the password 6 to 128.
+func (s *Service) Register(ctx context.Context, cpfText, name, password string) (number string, err error) {
+	cpf, err := ParseCPF(cpfText)
+	if err != nil {
+		return "", err
+	}
+	name = strings.TrimSpace(name)
+	if n := utf8.RuneCountInString(name); n < 2 || n > 100 || strings.ContainsFunc(name, unicode.IsControl) {
+		return "", ErrInvalidName
+	}
+	if n := utf8.RuneCountInString(password); n < 6 || n > 128 {
+		return "", ErrInvalidPassword
+	}
+	r := Registration{
+		Customer: Customer{AccountID: uuid.NewString(), Name: name, Active: true},
+		CPFHash:  s.keys.hash(cpf), CreatedAt: time.Now(),
+	}
+	if r.CPFEncrypted, err = s.keys.encrypt(cpf, r.AccountID); err != nil {
+		return "", err
+	}
+	if r.PasswordHash, err = s.hash(ctx, password); err != nil {
+		return "", err
+	}
+	for range maxDraws {
+		if r.Number, err = drawNumber(); err != nil {
+			return "", err
+		}
+		if err = s.store.Register(ctx, r); !errors.Is(err, ErrNumberTaken) {
+			return r.Number, err
+		}
+	}
+	return "", fmt.Errorf("no free account number in %d draws", maxDraws)
+}
+
+// Login returns the customer whose CPF and password these are. Whatever is wrong, even the form of the CPF, looks and
+// costs the same; only who knows the password learns that an account is inactive.
+func (s *Service) Login(ctx context.Context, cpfText, password string) (Customer, error) {
+	customer, err := s.find(ctx, cpfText)
+	if err != nil && !errors.Is(err, ErrUnknown) && !errors.Is(err, ErrInvalidCPF) {
+		return Customer{}, err
+	}
+	hash := customer.PasswordHash
+	if err != nil {
+		hash = s.decoy
+	}
+	matches, hashErr := s.matches(ctx, password, hash)
+	switch {
+	case hashErr != nil:
+		return Customer{}, hashErr
+	case err != nil || !matches:
+		return Customer{}, ErrWrongLogin
+	case !customer.Active:
+		return Customer{}, ErrInactive
+	default:
+		return customer, nil
+	}
+}
+
+func (s *Service) find(ctx context.Context, cpfText string) (Customer, error) {
+	cpf, err := ParseCPF(cpfText)
+	if err != nil {
+		return Customer{}, err
+	}
+	return s.store.ByCPF(ctx, s.keys.hash(cpf))
+}
+
+// Deactivate ends an account for its owner, who proves the password once more.
+func (s *Service) Deactivate(ctx context.Context, accountID, password string) error {
+	customer, err := s.store.ByID(ctx, accountID)
+	if err != nil {
+		return err
+	}
+	matches, err := s.matches(ctx, password, customer.PasswordHash)
+	switch {
+	case err != nil:
+		return err
+	case !matches:
+		return ErrWrongPassword
+	case !customer.Active:
+		return ErrInactive
+	default:
+		return s.store.Deactivate(ctx, accountID, time.Now())
+	}
+}
+
+// Owner returns the customer of an account.
+func (s *Service) Owner(ctx context.Context, accountID string) (Customer, error) {
+	return s.store.ByID(ctx, accountID)
+}
+
+// Exists tells whether an account has that number, active or not.
+func (s *Service) Exists(ctx context.Context, number string) (bool, error) {
+	return s.store.Exists(ctx, number)
+}
+
+func (s *Service) hash(ctx context.Context, password string) (hash string, err error) {
+	err = s.withCore(ctx, func() (err error) { hash, err = argon2id.CreateHash(password, hashParams); return err })
+	return hash, err
+}
+
+func (s *Service) matches(ctx context.Context, password, hash string) (ok bool, err error) {
+	err = s.withCore(ctx, func() (err error) { ok, err = argon2id.ComparePasswordAndHash(password, hash); return err })
+	return ok, err
+}
+
+func (s *Service) withCore(ctx context.Context, work func() error) error {
+	select {
+	case s.hashing <- struct{}{}:
+		defer func() { <-s.hashing }()
+		return work()
+	case <-ctx.Done():
+		return fault.Away(ctx.Err())
+	}
+}
+
+// maxDraws bounds the search for a free number. With nine free digits a second draw is already rare.
+const maxDraws = 10
+
+// drawNumber returns a random account number: nine digits, the first not zero, and a check digit.
+func drawNumber() (string, error) {
+	n, err := rand.Int(rand.Reader, big.NewInt(900_000_000))
+	if err != nil {
+		return "", err
+	}
+	digits := strconv.FormatInt(100_000_000+n.Int64(), 10)
+	return digits + luhn(digits), nil
+}
+
+// luhn is the check digit of ISO/IEC 7812-1 annex B for digits.
+func luhn(digits string) string {
+	sum := 0
+	for i, d := range []byte(digits) {
+		v := int(d - '0')
+		if (len(digits)-i)%2 == 1 {
+			v = v*2/10 + v*2%10
+		}
+		sum += v
+	}
+	return strconv.Itoa((10 - sum%10) % 10)
+}

@@ -1,0 +1,562 @@
+package httpapi_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/bankmore/bankmore/account-svc/accountapi"
+	"github.com/bankmore/bankmore/account-svc/internal/account"
+	"github.com/bankmore/bankmore/account-svc/internal/httpapi"
+	"github.com/bankmore/bankmore/account-svc/internal/ledger"
+	"github.com/bankmore/bankmore/account-svc/internal/sqlstore"
+	"github.com/bankmore/bankmore/platform/auth"
+	"github.com/bankmore/bankmore/platform/idempotency"
+	"github.com/bankmore/bankmore/platform/sidecar"
+	"github.com/bankmore/bankmore/platform/sqldb"
+)
+
+const (
+	appToken = "the-app-api-token"
+	anaCPF   = "52998224725"
+	biaCPF   = "11144477735"
+	password = "senha123"
+)
+
+// stateStore stands for the sidecar's; the real one is in the end-to-end suite.
+type stateStore struct {
+	mu   sync.Mutex
+	data map[string][]byte
+	gone bool
+}
+
+func (s *stateStore) Get(_ context.Context, keys []string) (map[string][]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone {
+		return nil, io.ErrUnexpectedEOF
+	}
+	out := map[string][]byte{}
+	for _, k := range keys {
+		if v := s.data[k]; v != nil {
+			out[k] = v
+		}
+	}
+	return out, nil
+}
+
+func (s *stateStore) Save(_ context.Context, items []sidecar.StateItem) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone {
+		return io.ErrUnexpectedEOF
+	}
+	for _, item := range items {
+		s.data[item.Key] = item.Value
+	}
+	return nil
+}
+
+// api is account-svc without its sidecar.
+type api struct {
+	t      *testing.T
+	router http.Handler
+	tokens *auth.Tokens
+	store  *sqlstore.Store
+	db     *sqldb.DB
+	state  *stateStore
+	memory *idempotency.Memory
+}
+
+func tokensFor(t *testing.T, secret string) *auth.Tokens {
+	t.Helper()
+	config := auth.Config{Issuer: "bankmore", Audience: "bankmore-api", TTL: time.Hour}
+	if err := config.Keys.UnmarshalText([]byte(secret)); err != nil {
+		t.Fatal(err)
+	}
+	return auth.New(config)
+}
+
+func newAPI(t *testing.T) *api {
+	t.Helper()
+	db, err := sqldb.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "account.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	if err := db.Migrate(t.Context(), sqlstore.Migrations()); err != nil {
+		t.Fatal(err)
+	}
+	a := &api{t: t, db: db, store: sqlstore.New(db), tokens: tokensFor(t, strings.Repeat("k", 32)), state: &stateStore{data: map[string][]byte{}}}
+	accounts, err := account.New(a.store, account.CPFKeys{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	logins, err := httpapi.NewAttempts(httpapi.LoginConfig{PerMinute: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	openAPI, err := os.ReadFile("../../openapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	book := ledger.New(a.store)
+	t.Cleanup(book.Close)
+	a.memory = idempotency.New(a.state, idempotency.Config{TTL: time.Hour})
+	a.router = httpapi.New(httpapi.Deps{
+		Accounts: accounts, Ledger: book, Memory: a.memory, Tokens: a.tokens, AppToken: appToken, Logins: logins, OpenAPI: openAPI,
+	})
+	return a
+}
+
+type request struct {
+	method, path, token, body string
+	header                    http.Header
+}
+
+func (a *api) do(r request) *httptest.ResponseRecorder {
+	a.t.Helper()
+	req := httptest.NewRequestWithContext(a.t.Context(), r.method, r.path, strings.NewReader(r.body))
+	if r.body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if r.token != "" {
+		req.Header.Set("Authorization", "Bearer "+r.token)
+	}
+	for name, values := range r.header {
+		req.Header[name] = values
+	}
+	rec := httptest.NewRecorder()
+	a.router.ServeHTTP(rec, req)
+	return rec
+}
+
+func (a *api) want(rec *httptest.ResponseRecorder, status int, body string) {
+	a.t.Helper()
+	if rec.Code != status || rec.Body.String() != body {
+		a.t.Errorf("got %d %s\nwant %d %s", rec.Code, rec.Body, status, body)
+	}
+}
+
+// register opens an account and logs in.
+func (a *api) register(cpf, name string) (number, token string) {
+	a.t.Helper()
+	rec := a.do(request{method: "POST", path: "/api/account/register/", body: fmt.Sprintf(`{"cpf":%q,"name":%q,"password":%q}`, cpf, name, password)})
+	if rec.Code != http.StatusCreated {
+		a.t.Fatalf("register: %d %s", rec.Code, rec.Body)
+	}
+	rec = a.do(request{method: "POST", path: "/api/account/login", body: fmt.Sprintf(`{"cpf":%q,"password":%q}`, cpf, password)})
+	var login struct {
+		Token         string `json:"token"`
+		AccountNumber string `json:"account_number"`
+		Name          string `json:"name"`
+	}
+	if err := json.Unmarshal(rec.Body.Bytes(), &login, json.RejectUnknownMembers(true)); err != nil || login.Name != name {
+		a.t.Fatalf("login: %d %s", rec.Code, rec.Body)
+	}
+	return login.AccountNumber, login.Token
+}
+
+func (a *api) move(token, number, requestID, amount, typ string) *httptest.ResponseRecorder {
+	a.t.Helper()
+	return a.do(request{
+		method: "POST", path: "/api/account/movement/", token: token,
+		body: fmt.Sprintf(`{"request_id":%q,"account_number":%q,"amount":%s,"type":%q}`, requestID, number, amount, typ),
+	})
+}
+
+func (a *api) balance(token string) string {
+	a.t.Helper()
+	var out struct {
+		Balance string `json:"balance"`
+	}
+	rec := a.do(request{method: "GET", path: "/api/account/balance/", token: token})
+	if err := json.Unmarshal(rec.Body.Bytes(), &out); err != nil {
+		a.t.Fatalf("balance: %d %s", rec.Code, rec.Body)
+	}
+	return out.Balance
+}
+
+func TestCustomersDay(t *testing.T) {
+	a := newAPI(t)
+	number, token := a.register(anaCPF, "Ana Souza")
+	a.want(a.move(token, number, "d1", "1000.00", "C"), 204, "")
+	a.want(a.move(token, number, "w1", `"150.5"`, "D"), 204, "")
+	a.want(a.do(request{method: "GET", path: "/api/account/balance", token: token}), 200,
+		fmt.Sprintf(`{"account_number":%q,"account_name":"Ana Souza","balance":"849.50"}`, number))
+	a.want(a.do(request{method: "GET", path: "/api/account/exists/" + number + "/", token: token}), 200, "true")
+	a.want(a.do(request{method: "GET", path: "/api/account/exists/1", token: token}), 200, "false")
+	a.want(a.do(request{method: "PUT", path: "/api/account/deactivate/", token: token, body: `{"password":"errada"}`}), 401,
+		`{"message":"Senha incorreta.","type":"USER_UNAUTHORIZED"}`)
+	a.want(a.do(request{method: "PUT", path: "/api/account/deactivate/", token: token, body: fmt.Sprintf(`{"password":%q}`, password)}), 204, "")
+
+	inactive := `{"message":"Conta inativa.","type":"INACTIVE_ACCOUNT"}`
+	a.want(a.do(request{method: "PUT", path: "/api/account/deactivate/", token: token, body: fmt.Sprintf(`{"password":%q}`, password)}), 400, inactive)
+	a.want(a.move(token, number, "d2", "1", "C"), 400, inactive)
+	a.want(a.do(request{method: "GET", path: "/api/account/balance", token: token}), 400, inactive)
+	a.want(a.do(request{method: "GET", path: "/api/account/statement", token: token}), 400, inactive)
+	a.want(a.do(request{method: "POST", path: "/api/account/login", body: fmt.Sprintf(`{"cpf":%q,"password":%q}`, anaCPF, password)}), 400, inactive)
+	a.want(a.do(request{method: "POST", path: "/api/account/login", body: fmt.Sprintf(`{"cpf":%q,"password":"errada"}`, anaCPF)}), 401,
+		`{"message":"CPF ou senha incorretos.","type":"USER_UNAUTHORIZED"}`)
+	a.want(a.do(request{method: "POST", path: "/api/account/register", body: fmt.Sprintf(`{"cpf":%q,"name":"Ana","password":%q}`, anaCPF, password)}), 400,
+		`{"message":"CPF já cadastrado.","type":"INVALID_DOCUMENT"}`)
+}
+
+func TestStatement(t *testing.T) {
+	a := newAPI(t)
+	number, token := a.register(anaCPF, "Ana")
+	for i := range 5 {
+		a.want(a.move(token, number, fmt.Sprint("d", i), "1.00", "C"), 204, "")
+	}
+	type listing struct {
+		Items []struct {
+			ID           string    `json:"id"`
+			Type         string    `json:"type"`
+			Amount       string    `json:"amount"`
+			BalanceAfter string    `json:"balance_after"`
+			Kind         string    `json:"kind"`
+			Counterparty *string   `json:"counterparty_account_number"`
+			Description  string    `json:"description"`
+			TransferID   *string   `json:"transfer_id"`
+			CreatedAt    time.Time `json:"created_at"`
+		} `json:"items"`
+		NextCursor *string `json:"next_cursor"`
+	}
+	path, cursor := "/api/account/statement/?limit=2", ""
+	var balances []string
+	for {
+		var page listing
+		rec := a.do(request{method: "GET", path: path + cursor, token: token})
+		if err := json.Unmarshal(rec.Body.Bytes(), &page, json.RejectUnknownMembers(true)); err != nil {
+			t.Fatalf("%d %s: %v", rec.Code, rec.Body, err)
+		}
+		for _, m := range page.Items {
+			balances = append(balances, m.BalanceAfter)
+			if m.Kind != "deposit" || m.Type != "C" || m.Description != "Depósito" || m.Counterparty != nil || m.TransferID != nil {
+				t.Errorf("item %+v", m)
+			}
+		}
+		if page.NextCursor == nil {
+			break
+		}
+		cursor = "&cursor=" + *page.NextCursor
+	}
+	if got := strings.Join(balances, " "); got != "5.00 4.00 3.00 2.00 1.00" {
+		t.Errorf("balances %s", got)
+	}
+	today := time.Now().UTC().Format(time.DateOnly)
+	if rec := a.do(request{method: "GET", path: "/api/account/statement?limit=1&from=" + today + "&to=" + today, token: token}); !strings.Contains(rec.Body.String(), `"balance_after":"5.00"`) {
+		t.Errorf("today's statement: %s", rec.Body)
+	}
+	a.want(a.do(request{method: "GET", path: "/api/account/statement?from=2100-01-01T00:00:00Z", token: token}), 200, `{"items":[],"next_cursor":null}`)
+}
+
+func TestIdempotency(t *testing.T) {
+	for name, away := range map[string]bool{"with the memory": false, "without the memory": true} {
+		t.Run(name, func(t *testing.T) {
+			a := newAPI(t)
+			a.state.gone = away
+			number, token := a.register(anaCPF, "Ana")
+			for _, id := range []string{"simples", "a||b", "a/b/../c", "ação-é-ü", "💰", strings.Repeat("é", 255)} {
+				before := a.balance(token)
+				first := a.move(token, number, id, "10.00", "C")
+				again := a.move(token, number, id, `"10"`, "C") // the same amount, written otherwise
+				if first.Code != 204 || again.Code != 204 || first.Header().Get("Idempotency-Replayed") != "" || again.Header().Get("Idempotency-Replayed") != "true" {
+					t.Errorf("%q: %d %v, then %d %v", id, first.Code, first.Header(), again.Code, again.Header())
+				}
+				conflict := a.move(token, number, id, "10.01", "C")
+				a.want(conflict, 422, `{"message":"A mesma chave de idempotência já foi usada com outros dados.","type":"IDEMPOTENCY_CONFLICT"}`)
+				if after := a.balance(token); after == before {
+					t.Errorf("%q: balance stays %s", id, before)
+				}
+			}
+			if got := a.balance(token); got != "60.00" {
+				t.Errorf("balance %s", got)
+			}
+			refused := a.move(token, number, "cara", "100.00", "D")
+			a.want(a.move(token, number, "fundos", "1000.00", "C"), 204, "")
+			again := a.move(token, number, "cara", "100.00", "D")
+			a.want(again, refused.Code, refused.Body.String())
+			if again.Code != 400 || again.Header().Get("Idempotency-Replayed") != "true" {
+				t.Errorf("a refusal repeated: %d %v", again.Code, again.Header())
+			}
+		})
+	}
+}
+
+func TestIdempotencyKeyHeader(t *testing.T) {
+	a := newAPI(t)
+	number, token := a.register(anaCPF, "Ana")
+	body := fmt.Sprintf(`{"account_number":%q,"amount":5,"type":"C"}`, number)
+	post := func(header, body string) *httptest.ResponseRecorder {
+		return a.do(request{method: "POST", path: "/api/account/movement", token: token, body: body, header: http.Header{"Idempotency-Key": {header}}})
+	}
+	a.want(post("k-1", body), 204, "")
+	if rec := post(`"k-1"`, body); rec.Header().Get("Idempotency-Replayed") != "true" {
+		t.Errorf("quoted: %d %v", rec.Code, rec.Header())
+	}
+	if rec := post("k-1", `{"request_id":"k-1",`+body[1:]); rec.Header().Get("Idempotency-Replayed") != "true" {
+		t.Errorf("both: %d %v", rec.Code, rec.Header())
+	}
+	a.want(post("k-1", `{"request_id":"k-2",`+body[1:]), 400, `{"message":"request_id e Idempotency-Key são diferentes.","type":"INVALID_ARGUMENT"}`)
+}
+
+func TestSameKeyAtOnce(t *testing.T) {
+	a := newAPI(t)
+	number, token := a.register(anaCPF, "Ana")
+	var wg sync.WaitGroup
+	codes := make([]int, 100)
+	for i := range codes {
+		wg.Go(func() { codes[i] = a.move(token, number, "k", "3.00", "C").Code })
+	}
+	wg.Wait()
+	for _, code := range codes {
+		if code != 204 {
+			t.Errorf("code %d", code)
+		}
+	}
+	if got := a.balance(token); got != "3.00" {
+		t.Errorf("balance %s", got)
+	}
+}
+
+func TestBadInput(t *testing.T) {
+	a := newAPI(t)
+	number, token := a.register(anaCPF, "Ana")
+	other, _ := a.register(biaCPF, "Bia")
+	forged, err := tokensFor(t, strings.Repeat("x", 32)).Sign(accountapi.Claims{RegisteredClaims: a.tokens.Registered("id", time.Now())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	expired, err := a.tokens.Sign(accountapi.Claims{RegisteredClaims: a.tokens.Registered("id", time.Now().Add(-2*time.Hour))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	none, err := jwt.NewWithClaims(jwt.SigningMethodNone, accountapi.Claims{RegisteredClaims: a.tokens.Registered("id", time.Now())}).
+		SignedString(jwt.UnsafeAllowNoneSignatureType)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const (
+		invalidArgument = "INVALID_ARGUMENT"
+		invalidValue    = "INVALID_VALUE"
+		invalidDocument = "INVALID_DOCUMENT"
+	)
+	movement := func(change string) string {
+		fields := map[string]string{"request_id": `"r"`, "account_number": `"` + number + `"`, "amount": `"1.00"`, "type": `"C"`}
+		name, value, _ := strings.Cut(change, "=")
+		if fields[name] = value; value == "" {
+			delete(fields, name)
+		}
+		var members []string
+		for k, v := range fields {
+			members = append(members, fmt.Sprintf("%q:%s", k, v))
+		}
+		return "{" + strings.Join(members, ",") + "}"
+	}
+	register := func(cpf, name, password string) string {
+		return fmt.Sprintf(`{"cpf":%q,"name":"%s","password":%q}`, cpf, name, password)
+	}
+	const (
+		registering = "POST /api/account/register/"
+		moving      = "POST /api/account/movement/"
+		statement   = "GET /api/account/statement/"
+	)
+	movementsBefore := a.count("movements")
+	for _, test := range []struct {
+		name, route, body string
+		status            int
+		typ               string
+		token             string
+		header            http.Header
+	}{
+		{"malformed JSON", moving, `{"request_id":`, 400, invalidArgument, token, nil},
+		{"empty body", moving, "", 400, invalidArgument, token, http.Header{"Content-Type": {"application/json"}}},
+		{"an array", moving, "[]", 400, invalidArgument, token, nil},
+		{"null", moving, "null", 400, invalidArgument, token, nil},
+		{"two documents", moving, movement("") + "{}", 400, invalidArgument, token, nil},
+		{"invalid UTF-8", moving, movement("request_id=\"\xff\""), 400, invalidArgument, token, nil},
+		{"unknown field", moving, movement(`x=1`), 400, invalidArgument, token, nil},
+		{"field twice", moving, strings.Replace(movement(""), "{", `{"amount":1,`, 1), 400, invalidArgument, token, nil},
+		{"field in capitals", moving, movement(`AMOUNT=1`), 400, invalidArgument, token, nil},
+		{"wrong content type", moving, movement(""), 415, "UNSUPPORTED_MEDIA_TYPE", token, http.Header{"Content-Type": {"text/plain"}}},
+		{"no content type", moving, movement(""), 415, "UNSUPPORTED_MEDIA_TYPE", token, http.Header{"Content-Type": nil}},
+		{"1 MiB", moving, movement(`request_id="` + strings.Repeat("x", 1<<20) + `"`), 413, "PAYLOAD_TOO_LARGE", token, nil},
+		{"no request_id", moving, movement("request_id="), 400, invalidArgument, token, nil},
+		{"request_id of 256", moving, movement(`request_id="` + strings.Repeat("x", 256) + `"`), 400, invalidArgument, token, nil},
+		{"request_id with control characters", moving, movement(`request_id="a\u0000b"`), 400, invalidArgument, token, nil},
+		{"blank request_id", moving, movement(`request_id="  "`), 400, invalidArgument, token, nil},
+		{"request_id a number", moving, movement(`request_id=1`), 400, invalidArgument, token, nil},
+		{"no amount", moving, movement("amount="), 400, invalidArgument, token, nil},
+		{"amount null", moving, movement("amount=null"), 400, invalidArgument, token, nil},
+		{"amount 1e400", moving, movement("amount=1e400"), 400, invalidValue, token, nil},
+		{"amount 1e2", moving, movement("amount=1e2"), 400, invalidValue, token, nil},
+		{"amount NaN", moving, movement(`amount="NaN"`), 400, invalidValue, token, nil},
+		{"amount -1", moving, movement("amount=-1"), 400, invalidValue, token, nil},
+		{"amount 0", moving, movement("amount=0"), 400, invalidValue, token, nil},
+		{"amount 0.001", moving, movement("amount=0.001"), 400, invalidValue, token, nil},
+		{"amount of 16 digits", moving, movement("amount=1234567890123456"), 400, invalidValue, token, nil},
+		{"amount of 16 digits with decimals", moving, movement("amount=12345678901234.56"), 400, invalidValue, token, nil},
+		{"amount an object", moving, movement("amount={}"), 400, invalidValue, token, nil},
+		{"amount true", moving, movement("amount=true"), 400, invalidValue, token, nil},
+		{"no type", moving, movement("type="), 400, invalidArgument, token, nil},
+		{"type X", moving, movement(`type="X"`), 400, "INVALID_TYPE", token, nil},
+		{"type c", moving, movement(`type="c"`), 400, "INVALID_TYPE", token, nil},
+		{"no account", moving, movement("account_number="), 400, invalidArgument, token, nil},
+		{"unknown account", moving, movement(`account_number="1"`), 400, "INVALID_ACCOUNT", token, nil},
+		{"somebody else's account", moving, movement(`account_number="` + other + `"`), 403, "INVALID_OPERATION", token, nil},
+		{"no token", moving, movement(""), 401, "USER_UNAUTHORIZED", "", nil},
+		{"basic authentication", moving, movement(""), 401, "USER_UNAUTHORIZED", "", http.Header{"Authorization": {"Basic YTpi"}}},
+		{"forged token", moving, movement(""), 403, "INVALID_TOKEN", forged, nil},
+		{"expired token", moving, movement(""), 403, "INVALID_TOKEN", expired, nil},
+		{"alg none", moving, movement(""), 403, "INVALID_TOKEN", none, nil},
+		{"garbage token", moving, movement(""), 403, "INVALID_TOKEN", "a.b.c", nil},
+		{"no token for the balance", "GET /api/account/balance", "", 401, "USER_UNAUTHORIZED", "", nil},
+		{"no token for a statement", statement, "", 401, "USER_UNAUTHORIZED", "", nil},
+		{"no token for exists", "GET /api/account/exists/1/", "", 401, "USER_UNAUTHORIZED", "", nil},
+		{"limit 0", statement + "?limit=0", "", 400, invalidArgument, token, nil},
+		{"limit 101", statement + "?limit=101", "", 400, invalidArgument, token, nil},
+		{"limit x", statement + "?limit=x", "", 400, invalidArgument, token, nil},
+		{"bad cursor", statement + "?cursor=%21%21", "", 400, invalidArgument, token, nil},
+		{"cursor of something else", statement + "?cursor=YWJj", "", 400, invalidArgument, token, nil},
+		{"bad from", statement + "?from=ontem", "", 400, invalidArgument, token, nil},
+		{"bad query", statement + "?limit=%zz", "", 400, invalidArgument, token, nil},
+		{"CPF with a wrong check digit", registering, register("52998224724", "Ana", password), 400, invalidDocument, "", nil},
+		{"CPF of one digit", registering, register("11111111111", "Ana", password), 400, invalidDocument, "", nil},
+		{"CPF too short", registering, register("123", "Ana", password), 400, invalidDocument, "", nil},
+		{"CPF taken, formatted", registering, register("529.982.247-25", "Ana", password), 400, invalidDocument, "", nil},
+		{"name of one character", registering, register("12345678909", "A", password), 400, invalidArgument, "", nil},
+		{"name of 101 characters", registering, register("12345678909", strings.Repeat("é", 101), password), 400, invalidArgument, "", nil},
+		{"name with a control character", registering, register("12345678909", `A\u0007na`, password), 400, invalidArgument, "", nil},
+		{"name of spaces", registering, register("12345678909", "    ", password), 400, invalidArgument, "", nil},
+		{"password of 5", registering, register("12345678909", "Ana", "12345"), 400, invalidArgument, "", nil},
+		{"password of 129", registering, register("12345678909", "Ana", strings.Repeat("x", 129)), 400, invalidArgument, "", nil},
+		{"no password", registering, `{"cpf":"12345678909","name":"Ana"}`, 400, invalidArgument, "", nil},
+		{"login without password", "POST /api/account/login", `{"cpf":"12345678909"}`, 400, invalidArgument, "", nil},
+		{"login of nobody", "POST /api/account/login", `{"cpf":"12345678909","password":"senha123"}`, 401, "USER_UNAUTHORIZED", "", nil},
+		{"login with a CPF that is none", "POST /api/account/login", `{"cpf":"x","password":"senha123"}`, 401, "USER_UNAUTHORIZED", "", nil},
+		{"wrong method", "DELETE /api/account/balance", "", 405, "METHOD_NOT_ALLOWED", token, nil},
+		{"no such path", "GET /api/account/nothing", "", 404, "NOT_FOUND", token, nil},
+		{"double slash", "POST //internal/movements", "{}", 404, "NOT_FOUND", "", nil},
+		{"climbing path", "POST /api/../internal/movements", "{}", 404, "NOT_FOUND", "", nil},
+		{"encoded slash", "POST /api%2F..%2Finternal/movements", "{}", 404, "NOT_FOUND", "", nil},
+		{"internal without the app token", "POST /internal/movements", "{}", 403, "INVALID_TOKEN", "", nil},
+		{"internal with a wrong app token", "POST /internal/movements", "{}", 403, "INVALID_TOKEN", "", http.Header{"Dapr-Api-Token": {"x"}}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			method, path, _ := strings.Cut(test.route, " ")
+			rec := a.do(request{method: method, path: path, token: test.token, body: test.body, header: test.header})
+			var body struct {
+				Message string `json:"message"`
+				Type    string `json:"type"`
+			}
+			err := json.Unmarshal(rec.Body.Bytes(), &body, json.RejectUnknownMembers(true))
+			if err != nil || rec.Code != test.status || body.Type != test.typ || body.Message == "" || rec.Header().Get("X-Request-ID") == "" {
+				t.Errorf("got %d %s %v, want %d %s", rec.Code, rec.Body, rec.Header(), test.status, test.typ)
+			}
+		})
+	}
+	a.memory.Close()
+	if a.count("movements") != movementsBefore || a.count("refusals") != 0 || a.count("customers") != 2 || len(a.state.data) != 0 {
+		t.Errorf("bad input left a trace: %d movements, %d refusals, %d customers, %d remembered answers",
+			a.count("movements"), a.count("refusals"), a.count("customers"), len(a.state.data))
+	}
+}
+
+func (a *api) count(table string) (n int) {
+	a.t.Helper()
+	if err := a.db.Read().QueryRowContext(a.t.Context(), "SELECT count(*) FROM "+table).Scan(&n); err != nil {
+		a.t.Fatal(err)
+	}
+	return n
+}
+
+func TestTooManyLogins(t *testing.T) {
+	a := newAPI(t)
+	a.register(anaCPF, "Ana") // one login
+	for i := range 5 {
+		cpf := []string{anaCPF, "529.982.247-25"}[i%2]
+		rec := a.do(request{method: "POST", path: "/api/account/login", body: fmt.Sprintf(`{"cpf":%q,"password":"errada"}`, cpf)})
+		if want := map[bool]int{true: 401, false: 429}[i < 4]; rec.Code != want {
+			t.Errorf("attempt %d: %d %s", i, rec.Code, rec.Body)
+		}
+		if rec.Code == 429 && rec.Header().Get("Retry-After") == "" {
+			t.Error("no Retry-After")
+		}
+	}
+	a.register(biaCPF, "Bia") // others are not affected
+}
+
+func TestLedgerOperation(t *testing.T) {
+	a := newAPI(t)
+	ana, token := a.register(anaCPF, "Ana")
+	bia, _ := a.register(biaCPF, "Bia")
+	a.want(a.move(token, ana, "d", "100.00", "C"), 204, "")
+	debit := accountapi.Movement{
+		RequestID: "t1:debit", AccountNumber: ana, Type: accountapi.Debit, Kind: accountapi.KindTransfer, Amount: 6000,
+		TransferID: "t1", Counterparty: bia,
+	}
+	with := func(change func(*accountapi.Movement)) accountapi.Movement { m := debit; change(&m); return m }
+	post := func(commands ...accountapi.Movement) *httptest.ResponseRecorder {
+		body, err := json.Marshal(accountapi.Movements{Commands: commands})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a.do(request{method: "POST", path: accountapi.MovementsPath, body: string(body), header: http.Header{"Dapr-Api-Token": {appToken}}})
+	}
+	a.want(post(
+		debit, debit,
+		with(func(m *accountapi.Movement) { m.RequestID = "t2:debit"; m.TransferID = "t2" }),
+		with(func(m *accountapi.Movement) { m.Amount = 1 }),
+		with(func(m *accountapi.Movement) { m.RequestID = "t3:debit"; m.Counterparty = "1" }),
+		with(func(m *accountapi.Movement) {
+			m.RequestID = "x"
+			m.Kind, m.Type = accountapi.KindDeposit, accountapi.Credit
+		}),
+	), 200, `{"results":[{"status":"applied"},{"status":"applied","replayed":true},`+
+		`{"status":"refused","type":"INSUFFICIENT_BALANCE","message":"Saldo insuficiente."},`+
+		`{"status":"rejected","type":"IDEMPOTENCY_CONFLICT","message":"A mesma chave de idempotência já foi usada com outros dados."},`+
+		`{"status":"refused","type":"INVALID_ACCOUNT","message":"Conta não encontrada."},`+
+		`{"status":"rejected","type":"INVALID_ARGUMENT","message":"Comando de movimentação inválido."}]}`)
+	if got := a.balance(token); got != "40.00" {
+		t.Errorf("balance %s", got)
+	}
+	a.want(post(), 400, `{"message":"O lote deve ter de 1 a 256 comandos.","type":"INVALID_ARGUMENT"}`)
+	a.want(post(make([]accountapi.Movement, 257)...), 400, `{"message":"O lote deve ter de 1 a 256 comandos.","type":"INVALID_ARGUMENT"}`)
+}
+
+// A customer's key cannot meet a service's, whatever it says.
+func TestKeysOfCustomersAndServicesAreApart(t *testing.T) {
+	a := newAPI(t)
+	ana, token := a.register(anaCPF, "Ana")
+	a.want(a.move(token, ana, "t1:fee", "100.00", "C"), 204, "")
+	body := fmt.Sprintf(`{"commands":[{"request_id":"t1:fee","account_number":%q,"type":"D","kind":"fee","amount":"2.00","transfer_id":"t1"}]}`, ana)
+	a.want(a.do(request{method: "POST", path: accountapi.MovementsPath, body: body, header: http.Header{"Dapr-Api-Token": {appToken}}}),
+		200, `{"results":[{"status":"applied"}]}`)
+}
+
+func TestDatabaseAway(t *testing.T) {
+	a := newAPI(t)
+	number, token := a.register(anaCPF, "Ana")
+	if err := a.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	rec := a.move(token, number, "k", "1.00", "C")
+	want := `{"message":"Serviço temporariamente indisponível. Código para o suporte: ` + rec.Header().Get("X-Request-ID") + `","type":"INTERNAL_ERROR"}`
+	a.want(rec, 503, want)
+	a.memory.Close()
+	if len(a.state.data) != 0 {
+		t.Error("a 503 was remembered")
+	}
+}

@@ -1,0 +1,67 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/bankmore/bankmore/account-svc/accountapi"
+	"github.com/bankmore/bankmore/account-svc/internal/ledger"
+	"github.com/bankmore/bankmore/platform/fault"
+	"github.com/bankmore/bankmore/platform/idempotency"
+	"github.com/bankmore/bankmore/platform/web"
+)
+
+// maxBatchBytes bounds a batch of commands; daprd's own default is the same.
+const maxBatchBytes = 4 << 20
+
+var errBatchSize = fault.BadArgument("O lote deve ter de 1 a 256 comandos.")
+
+// applyMovements is the ledger operation for the other services. It always answers 200 with a result per command; any
+// other status means that no command was decided.
+func (h handlers) applyMovements(r *http.Request) (web.Answer, error) {
+	var in accountapi.Movements
+	if err := web.DecodeLimit(r, &in, maxBatchBytes); err != nil {
+		return web.Answer{}, err
+	}
+	if len(in.Commands) == 0 || len(in.Commands) > accountapi.MaxMovements {
+		return web.Answer{}, errBatchSize
+	}
+	commands := make([]ledger.Command, len(in.Commands))
+	for i, m := range in.Commands {
+		commands[i] = command(m)
+	}
+	results, err := h.Ledger.Apply(r.Context(), commands)
+	if err != nil {
+		return web.Answer{}, err
+	}
+	out := accountapi.MovementResults{Results: make([]accountapi.MovementResult, len(results))}
+	for i, result := range results {
+		out.Results[i] = wire(result)
+	}
+	return web.JSON(http.StatusOK, out)
+}
+
+func command(m accountapi.Movement) ledger.Command {
+	c := ledger.Command{
+		RequestKey: "service:" + m.RequestID, AccountNumber: m.AccountNumber, Type: ledger.Type(m.Type), Kind: ledger.Kind(m.Kind),
+		Amount: m.Amount, Counterparty: m.Counterparty, TransferID: m.TransferID, Description: m.Description,
+		Fingerprint: idempotency.Fingerprint(m.AccountNumber, m.Type, m.Kind, m.Amount.String(), m.Counterparty, m.TransferID),
+	}
+	if m.RequestID == "" || c.Kind == ledger.Deposit || c.Kind == ledger.Withdrawal {
+		c.RequestKey = "" // malformed: services do not move cash
+	}
+	return c
+}
+
+func wire(r ledger.Result) accountapi.MovementResult {
+	switch {
+	case r.Err != nil:
+		f := fault.From(r.Err)
+		return accountapi.MovementResult{Status: accountapi.StatusRejected, Type: f.Type, Message: f.Message}
+	case r.Refusal != nil:
+		return accountapi.MovementResult{
+			Status: accountapi.StatusRefused, Replayed: r.Replayed, Type: r.Refusal.Type, Message: r.Refusal.Message,
+		}
+	default:
+		return accountapi.MovementResult{Status: accountapi.StatusApplied, Replayed: r.Replayed}
+	}
+}

@@ -1,0 +1,51 @@
+// Package httpapi is account-svc's HTTP edge.
+package httpapi
+
+import (
+	"net/http"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/bankmore/bankmore/account-svc/accountapi"
+	"github.com/bankmore/bankmore/account-svc/internal/account"
+	"github.com/bankmore/bankmore/account-svc/internal/ledger"
+	"github.com/bankmore/bankmore/platform/auth"
+	"github.com/bankmore/bankmore/platform/idempotency"
+	"github.com/bankmore/bankmore/platform/web"
+)
+
+// Deps is what the handlers work with.
+type Deps struct {
+	Accounts *account.Service
+	Ledger   *ledger.Ledger
+	Memory   *idempotency.Memory
+	Tokens   *auth.Tokens
+	AppToken string
+	Logins   *Attempts
+	OpenAPI  []byte
+}
+
+type handlers struct{ Deps }
+
+// New returns the router with every route of the service. Each works with and without a trailing slash.
+func New(deps Deps) *chi.Mux {
+	h := handlers{deps}
+	r := web.NewRouter()
+	r.Route("/api/account", func(r chi.Router) {
+		r.Method(http.MethodPost, "/register", web.Handler(h.register))
+		r.Method(http.MethodPost, "/login", web.Handler(h.login))
+		r.Group(func(r chi.Router) {
+			r.Use(auth.RequireToken[accountapi.Claims](deps.Tokens))
+			r.Method(http.MethodPut, "/deactivate", web.Handler(h.deactivate))
+			r.Method(http.MethodPost, "/movement", web.Handler(h.movement))
+			r.Method(http.MethodGet, "/balance", web.Handler(h.balance))
+			r.Method(http.MethodGet, "/exists/{number}", web.Handler(h.exists))
+			r.Method(http.MethodGet, "/statement", web.Handler(h.statement))
+		})
+	})
+	r.With(auth.RequireAppToken(deps.AppToken)).Method(http.MethodPost, accountapi.MovementsPath, web.Handler(h.applyMovements))
+	web.MountDocs(r, "account", "BankMore: contas", deps.OpenAPI)
+	return r
+}
+
+func caller(r *http.Request) *accountapi.Claims { return auth.Claims[accountapi.Claims](r.Context()) }

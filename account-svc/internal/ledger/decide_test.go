@@ -1,0 +1,196 @@
+package ledger
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/bankmore/bankmore/platform/fault"
+	"github.com/bankmore/bankmore/platform/money"
+)
+
+var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+// bank returns a state with an account of 100.00, another of 0.00, and an inactive one of 50.00.
+func bank() State {
+	return State{
+		Accounts: map[string]*Account{
+			"1": {ID: "id-1", Number: "1", Active: true, Balance: 10000, Version: 4},
+			"2": {ID: "id-2", Number: "2", Active: true},
+			"9": {ID: "id-9", Number: "9", Balance: 5000, Version: 1},
+		},
+		Decisions: map[string]Decision{},
+	}
+}
+
+func TestDecideOne(t *testing.T) {
+	deposit := Command{RequestKey: "k", Fingerprint: "f", AccountNumber: "1", Type: Credit, Kind: Deposit, Amount: 500}
+	debit := Command{RequestKey: "k", Fingerprint: "f", AccountNumber: "1", Type: Debit, Kind: Transfer, Amount: 10000, Counterparty: "2", TransferID: "t"}
+	with := func(c Command, change func(*Command)) Command { change(&c); return c }
+	for name, test := range map[string]struct {
+		command Command
+		refusal *fault.Error
+		err     error
+		balance money.Cents // of the account afterwards, if applied
+	}{
+		"deposit":                        {command: deposit, balance: 10500},
+		"withdrawal":                     {command: with(deposit, func(c *Command) { c.Kind, c.Type = Withdrawal, Debit }), balance: 9500},
+		"debit of all there is":          {command: debit, balance: 0},
+		"debit of a cent too much":       {command: with(debit, func(c *Command) { c.Amount++ }), refusal: ErrInsufficientBalance},
+		"credit of a transfer":           {command: with(debit, func(c *Command) { c.Type = Credit }), balance: 20000},
+		"fee":                            {command: Command{RequestKey: "k", Fingerprint: "f", AccountNumber: "1", Type: Debit, Kind: Fee, Amount: 200, TransferID: "t"}, balance: 9800},
+		"unknown account":                {command: with(deposit, func(c *Command) { c.AccountNumber = "7" }), refusal: ErrUnknownAccount},
+		"inactive account":               {command: with(deposit, func(c *Command) { c.AccountNumber = "9" }), refusal: ErrInactiveAccount},
+		"refund to an inactive account":  {command: Command{RequestKey: "k", Fingerprint: "f", AccountNumber: "9", Type: Credit, Kind: Refund, Amount: 1, TransferID: "t"}, balance: 5001},
+		"unknown counterparty":           {command: with(debit, func(c *Command) { c.Counterparty = "7" }), refusal: ErrUnknownAccount},
+		"inactive counterparty":          {command: with(debit, func(c *Command) { c.Counterparty = "9" }), refusal: ErrInactiveAccount},
+		"counterparty is the account":    {command: with(debit, func(c *Command) { c.Counterparty = "1" }), refusal: ErrInvalidTransfer},
+		"credit beyond the limit":        {command: with(deposit, func(c *Command) { c.Amount = MaxBalance - 9999 }), refusal: ErrBalanceLimit},
+		"credit up to the limit":         {command: with(deposit, func(c *Command) { c.Amount = MaxBalance - 10000 }), balance: MaxBalance},
+		"no amount":                      {command: with(deposit, func(c *Command) { c.Amount = 0 }), err: ErrMalformed},
+		"negative amount":                {command: with(deposit, func(c *Command) { c.Amount = -1 }), err: ErrMalformed},
+		"no key":                         {command: with(deposit, func(c *Command) { c.RequestKey = "" }), err: ErrMalformed},
+		"debit called deposit":           {command: with(deposit, func(c *Command) { c.Type = Debit }), err: ErrMalformed},
+		"credit called fee":              {command: with(deposit, func(c *Command) { c.Kind = Fee }), err: ErrMalformed},
+		"transfer without counterparty":  {command: with(debit, func(c *Command) { c.Counterparty = "" }), err: ErrMalformed},
+		"transfer without a transfer id": {command: with(debit, func(c *Command) { c.TransferID = "" }), err: ErrMalformed},
+		"unknown kind":                   {command: with(deposit, func(c *Command) { c.Kind = "gift" }), err: ErrMalformed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			results, effects := decide(bank(), []Command{test.command}, noon)
+			if got := results[0]; got.Refusal != test.refusal || got.Err != test.err || got.Replayed { //nolint:errorlint // the very values
+				t.Fatalf("result %+v", got)
+			}
+			if test.refusal != nil || test.err != nil {
+				if len(effects.Movements)+len(effects.Accounts) > 0 {
+					t.Errorf("a refused command has effects: %+v", effects)
+				}
+				if recorded := len(effects.Refused) == 1; recorded != (test.refusal != nil) {
+					t.Errorf("recorded refusals: %v", effects.Refused)
+				}
+				return
+			}
+			m, change := effects.Movements[0], effects.Accounts[0]
+			if change.Balance != test.balance || m.BalanceAfter != test.balance || change.Version != change.Was+1 || m.Seq != change.Version {
+				t.Errorf("movement %+v, change %+v, want balance %d", m, change, test.balance)
+			}
+			if m.Contra != contra[test.command.Kind] || m.Description == "" || !m.CreatedAt.Equal(noon) || m.ID == "" {
+				t.Errorf("movement %+v", m)
+			}
+		})
+	}
+}
+
+func TestDecideSeesEarlierCommandsOfItsBatch(t *testing.T) {
+	withdraw := func(key string, amount money.Cents) Command {
+		return Command{RequestKey: key, Fingerprint: fmt.Sprint(amount), AccountNumber: "1", Type: Debit, Kind: Withdrawal, Amount: amount}
+	}
+	results, effects := decide(bank(), []Command{
+		withdraw("a", 6000), withdraw("b", 6000), withdraw("a", 6000), withdraw("b", 6000), withdraw("a", 1), withdraw("c", 4000),
+	}, noon)
+	want := []Result{
+		{}, {Refusal: ErrInsufficientBalance},
+		{Replayed: true}, {Refusal: ErrInsufficientBalance, Replayed: true}, {Err: fault.ErrKeyReused}, {},
+	}
+	if !slices.Equal(results, want) {
+		t.Errorf("got  %+v\nwant %+v", results, want)
+	}
+	if len(effects.Movements) != 2 || len(effects.Accounts) != 1 || effects.Accounts[0].Balance != 0 {
+		t.Errorf("effects %+v", effects)
+	}
+}
+
+func TestDecideRepeatsRecordedDecisions(t *testing.T) {
+	state := bank()
+	state.Decisions["done"] = Decision{Fingerprint: "f"}
+	state.Decisions["refused"] = Decision{Fingerprint: "f", Refusal: "INSUFFICIENT_BALANCE"}
+	command := func(key, fingerprint string) Command {
+		return Command{RequestKey: key, Fingerprint: fingerprint, AccountNumber: "1", Type: Debit, Kind: Withdrawal, Amount: 1}
+	}
+	results, effects := decide(state, []Command{
+		command("done", "f"), command("refused", "f"), command("done", "other"), command("refused", "other"),
+	}, noon)
+	if !results[0].Replayed || results[0].Refusal != nil || results[0].Err != nil {
+		t.Errorf("done: %+v", results[0])
+	}
+	// There is money enough now, and still the answer under this key is no.
+	if !results[1].Replayed || results[1].Refusal != ErrInsufficientBalance {
+		t.Errorf("refused: %+v", results[1])
+	}
+	for _, r := range results[2:] {
+		if r.Err != error(fault.ErrKeyReused) { //nolint:errorlint // the very value
+			t.Errorf("other payload: %+v", r)
+		}
+	}
+	if len(effects.Movements)+len(effects.Accounts)+len(effects.Refused) > 0 {
+		t.Errorf("effects %+v", effects)
+	}
+}
+
+// Whatever commands come, in whatever batches: balances are the sums of the movements, never negative, keys decide
+// once, and both sides of the ledger sum to zero.
+func TestDecideKeepsTheBooks(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		state := bank()
+		opening := map[string]money.Cents{}
+		for _, a := range state.Accounts {
+			opening[a.ID] = a.Balance
+		}
+		total := map[string]money.Cents{}
+		decided := map[string]Result{}
+		for _, commands := range rapid.SliceOfN(rapid.SliceOfN(rapid.Custom(anyCommand), 1, 8), 1, 8).Draw(t, "batches") {
+			results, effects := decide(state, commands, noon)
+			for i, c := range commands {
+				checkOnce(t, decided, c, results[i])
+			}
+			for _, m := range effects.Movements {
+				signed := m.Amount
+				if m.Type == Debit {
+					signed = -signed
+				}
+				total[m.AccountID] += signed
+				total[string(m.Contra)] -= signed
+			}
+		}
+		var sum money.Cents
+		for _, a := range state.Accounts {
+			if a.Balance < 0 || a.Balance != opening[a.ID]+total[a.ID] {
+				t.Fatalf("account %s has %d, opening %d and movements %d", a.Number, a.Balance, opening[a.ID], total[a.ID])
+			}
+		}
+		for _, v := range total {
+			sum += v
+		}
+		if sum != 0 {
+			t.Fatalf("the two sides differ by %d", sum)
+		}
+	})
+}
+
+func anyCommand(t *rapid.T) Command {
+	c := Command{
+		RequestKey:    rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f", "g", "h"}).Draw(t, "key"),
+		AccountNumber: rapid.SampledFrom([]string{"1", "2", "7", "9"}).Draw(t, "account"),
+		Type:          rapid.SampledFrom([]Type{Credit, Debit}).Draw(t, "type"),
+		Kind:          rapid.SampledFrom([]Kind{Deposit, Withdrawal, Transfer, Refund, Fee}).Draw(t, "kind"),
+		Amount:        money.Cents(rapid.Int64Range(-1, 20000).Draw(t, "amount")),
+		Counterparty:  rapid.SampledFrom([]string{"", "1", "2", "7", "9"}).Draw(t, "counterparty"),
+		TransferID:    rapid.SampledFrom([]string{"", "t"}).Draw(t, "transfer"),
+	}
+	c.Fingerprint = fmt.Sprint(c.AccountNumber, c.Type, c.Kind, c.Amount, c.Counterparty)
+	return c
+}
+
+func checkOnce(t *rapid.T, decided map[string]Result, c Command, got Result) {
+	if got.Err != nil {
+		return
+	}
+	first, seen := decided[c.RequestKey]
+	if got.Replayed != seen || (seen && first.Refusal != got.Refusal) {
+		t.Fatalf("key %s: first %+v (seen %v), now %+v", c.RequestKey, first, seen, got)
+	}
+	decided[c.RequestKey] = got
+}

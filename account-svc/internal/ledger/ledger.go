@@ -1,0 +1,167 @@
+// Package ledger keeps the customers' money: double entry by construction, immutable movements, and a definitive,
+// durable answer to every command.
+package ledger
+
+import (
+	"time"
+
+	"github.com/bankmore/bankmore/platform/fault"
+	"github.com/bankmore/bankmore/platform/money"
+)
+
+// Type says in which direction a movement changes the customer's balance.
+type Type string
+
+// The types, as the API names them.
+const (
+	Credit Type = "C"
+	Debit  Type = "D"
+)
+
+// Contra is the internal account on the other side of a movement. Its balance is derived from the movements, never
+// stored, so that it is no hot row.
+type Contra string
+
+// The internal accounts.
+const (
+	Cash       Contra = "cash"        // money that enters or leaves the bank
+	Transit    Contra = "transit"     // money between the two legs of a transfer
+	FeeRevenue Contra = "fee-revenue" // the bank's income
+)
+
+// Kind says why money moved.
+type Kind string
+
+// The kinds.
+const (
+	Deposit    Kind = "deposit"
+	Withdrawal Kind = "withdrawal"
+	Transfer   Kind = "transfer"
+	Fee        Kind = "fee"
+	Refund     Kind = "refund"
+)
+
+// Business refusals, and their types.
+var (
+	ErrUnknownAccount      = fault.New(fault.Refused, "INVALID_ACCOUNT", "Conta não encontrada.")
+	ErrInactiveAccount     = fault.New(fault.Refused, "INACTIVE_ACCOUNT", "Conta inativa.")
+	ErrInsufficientBalance = fault.New(fault.Refused, "INSUFFICIENT_BALANCE", "Saldo insuficiente.")
+	ErrInvalidTransfer     = fault.New(fault.Refused, "INVALID_TRANSFER", "A conta de destino deve ser diferente da conta de origem.")
+	ErrBalanceLimit        = fault.New(fault.Refused, fault.TypeInvalidValue, "O valor excede o saldo máximo de uma conta.")
+)
+
+// refusals finds a refusal by the type under which it was recorded.
+var refusals = map[string]*fault.Error{
+	ErrUnknownAccount.Type:      ErrUnknownAccount,
+	ErrInactiveAccount.Type:     ErrInactiveAccount,
+	ErrInsufficientBalance.Type: ErrInsufficientBalance,
+	ErrInvalidTransfer.Type:     ErrInvalidTransfer,
+	ErrBalanceLimit.Type:        ErrBalanceLimit,
+}
+
+// ErrMalformed rejects a command that no caller may send: a defect, not a business refusal, hence never recorded.
+var ErrMalformed = fault.BadArgument("Comando de movimentação inválido.")
+
+// MaxBalance is the highest balance of an account in cents. It is far from the limit of int64, so that sums over the
+// bank do not overflow either.
+const MaxBalance money.Cents = 100_000_000_000_000_000
+
+// Command asks for one movement.
+type Command struct {
+	RequestKey    string // unique in the whole ledger: scope and request id
+	Fingerprint   string // of the payload; the same key with another one is refused
+	AccountNumber string
+	Type          Type
+	Kind          Kind
+	Amount        money.Cents // at least 1
+	Counterparty  string      // account number of the other customer, if any
+	TransferID    string      // of the transfer that it belongs to, if any
+	Description   string      // "" for the kind's own
+}
+
+// Movement is one immutable row of the ledger.
+type Movement struct {
+	ID           string
+	RequestKey   string
+	Fingerprint  string
+	AccountID    string
+	Seq          int64 // 1, 2, 3, … per account
+	Type         Type
+	Amount       money.Cents
+	Contra       Contra
+	Kind         Kind
+	Counterparty string
+	TransferID   string
+	Description  string
+	BalanceAfter money.Cents
+	CreatedAt    time.Time
+}
+
+// Account is the part of an account that commands change. Version counts its movements.
+type Account struct {
+	ID      string
+	Number  string
+	Active  bool
+	Balance money.Cents
+	Version int64
+}
+
+// Decision is what became of an earlier command: applied if Refusal is "", else the refusal's type.
+type Decision struct {
+	Fingerprint string
+	Refusal     string
+}
+
+// Result answers one command: applied (Refusal and Err nil), refused for ever under its key (Refusal), or not
+// decided at all (Err: malformed, or the key belongs to another payload).
+type Result struct {
+	Refusal  *fault.Error
+	Replayed bool // decided by an earlier command with the same key
+	Err      error
+}
+
+// contra is the other side of each kind.
+var contra = map[Kind]Contra{
+	Deposit: Cash, Withdrawal: Cash, Transfer: Transit, Refund: Transit, Fee: FeeRevenue,
+}
+
+// directions are the types that a kind may have, with the description of each in the statement.
+var directions = map[Kind]map[Type]string{
+	Deposit:    {Credit: "Depósito"},
+	Withdrawal: {Debit: "Saque"},
+	Transfer:   {Debit: "Transferência enviada", Credit: "Transferência recebida"},
+	Refund:     {Credit: "Estorno de transferência"},
+	Fee:        {Debit: "Tarifa de transferência"},
+}
+
+func (c Command) wellFormed() bool {
+	_, ok := directions[c.Kind][c.Type]
+	moves := c.Kind == Transfer || c.Kind == Refund || c.Kind == Fee
+	return ok && c.RequestKey != "" && c.Fingerprint != "" && c.Amount > 0 && moves == (c.TransferID != "") &&
+		(c.Kind != Transfer || c.Counterparty != "")
+}
+
+// refuse returns the business rule that forbids c, or nil. A refund is always taken: the money has to go back where it
+// came from, even if the account was closed meanwhile.
+func (c Command) refuse(account, counterparty *Account) *fault.Error {
+	switch {
+	case account == nil:
+		return ErrUnknownAccount
+	case !account.Active && c.Kind != Refund:
+		return ErrInactiveAccount
+	case c.Type == Credit && account.Balance > MaxBalance-c.Amount && c.Kind != Refund:
+		return ErrBalanceLimit
+	case c.Type == Credit:
+		return nil
+	case c.Kind == Transfer && counterparty == nil:
+		return ErrUnknownAccount
+	case c.Kind == Transfer && counterparty == account:
+		return ErrInvalidTransfer
+	case c.Kind == Transfer && !counterparty.Active:
+		return ErrInactiveAccount
+	case account.Balance < c.Amount:
+		return ErrInsufficientBalance
+	default:
+		return nil
+	}
+}

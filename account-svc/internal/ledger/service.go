@@ -1,0 +1,105 @@
+package ledger
+
+import (
+	"context"
+	"time"
+
+	"github.com/bankmore/bankmore/platform/batch"
+	"github.com/bankmore/bankmore/platform/money"
+)
+
+// Store keeps the ledger.
+type Store interface {
+	// Apply runs one transaction: it loads and locks what the commands touch, calls decide once, and writes the effects.
+	// Two Apply calls never decide on the same account or key at the same time. A retry after a lost race calls decide
+	// again, with the newer state.
+	Apply(ctx context.Context, commands []Command, decide func(State) Effects) error
+	// Balance returns the account, or ErrUnknownAccount.
+	Balance(ctx context.Context, accountID string) (Account, error)
+	// Statement returns up to limit movements of an account that match the filter, newest first.
+	Statement(ctx context.Context, accountID string, filter Filter, limit int) ([]Movement, error)
+}
+
+// Filter narrows a statement. Zero values do not narrow.
+type Filter struct {
+	Before int64     // only movements with a smaller Seq
+	From   time.Time // inclusive
+	To     time.Time // exclusive
+}
+
+// Ledger applies commands and answers queries.
+type Ledger struct {
+	store   Store
+	commits *batch.Batcher[[]Command, []Result]
+}
+
+// maxJoined bounds how many callers share a transaction.
+const maxJoined = 64
+
+// New returns a ledger kept in store. Commands that arrive together share a transaction (group commit).
+func New(store Store) *Ledger {
+	l := &Ledger{store: store}
+	l.commits = batch.New(l.commit, batch.Options{MaxItems: maxJoined})
+	return l
+}
+
+// Close waits for the commands already accepted.
+func (l *Ledger) Close() { l.commits.Close() }
+
+// Apply answers each command, in order. An error means that nothing is known about any of them: they have to be sent
+// again with the same keys.
+func (l *Ledger) Apply(ctx context.Context, commands []Command) ([]Result, error) {
+	return l.commits.Do(ctx, commands)
+}
+
+// ApplyOne is Apply for a single command.
+func (l *Ledger) ApplyOne(ctx context.Context, c Command) (Result, error) {
+	results, err := l.Apply(ctx, []Command{c})
+	if err != nil {
+		return Result{}, err
+	}
+	return results[0], results[0].Err
+}
+
+// commit runs the commands of several callers in one transaction and hands each caller its own results.
+func (l *Ledger) commit(ctx context.Context, callers [][]Command) ([][]Result, error) {
+	var all []Command
+	for _, commands := range callers {
+		all = append(all, commands...)
+	}
+	var results []Result
+	err := l.store.Apply(ctx, all, func(state State) (effects Effects) {
+		results, effects = decide(state, all, time.Now())
+		return effects
+	})
+	if err != nil {
+		return nil, err
+	}
+	split := make([][]Result, len(callers))
+	for i, commands := range callers {
+		split[i], results = results[:len(commands):len(commands)], results[len(commands):]
+	}
+	return split, nil
+}
+
+// Balance returns the balance of an active account in cents.
+func (l *Ledger) Balance(ctx context.Context, accountID string) (money.Cents, error) {
+	account, err := l.active(ctx, accountID)
+	return account.Balance, err
+}
+
+// Statement returns up to limit movements of an active account, newest first.
+func (l *Ledger) Statement(ctx context.Context, accountID string, filter Filter, limit int) ([]Movement, error) {
+	if _, err := l.active(ctx, accountID); err != nil {
+		return nil, err
+	}
+	return l.store.Statement(ctx, accountID, filter, limit)
+}
+
+func (l *Ledger) active(ctx context.Context, accountID string) (Account, error) {
+	account, err := l.store.Balance(ctx, accountID)
+	if err == nil && !account.Active {
+		err = ErrInactiveAccount
+	}
+	return account, err
+}

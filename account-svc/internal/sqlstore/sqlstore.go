@@ -1,0 +1,29 @@
+// Package sqlstore keeps customers and the ledger in SQL.
+package sqlstore
+
+import (
+	"embed"
+	"io/fs"
+
+	"github.com/bankmore/bankmore/platform/sqldb"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Migrations are the schema's versions.
+func Migrations() fs.FS {
+	sub, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		panic(err) // the folder is embedded above
+	}
+	return sub
+}
+
+// Store implements account.Store and ledger.Store.
+type Store struct {
+	db *sqldb.DB
+}
+
+// New returns a store in db, which must be migrated.
+func New(db *sqldb.DB) *Store { return &Store{db: db} }

@@ -1,0 +1,132 @@
+package sqlstore_test
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bankmore/bankmore/account-svc/internal/account"
+	"github.com/bankmore/bankmore/account-svc/internal/sqlstore"
+	"github.com/bankmore/bankmore/account-svc/internal/sqlstore/storetest"
+	"github.com/bankmore/bankmore/platform/sqldb"
+)
+
+func openSQLite(t *testing.T) *sqldb.DB {
+	t.Helper()
+	db, err := sqldb.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "account.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := db.Migrate(t.Context(), sqlstore.Migrations()); err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+func TestSQLite(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) storetest.Store { return sqlstore.New(openSQLite(t)) })
+}
+
+// What the code never does, the schema does not allow either.
+func TestSchemaRefuses(t *testing.T) {
+	db := openSQLite(t)
+	seed(t, db)
+	const movement = "INSERT INTO movements VALUES ('m2', 'k2', 'f', 'a', 2, 'C', 1, 'cash', 'deposit', '', '', '', 1001, 0)"
+	for name, statement := range map[string]string{
+		"a negative balance":             "UPDATE accounts SET balance = -1",
+		"a changed movement":             "UPDATE movements SET amount = 2",
+		"a deleted movement":             "DELETE FROM movements",
+		"a second movement for a key":    strings.Replace(movement, "'k2'", "'k1'", 1),
+		"a second movement with a seq":   strings.Replace(movement, "'a', 2", "'a', 1", 1),
+		"a movement of nothing":          strings.Replace(movement, "'C', 1", "'C', 0", 1),
+		"a movement of another type":     strings.Replace(movement, "'C'", "'X'", 1),
+		"a movement of no kind":          strings.Replace(movement, "'deposit'", "'gift'", 1),
+		"a movement against nothing":     strings.Replace(movement, "'cash'", "'gift'", 1),
+		"a movement of nobody":           strings.Replace(movement, "'a'", "'nobody'", 1),
+		"a second customer with a CPF":   "INSERT INTO customers VALUES ('b', 'B', 'cpf', '', '', 0)",
+		"a second account with a number": "INSERT INTO accounts (id, number) SELECT 'a', '11'",
+	} {
+		if err := exec(t.Context(), db, statement); err == nil {
+			t.Errorf("the schema accepts %s", name)
+		}
+	}
+	if err := exec(t.Context(), db, movement); err != nil {
+		t.Errorf("the control statement fails: %v", err)
+	}
+}
+
+// Each invariant of verify finds its violation.
+func TestVerifyFinds(t *testing.T) {
+	const unlock = "DROP TRIGGER movements_are_never_changed; DROP TRIGGER movements_are_never_deleted; PRAGMA ignore_check_constraints = 1;"
+	for name, statement := range map[string]string{
+		"balance is the sum of the movements":           "UPDATE accounts SET balance = 999",
+		"no balance is negative":                        "UPDATE accounts SET balance = -1",
+		"movements are numbered without a gap":          "UPDATE movements SET seq = 2",
+		"each movement continues the balance before it": "UPDATE movements SET balance_after = 7",
+		"the kind decides contra and type":              "UPDATE movements SET contra = 'transit'",
+		"a refused request moved nothing":               "INSERT INTO refusals VALUES ('k1', 'f', 'INSUFFICIENT_BALANCE', 0)",
+		"a transfer is debited once":                    "UPDATE movements SET kind = 'transfer', contra = 'transit', transfer_id = 't'",
+		"a transfer pays at most one fee": `UPDATE movements SET kind = 'fee', transfer_id = 't';
+			INSERT INTO movements VALUES ('m2', 'k2', 'f', 'a', 2, 'D', 1, 'fee-revenue', 'fee', '', 't', '', 999, 0)`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			db := openSQLite(t)
+			seed(t, db)
+			var out bytes.Buffer
+			if err := sqlstore.New(db).Verify(t.Context(), &out); err != nil {
+				t.Fatalf("before: %v\n%s", err, &out)
+			}
+			if err := exec(t.Context(), db, unlock+statement); err != nil {
+				t.Fatal(err)
+			}
+			out.Reset()
+			if err := sqlstore.New(db).Verify(t.Context(), &out); err == nil || !strings.Contains(out.String(), "VIOLATION "+name) {
+				t.Errorf("not found: %v\n%s", err, &out)
+			}
+		})
+	}
+}
+
+func TestMigratingTwiceChangesNothing(t *testing.T) {
+	db := openSQLite(t)
+	seed(t, db)
+	if err := db.Migrate(t.Context(), sqlstore.Migrations()); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := sqlstore.New(db).Balance(t.Context(), "a"); err != nil || got.Balance != 1000 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// seed adds account 11 with one deposit of 10.00.
+func seed(t *testing.T, db *sqldb.DB) {
+	t.Helper()
+	err := sqlstore.New(db).Register(t.Context(), account.Registration{
+		Customer: account.Customer{AccountID: "a", Number: "11", Name: "Ana"}, CPFHash: "cpf", CreatedAt: time.Now(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = exec(t.Context(), db, `
+		INSERT INTO movements VALUES ('m1', 'k1', 'f', 'a', 1, 'C', 1000, 'cash', 'deposit', '', '', '', 1000, 0);
+		UPDATE accounts SET balance = 1000, version = 1`)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func exec(ctx context.Context, db *sqldb.DB, statement string) error {
+	return db.InTx(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, statement)
+		return err
+	})
+}

@@ -1,0 +1,451 @@
+// Package storetest is the conformance suite that every store of account-svc passes.
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/bankmore/bankmore/account-svc/internal/account"
+	"github.com/bankmore/bankmore/account-svc/internal/ledger"
+	"github.com/bankmore/bankmore/platform/money"
+)
+
+// Store is all that account-svc asks of its store.
+type Store interface {
+	account.Store
+	ledger.Store
+	Verify(ctx context.Context, out io.Writer) error
+}
+
+// Run runs the suite on stores that open returns, each empty.
+func Run(t *testing.T, open func(t *testing.T) Store) {
+	for name, test := range map[string]func(*testing.T, Store){
+		"customers":                   customers,
+		"account number taken":        numberTaken,
+		"deactivation":                deactivation,
+		"movements and balance":       movements,
+		"a batch stands item by item": itemByItem,
+		"keys decide once":            keysDecideOnce,
+		"refusals are durable":        refusalsAreDurable,
+		"nothing after an error":      nothingAfterAnError,
+		"large batch":                 largeBatch,
+		"statement pages":             statementPages,
+		"statement filters":           statementFilters,
+		"concurrent debits":           concurrentDebits,
+		"opposite transfers":          oppositeTransfers,
+		"concurrent same key":         concurrentSameKey,
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := open(t)
+			test(t, store)
+			if err := store.Verify(t.Context(), testWriter{t}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+type testWriter struct{ t *testing.T }
+
+func (w testWriter) Write(p []byte) (int, error) {
+	w.t.Logf("%s", p)
+	return len(p), nil
+}
+
+func register(t *testing.T, s Store, number string) account.Registration {
+	t.Helper()
+	r := account.Registration{
+		Customer:  account.Customer{AccountID: "id-" + number, Number: number, Name: "Ana " + number, Active: true, PasswordHash: "hash"},
+		CPFHash:   "cpf-" + number,
+		CreatedAt: time.Now(),
+	}
+	if err := s.Register(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func customers(t *testing.T, s Store) {
+	r := register(t, s, "11")
+	for name, find := range map[string]func() (account.Customer, error){
+		"by CPF": func() (account.Customer, error) { return s.ByCPF(t.Context(), r.CPFHash) },
+		"by id":  func() (account.Customer, error) { return s.ByID(t.Context(), r.AccountID) },
+	} {
+		if got, err := find(); err != nil || got != r.Customer {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+	if _, err := s.ByCPF(t.Context(), "other"); !errors.Is(err, account.ErrUnknown) {
+		t.Errorf("unknown CPF: %v", err)
+	}
+	if _, err := s.ByID(t.Context(), "other"); !errors.Is(err, account.ErrUnknown) {
+		t.Errorf("unknown id: %v", err)
+	}
+	again := r
+	again.AccountID, again.Number = "id-12", "12"
+	if err := s.Register(t.Context(), again); !errors.Is(err, account.ErrCPFTaken) {
+		t.Errorf("second registration: %v", err)
+	}
+	for number, want := range map[string]bool{"11": true, "12": false, "": false, "1' OR '1'='1": false} {
+		if exists, err := s.Exists(t.Context(), number); err != nil || exists != want {
+			t.Errorf("Exists(%q) = %v, %v", number, exists, err)
+		}
+	}
+}
+
+func numberTaken(t *testing.T, s Store) {
+	r := register(t, s, "11")
+	other := r
+	other.AccountID, other.CPFHash = "id-other", "cpf-other"
+	if err := s.Register(t.Context(), other); !errors.Is(err, account.ErrNumberTaken) {
+		t.Errorf("taken number: %v", err)
+	}
+	if _, err := s.ByCPF(t.Context(), "cpf-other"); !errors.Is(err, account.ErrUnknown) {
+		t.Errorf("half a registration is left: %v", err)
+	}
+}
+
+func deactivation(t *testing.T, s Store) {
+	r := register(t, s, "11")
+	for range 2 {
+		if err := s.Deactivate(t.Context(), r.AccountID, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := s.ByID(t.Context(), r.AccountID); err != nil || got.Active {
+		t.Errorf("after deactivation: %+v, %v", got, err)
+	}
+	if a, err := s.Balance(t.Context(), r.AccountID); err != nil || a.Active {
+		t.Errorf("after deactivation: %+v, %v", a, err)
+	}
+	results := apply(t, s, cash("k", "11", ledger.Credit, 100))
+	if results[0].Refusal != ledger.ErrInactiveAccount {
+		t.Errorf("deposit: %+v", results[0])
+	}
+}
+
+// cash is a deposit or a withdrawal.
+func cash(key, number string, typ ledger.Type, amount money.Cents) ledger.Command {
+	kind := ledger.Deposit
+	if typ == ledger.Debit {
+		kind = ledger.Withdrawal
+	}
+	return ledger.Command{RequestKey: key, Fingerprint: fmt.Sprint(number, typ, amount), AccountNumber: number, Type: typ, Kind: kind, Amount: amount}
+}
+
+// apply applies commands as one batch, through a ledger of its own.
+func apply(t *testing.T, s Store, commands ...ledger.Command) []ledger.Result {
+	t.Helper()
+	book := ledger.New(s)
+	defer book.Close()
+	results, err := book.Apply(t.Context(), commands)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return results
+}
+
+func balance(t *testing.T, s Store, number string) money.Cents {
+	t.Helper()
+	a, err := s.Balance(t.Context(), "id-"+number)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a.Balance
+}
+
+func movements(t *testing.T, s Store) {
+	register(t, s, "11")
+	if _, err := s.Balance(t.Context(), "nobody"); !errors.Is(err, ledger.ErrUnknownAccount) {
+		t.Errorf("unknown account: %v", err)
+	}
+	command := ledger.Command{
+		RequestKey: "chave || ção/€", Fingerprint: "f", AccountNumber: "11", Type: ledger.Debit, Kind: ledger.Fee,
+		Amount: 12345, Counterparty: "22", TransferID: "t-1", Description: "Aluguel",
+	}
+	apply(t, s, cash("money", "11", ledger.Credit, 20000))
+	before := time.Now()
+	if r := apply(t, s, command)[0]; r != (ledger.Result{}) {
+		t.Fatalf("result %+v", r)
+	}
+	got, err := s.Statement(t.Context(), "id-11", ledger.Filter{}, 10)
+	if err != nil || len(got) != 2 {
+		t.Fatalf("statement %v, %v", got, err)
+	}
+	m := got[0]
+	if m.CreatedAt.Before(before.Truncate(time.Microsecond)) || m.CreatedAt.After(time.Now()) || m.CreatedAt.Location() != time.UTC {
+		t.Errorf("created at %v", m.CreatedAt)
+	}
+	want := ledger.Movement{
+		ID: m.ID, RequestKey: command.RequestKey, Fingerprint: "f", AccountID: "id-11", Seq: 2, Type: ledger.Debit, Amount: 12345,
+		Contra: ledger.FeeRevenue, Kind: ledger.Fee, Counterparty: "22", TransferID: "t-1", Description: "Aluguel",
+		BalanceAfter: 7655, CreatedAt: m.CreatedAt,
+	}
+	if m != want || m.ID == "" {
+		t.Errorf("got  %+v\nwant %+v", m, want)
+	}
+	if a, err := s.Balance(t.Context(), "id-11"); err != nil || a != (ledger.Account{ID: "id-11", Number: "11", Active: true, Balance: 7655, Version: 2}) {
+		t.Errorf("account %+v, %v", a, err)
+	}
+}
+
+func itemByItem(t *testing.T, s Store) {
+	register(t, s, "11")
+	results := apply(t, s,
+		cash("a", "11", ledger.Credit, 1000), cash("b", "11", ledger.Debit, 1001), cash("c", "404", ledger.Credit, 1),
+		cash("d", "11", ledger.Debit, 0), cash("e", "11", ledger.Debit, 400))
+	want := []ledger.Result{{}, {Refusal: ledger.ErrInsufficientBalance}, {Refusal: ledger.ErrUnknownAccount}, {Err: ledger.ErrMalformed}, {}}
+	for i := range want {
+		if results[i] != want[i] {
+			t.Errorf("item %d: %+v, want %+v", i, results[i], want[i])
+		}
+	}
+	if got := balance(t, s, "11"); got != 600 {
+		t.Errorf("balance %v", got)
+	}
+}
+
+func keysDecideOnce(t *testing.T, s Store) {
+	register(t, s, "11")
+	deposit := cash("k", "11", ledger.Credit, 1000)
+	if r := apply(t, s, deposit)[0]; r.Replayed {
+		t.Errorf("first: %+v", r)
+	}
+	if r := apply(t, s, deposit)[0]; !r.Replayed || r.Err != nil || r.Refusal != nil {
+		t.Errorf("again: %+v", r)
+	}
+	if r := apply(t, s, cash("k", "11", ledger.Credit, 1001))[0]; r.Err == nil {
+		t.Errorf("other amount: %+v", r)
+	}
+	if got := balance(t, s, "11"); got != 1000 {
+		t.Errorf("balance %v", got)
+	}
+}
+
+func refusalsAreDurable(t *testing.T, s Store) {
+	register(t, s, "11")
+	withdrawal := cash("k", "11", ledger.Debit, 500)
+	apply(t, s, withdrawal)
+	apply(t, s, cash("money", "11", ledger.Credit, 1000))
+	if r := apply(t, s, withdrawal)[0]; r.Refusal != ledger.ErrInsufficientBalance || !r.Replayed {
+		t.Errorf("the same key after a deposit: %+v", r)
+	}
+	if got := balance(t, s, "11"); got != 1000 {
+		t.Errorf("balance %v", got)
+	}
+}
+
+// A transaction that fails, here because a movement's id is not unique, leaves nothing behind.
+func nothingAfterAnError(t *testing.T, s Store) {
+	register(t, s, "11")
+	apply(t, s, cash("first", "11", ledger.Credit, 1000))
+	commands := []ledger.Command{cash("second", "11", ledger.Credit, 1), cash("third", "404", ledger.Credit, 1)}
+	err := s.Apply(t.Context(), commands, func(state ledger.State) ledger.Effects {
+		a := *state.Accounts["11"]
+		duplicate := ledger.Movement{
+			ID: "same", RequestKey: "second", Fingerprint: "f", AccountID: a.ID, Seq: 2, Type: ledger.Credit, Amount: 1,
+			Contra: ledger.Cash, Kind: ledger.Deposit, BalanceAfter: 1001,
+		}
+		twice := duplicate
+		twice.RequestKey, twice.Seq = "second again", 3
+		a.Balance, a.Version = 1001, 2
+		return ledger.Effects{
+			Movements: []ledger.Movement{duplicate, twice},
+			Refused:   map[string]ledger.Decision{"third": {Fingerprint: "f", Refusal: "INVALID_ACCOUNT"}},
+			Accounts:  []ledger.Change{{Account: a, Was: 1}},
+		}
+	})
+	if err == nil {
+		t.Fatal("no error for two movements with one id")
+	}
+	for i, r := range apply(t, s, commands...) {
+		if r.Replayed {
+			t.Errorf("command %d was half written: %+v", i, r)
+		}
+	}
+	if got := balance(t, s, "11"); got != 1001 {
+		t.Errorf("balance %v", got)
+	}
+}
+
+func largeBatch(t *testing.T, s Store) {
+	const n = 5000
+	register(t, s, "11")
+	register(t, s, "22")
+	var commands []ledger.Command
+	for i := range n {
+		commands = append(commands, cash(fmt.Sprint("k", i), []string{"11", "22"}[i%2], ledger.Credit, 1))
+	}
+	for range 2 {
+		for i, r := range apply(t, s, commands...) {
+			if r.Refusal != nil || r.Err != nil {
+				t.Fatalf("item %d: %+v", i, r)
+			}
+		}
+	}
+	if a, b := balance(t, s, "11"), balance(t, s, "22"); a != n/2 || b != n/2 {
+		t.Errorf("balances %v, %v", a, b)
+	}
+}
+
+func statementPages(t *testing.T, s Store) {
+	const n = 57
+	register(t, s, "11")
+	register(t, s, "22")
+	for i := range n {
+		apply(t, s, cash(fmt.Sprint("a", i), "11", ledger.Credit, money.Cents(i+1)), cash(fmt.Sprint("b", i), "22", ledger.Credit, 1))
+	}
+	var filter ledger.Filter
+	want := int64(n)
+	for {
+		page, err := s.Statement(t.Context(), "id-11", filter, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page) == 0 {
+			break
+		}
+		for _, m := range page {
+			if m.Seq != want || m.AccountID != "id-11" {
+				t.Fatalf("got movement %d of %s, want %d", m.Seq, m.AccountID, want)
+			}
+			want--
+		}
+		filter.Before = page[len(page)-1].Seq
+		apply(t, s, cash("new"+strconv.FormatInt(want, 10), "11", ledger.Credit, 1)) // rows that come meanwhile do not shift the pages
+	}
+	if want != 0 {
+		t.Errorf("the last %d movements are missing", want)
+	}
+}
+
+func statementFilters(t *testing.T, s Store) {
+	register(t, s, "11")
+	apply(t, s, cash("a", "11", ledger.Credit, 1))
+	time.Sleep(2 * time.Millisecond)
+	apply(t, s, cash("b", "11", ledger.Credit, 2))
+	all, err := s.Statement(t.Context(), "id-11", ledger.Filter{}, 10)
+	if err != nil || len(all) != 2 {
+		t.Fatal(all, err)
+	}
+	first, second := all[1].CreatedAt, all[0].CreatedAt
+	for name, test := range map[string]struct {
+		filter ledger.Filter
+		want   []money.Cents
+	}{
+		"from is inclusive": {ledger.Filter{From: second}, []money.Cents{2}},
+		"to is exclusive":   {ledger.Filter{To: second}, []money.Cents{1}},
+		"both":              {ledger.Filter{From: first, To: second.Add(time.Microsecond)}, []money.Cents{2, 1}},
+		"nothing":           {ledger.Filter{From: second.Add(time.Microsecond)}, nil},
+		"with a position":   {ledger.Filter{From: first, Before: 2}, []money.Cents{1}},
+	} {
+		got, err := s.Statement(t.Context(), "id-11", test.filter, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var amounts []money.Cents
+		for _, m := range got {
+			amounts = append(amounts, m.Amount)
+		}
+		if fmt.Sprint(amounts) != fmt.Sprint(test.want) {
+			t.Errorf("%s: %v, want %v", name, amounts, test.want)
+		}
+	}
+}
+
+// parallel runs f(0) … f(n-1) at once.
+func parallel(n int, f func(i int)) {
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { f(i) })
+	}
+	wg.Wait()
+}
+
+// Two ledgers on one store stand for two replicas.
+func replicas(t *testing.T, s Store) [2]*ledger.Ledger {
+	books := [2]*ledger.Ledger{ledger.New(s), ledger.New(s)}
+	t.Cleanup(func() { books[0].Close(); books[1].Close() })
+	return books
+}
+
+func concurrentDebits(t *testing.T, s Store) {
+	register(t, s, "11")
+	apply(t, s, cash("money", "11", ledger.Credit, 1000))
+	books := replicas(t, s)
+	results := make([]ledger.Result, 100)
+	parallel(len(results), func(i int) {
+		var err error
+		if results[i], err = books[i%2].ApplyOne(t.Context(), cash(fmt.Sprint("k", i), "11", ledger.Debit, 30)); err != nil {
+			t.Error(err)
+		}
+	})
+	applied := 0
+	for _, r := range results {
+		if r.Refusal == nil {
+			applied++
+		}
+	}
+	if got := balance(t, s, "11"); applied != 33 || got != 10 {
+		t.Errorf("%d debits of 30 were applied to 1000, which leaves %v", applied, got)
+	}
+}
+
+func oppositeTransfers(t *testing.T, s Store) {
+	register(t, s, "11")
+	register(t, s, "22")
+	apply(t, s, cash("m1", "11", ledger.Credit, 500), cash("m2", "22", ledger.Credit, 500))
+	books := replicas(t, s)
+	parallel(60, func(i int) {
+		from, to := "11", "22"
+		if i%2 == 1 {
+			from, to = to, from
+		}
+		id := fmt.Sprint("t", i)
+		leg := ledger.Command{
+			RequestKey: id + ":debit", Fingerprint: "f", AccountNumber: from, Type: ledger.Debit, Kind: ledger.Transfer,
+			Amount: 100, Counterparty: to, TransferID: id,
+		}
+		r, err := books[i/2%2].ApplyOne(t.Context(), leg)
+		if err != nil {
+			t.Error(err)
+		}
+		if err != nil || r.Refusal != nil {
+			return
+		}
+		leg.RequestKey, leg.AccountNumber, leg.Counterparty, leg.Type = id+":credit", to, from, ledger.Credit
+		if r, err := books[i%2].ApplyOne(t.Context(), leg); err != nil || r.Refusal != nil {
+			t.Error(r, err)
+		}
+	})
+	if a, b := balance(t, s, "11"), balance(t, s, "22"); a+b != 1000 {
+		t.Errorf("balances %v and %v", a, b)
+	}
+}
+
+func concurrentSameKey(t *testing.T, s Store) {
+	register(t, s, "11")
+	books := replicas(t, s)
+	var mu sync.Mutex
+	fresh := 0
+	parallel(100, func(i int) {
+		r, err := books[i%2].ApplyOne(t.Context(), cash("k", "11", ledger.Credit, 7))
+		if err != nil || r.Refusal != nil {
+			t.Error(r, err)
+		}
+		if !r.Replayed {
+			mu.Lock()
+			fresh++
+			mu.Unlock()
+		}
+	})
+	if got := balance(t, s, "11"); got != 7 || fresh != 1 {
+		t.Errorf("balance %v, %d answers claim to be the first", got, fresh)
+	}
+}

@@ -1,0 +1,108 @@
+// Command account-svc keeps customers, logins and the ledger.
+package main
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"log/slog"
+	"os"
+
+	"github.com/bankmore/bankmore/account-svc/accountapi"
+	"github.com/bankmore/bankmore/account-svc/internal/account"
+	"github.com/bankmore/bankmore/account-svc/internal/httpapi"
+	"github.com/bankmore/bankmore/account-svc/internal/ledger"
+	"github.com/bankmore/bankmore/account-svc/internal/sqlstore"
+	"github.com/bankmore/bankmore/platform/auth"
+	"github.com/bankmore/bankmore/platform/idempotency"
+	"github.com/bankmore/bankmore/platform/service"
+	"github.com/bankmore/bankmore/platform/sidecar"
+	"github.com/bankmore/bankmore/platform/sqldb"
+	"github.com/bankmore/bankmore/platform/telemetry"
+	"github.com/bankmore/bankmore/platform/web"
+)
+
+//go:embed openapi.yaml
+var openAPI []byte
+
+func main() {
+	service.Main(service.Commands{"serve": serve, "migrate": migrate, "verify": verify})
+}
+
+// open reads the configuration and opens the database: what every subcommand needs.
+func open(ctx context.Context) (Config, *sqldb.DB, error) {
+	config, err := loadConfig()
+	if err != nil {
+		return config, nil, err
+	}
+	telemetry.Setup(os.Stderr, accountapi.AppID, config.Telemetry.LogLevel)
+	db, err := sqldb.Open(ctx, config.Database.URL)
+	return config, db, err
+}
+
+func serve(ctx context.Context) (err error) {
+	config, db, err := open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if config.Database.MigrateOnStart {
+		if err := db.Migrate(ctx, sqlstore.Migrations()); err != nil {
+			return err
+		}
+	}
+	if config.AppAPIToken == "" {
+		slog.WarnContext(ctx, "APP_API_TOKEN is not set: internal routes accept every local caller")
+	}
+	dapr, err := sidecar.New(config.Sidecar)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, dapr.Close()) }()
+
+	store := sqlstore.New(db)
+	accounts, err := account.New(store, config.CPF)
+	if err != nil {
+		return err
+	}
+	logins, err := httpapi.NewAttempts(config.Login)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, logins.Close(context.WithoutCancel(ctx))) }()
+	memory := idempotency.New(dapr.StateStore("statestore"), config.Idempotency)
+	defer memory.Close()
+	book := ledger.New(store)
+	defer book.Close()
+	router := httpapi.New(httpapi.Deps{
+		Accounts: accounts,
+		Ledger:   book,
+		Memory:   memory,
+		Tokens:   auth.New(config.Auth),
+		AppToken: config.AppAPIToken,
+		Logins:   logins,
+		OpenAPI:  openAPI,
+	})
+	server, err := web.NewServer(ctx, config.Server, router,
+		web.Check{Name: "database", Ready: db.Ready}, web.Check{Name: "sidecar", Ready: dapr.Ready})
+	if err != nil {
+		return err
+	}
+	return server.Serve(ctx)
+}
+
+func migrate(ctx context.Context) error {
+	_, db, err := open(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(db.Migrate(ctx, sqlstore.Migrations()), db.Close())
+}
+
+func verify(ctx context.Context) error {
+	_, db, err := open(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(sqlstore.New(db).Verify(ctx, os.Stdout), db.Close())
+}
