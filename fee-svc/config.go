@@ -1,0 +1,49 @@
+package main
+
+import (
+	"errors"
+	"os"
+
+	"github.com/bankmore/bankmore/fee-svc/internal/fee"
+	"github.com/bankmore/bankmore/platform/auth"
+	"github.com/bankmore/bankmore/platform/config"
+	"github.com/bankmore/bankmore/platform/sidecar"
+	"github.com/bankmore/bankmore/platform/sqldb"
+	"github.com/bankmore/bankmore/platform/telemetry"
+	"github.com/bankmore/bankmore/platform/web"
+)
+
+// Config is everything that the environment decides.
+type Config struct {
+	Environment string `env:"BANKMORE_ENV" envDefault:"production"`
+	AppAPIToken string `env:"APP_API_TOKEN"`
+
+	Server    web.ServerConfig
+	Database  sqldb.Config
+	Sidecar   sidecar.Config
+	Auth      auth.Config
+	Telemetry telemetry.Config
+	Fees      fee.Config
+}
+
+// localDefaults make a developer's machine work without any setup. They hold no secret: everybody can read them here.
+var localDefaults = map[string]string{
+	"LISTEN_ADDRESS": "127.0.0.1:8003",
+	"DATABASE_URL":   "sqlite:.data/fee.db",
+	"JWT_SECRET_KEY": "local-development-only-not-a-secret",
+}
+
+func loadConfig() (Config, error) {
+	var c Config
+	err := config.Load(&c, os.Environ(), localDefaults)
+	return c, err
+}
+
+// Validate checks what only the whole configuration can tell.
+func (c *Config) Validate() error {
+	err := c.Fees.Validate()
+	if c.Environment != config.Local && c.AppAPIToken == "" {
+		err = errors.Join(err, errors.New(`required environment variable "APP_API_TOKEN" is not set`))
+	}
+	return err
+}

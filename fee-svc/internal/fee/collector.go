@@ -1,0 +1,196 @@
+package fee
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/bankmore/bankmore/account-svc/accountapi"
+	"github.com/bankmore/bankmore/platform/worker"
+)
+
+// Ledger applies movements: done, definitively refused, or an error, which means that the outcome is unknown and the
+// same movement must be sent again. *accountapi.Client is one.
+type Ledger interface {
+	Move(ctx context.Context, m accountapi.Movement) (accountapi.Outcome, error)
+}
+
+// Queue is the fees that wait to be collected.
+type Queue interface {
+	// Claim returns up to limit pending fees that are due at now, longest due first, and makes them due again at until:
+	// unless they are settled before, another collector takes them then.
+	Claim(ctx context.Context, now, until time.Time, limit int) ([]Claim, error)
+	// Settle writes what became of claims in one transaction, together with the event of each fee that is now charged.
+	// A settlement takes effect only if its fee is still pending at the settlement's attempt. It returns the settlements
+	// that took effect.
+	Settle(ctx context.Context, now time.Time, settlements []Settlement) (effective []Settlement, err error)
+	// Backlog returns how many fees are pending, and since when the oldest is (zero if none).
+	Backlog(ctx context.Context) (pending int, oldest time.Time, err error)
+}
+
+// Claim is a fee that one collector may charge for a while.
+type Claim struct {
+	Fee
+	Attempt  int // 1, 2, 3, …: the ledger's refusals so far, plus one
+	Unknowns int // outcomes of this attempt that nobody learnt
+}
+
+// requestID is the idempotency key of the claim's attempt. The ledger refuses a key for ever once it has refused it, so
+// a new attempt needs a new key. That is safe because Attempt moves on only when a refusal has been persisted: at any
+// time at most one key of a fee is undecided, and none is tried after one was applied.
+func (c Claim) requestID() string {
+	if c.Attempt == 1 {
+		return c.TransferID + ":fee"
+	}
+	return fmt.Sprintf("%s:fee:%d", c.TransferID, c.Attempt)
+}
+
+// How a collector paces itself.
+const (
+	portion  = 256 // fees per round, as many as the ledger takes in a call
+	lease    = 30 * time.Second
+	patience = lease / 2 // for the ledger's answers; what is left of the lease is for writing them down
+	writing  = 5 * time.Second
+)
+
+var (
+	outcomes = promauto.NewCounterVec(prometheus.CounterOpts{
+		Name: "fee_collections_total",
+		Help: "Attempts to collect a fee, by outcome (charged, refused, waived, unknown).",
+	}, []string{"outcome"})
+	pendingFees = promauto.NewGauge(prometheus.GaugeOpts{
+		Name: "fee_pending", Help: "Fees not yet charged or waived.",
+	})
+	oldestPending = promauto.NewGauge(prometheus.GaugeOpts{
+		Name: "fee_pending_oldest_seconds", Help: "Age of the oldest fee not yet charged or waived.",
+	})
+)
+
+// Collector charges pending fees. It is the only code that does, and any number of replicas may run one: a claim keeps
+// them apart, and should two of them charge the same fee all the same, they use the same key.
+type Collector struct {
+	queue  Queue
+	ledger Ledger
+	pace   pace
+	now    func() time.Time
+	events worker.Bell
+}
+
+// NewCollector returns a collector that rings events when it has charged fees, whose events wait to be published.
+func NewCollector(queue Queue, ledger Ledger, config Config, events worker.Bell) *Collector {
+	return NewCollectorAt(queue, ledger, config, events, time.Now)
+}
+
+// NewCollectorAt is NewCollector with a clock, which decides what is due, not how long anything waits.
+func NewCollectorAt(queue Queue, ledger Ledger, config Config, events worker.Bell, clock func() time.Time) *Collector {
+	return &Collector{
+		queue:  queue,
+		ledger: ledger,
+		pace:   pace{retryMin: config.RetryMin, retryMax: config.RetryMax},
+		now:    clock,
+		events: events,
+	}
+}
+
+// Round collects one portion; it is a worker.Round. A portion that was claimed is finished even if ctx ends meanwhile.
+func (c *Collector) Round(ctx context.Context) (more bool, err error) {
+	now := c.now()
+	claims, err := c.queue.Claim(ctx, now, now.Add(lease), portion)
+	if err != nil || len(claims) == 0 {
+		return false, err
+	}
+	ctx = context.WithoutCancel(ctx)
+	answers := c.charge(ctx, claims)
+
+	now = c.now()
+	settlements := make([]Settlement, len(claims))
+	for i, claim := range claims {
+		settlements[i] = c.pace.settle(claim, answers[i], now)
+	}
+	writeCtx, cancel := context.WithTimeout(ctx, writing)
+	defer cancel()
+	effective, err := c.queue.Settle(writeCtx, now, settlements)
+	if err != nil {
+		return false, fmt.Errorf("settling %d fees: %w", len(claims), err)
+	}
+	c.count(effective)
+	if err := firstUnknown(answers); err != nil {
+		return false, err // the next round after a breath
+	}
+	return len(claims) == portion, nil
+}
+
+// answer is what the ledger said to one claim.
+type answer struct {
+	outcome accountapi.Outcome
+	err     error // the outcome is unknown
+}
+
+// charge sends all claims at once; the ledger's client joins them into few calls.
+func (c *Collector) charge(ctx context.Context, claims []Claim) []answer {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	answers := make([]answer, len(claims))
+	var waiting sync.WaitGroup
+	for i, claim := range claims {
+		waiting.Go(func() {
+			answers[i].outcome, answers[i].err = c.ledger.Move(ctx, accountapi.Movement{
+				RequestID:     claim.requestID(),
+				AccountNumber: claim.AccountNumber,
+				Type:          accountapi.Debit,
+				Kind:          accountapi.KindFee,
+				Amount:        claim.Amount,
+				TransferID:    claim.TransferID,
+				Description:   Description,
+			})
+		})
+	}
+	waiting.Wait()
+	return answers
+}
+
+func (c *Collector) count(effective []Settlement) {
+	charged := false
+	for _, s := range effective {
+		outcomes.WithLabelValues(s.outcome()).Inc()
+		charged = charged || s.Status == Charged
+	}
+	if charged {
+		c.events.Ring()
+	}
+}
+
+func firstUnknown(answers []answer) error {
+	var first error
+	unknown := 0
+	for _, a := range answers {
+		if a.err != nil {
+			unknown++
+			if first == nil {
+				first = a.err
+			}
+		}
+	}
+	if unknown == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d of %d fees have an unknown outcome and will be tried again, the first: %w", unknown, len(answers), first)
+}
+
+// Measure sets the gauges that show collection falling behind; it is a worker.Round.
+func (c *Collector) Measure(ctx context.Context) (more bool, err error) {
+	pending, oldest, err := c.queue.Backlog(ctx)
+	if err != nil {
+		return false, err
+	}
+	pendingFees.Set(float64(pending))
+	oldestPending.Set(0)
+	if pending > 0 {
+		oldestPending.Set(c.now().Sub(oldest).Seconds())
+	}
+	return false, nil
+}

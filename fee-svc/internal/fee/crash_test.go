@@ -1,0 +1,216 @@
+package fee_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/bankmore/bankmore/account-svc/accountapi"
+	"github.com/bankmore/bankmore/fee-svc/internal/fee"
+	"github.com/bankmore/bankmore/fee-svc/internal/sqlstore"
+	"github.com/bankmore/bankmore/platform/fault"
+	"github.com/bankmore/bankmore/platform/money"
+	"github.com/bankmore/bankmore/platform/worker"
+)
+
+// crashing is a queue whose collector dies at one point: it learns nothing any more, whatever was committed.
+type crashing struct {
+	fee.Queue
+	at string
+}
+
+var errCrash = errors.New("crash")
+
+func (c *crashing) Claim(ctx context.Context, now, until time.Time, limit int) ([]fee.Claim, error) {
+	if c.at == "before the claim" {
+		return nil, errCrash
+	}
+	claims, err := c.Queue.Claim(ctx, now, until, limit)
+	if c.at == "after the claim" {
+		return nil, errCrash
+	}
+	return claims, err
+}
+
+func (c *crashing) Settle(ctx context.Context, now time.Time, settlements []fee.Settlement) ([]fee.Settlement, error) {
+	if c.at == "before settling" {
+		return nil, errCrash
+	}
+	effective, err := c.Queue.Settle(ctx, now, settlements)
+	if c.at == "after settling" {
+		return nil, errCrash
+	}
+	return effective, err
+}
+
+var crashPoints = []string{"before the claim", "after the claim", "before settling", "after settling"}
+
+func TestCrashBetweenAnyTwoStepsDebitsOnce(t *testing.T) {
+	for _, at := range crashPoints {
+		for name, way := range map[string]delivery{"arrives": arrives, "lost request": lostRequest, "lost answer": lostAnswer, "late request": lateRequest} {
+			t.Run(at+", "+name, func(t *testing.T) {
+				t.Parallel()
+				b := newBank(t, map[string]money.Cents{rich: 100000, poor: 100})
+				ids, poorIDs := b.record(rich, 4), b.record(poor, 2)
+				for range 3 { // the next one dies at the same point
+					b.ledger.way = func(accountapi.Movement) delivery { return way }
+					if _, err := b.collector(&crashing{b.store, at}).Round(t.Context()); !errors.Is(err, errCrash) && at != "after settling" {
+						t.Fatalf("no crash: %v", err)
+					}
+					b.clock.advance(lease + time.Second)
+				}
+				b.drain()
+				b.ledger.deliverLate()
+				b.drain()
+				b.expect(rich, ids, fee.Charged)
+				b.expect(poor, poorIDs, fee.Pending)
+				b.ledger.deposit(poor, 1000)
+				for range 8 {
+					b.clock.advance(time.Hour)
+					b.drain()
+				}
+				b.expect(poor, poorIDs, fee.Charged)
+				b.check(rich, poor)
+			})
+		}
+	}
+}
+
+// The database goes away for real after the ledger has debited, and the service with it.
+func TestDatabaseGoneBetweenChargeAndSettle(t *testing.T) {
+	b := newBank(t, map[string]money.Cents{rich: 100000})
+	ids := b.record(rich, 10)
+	var once sync.Once
+	b.ledger.way = func(accountapi.Movement) delivery {
+		once.Do(func() { _ = b.db.Close() })
+		return arrives
+	}
+	if _, err := b.collector(b.store).Round(t.Context()); err == nil {
+		t.Fatal("settled in a database that is closed")
+	}
+	b.open()
+	b.expect(rich, ids, fee.Pending)
+	b.drain()
+	b.expect(rich, ids, fee.Charged)
+	b.check(rich)
+}
+
+// A stop signal in the middle of a portion lets it end.
+func TestStopFinishesThePortion(t *testing.T) {
+	b := newBank(t, map[string]money.Cents{rich: 100000})
+	ids := b.record(rich, 10)
+	ctx, stop := context.WithCancel(t.Context())
+	b.ledger.way = func(accountapi.Movement) delivery {
+		stop()
+		return arrives
+	}
+	if _, err := b.collector(b.store).Round(ctx); err != nil {
+		t.Fatal(err)
+	}
+	b.expect(rich, ids, fee.Charged)
+	b.check(rich)
+}
+
+// Two replicas, one of whose clocks runs so far ahead that it respects no lease of the other: the worst there can be.
+func TestTwoCollectorsDebitOnce(t *testing.T) {
+	for name, skew := range map[string]time.Duration{"same clock": 0, "no lease holds": 3 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			b := newBank(t, map[string]money.Cents{rich: 1 << 40, poor: 50 * 200})
+			ids, poorIDs := b.record(rich, 150), b.record(poor, 100)
+			b.ledger.way = func(accountapi.Movement) delivery {
+				time.Sleep(time.Duration(rand.IntN(2000)) * time.Microsecond)
+				return delivery(rand.IntN(2)) * lostAnswer
+			}
+			other := openDB(t, b.path)
+			defer other.Close()
+			var replicas sync.WaitGroup
+			for _, replica := range []struct {
+				store *sqlstore.Store
+				skew  time.Duration
+			}{{b.store, 0}, {sqlstore.New(other), skew}} {
+				collector := fee.NewCollectorAt(replica.store, b.ledger, config, worker.NewBell(), func() time.Time {
+					return b.clock.Now().Add(replica.skew)
+				})
+				replicas.Go(func() {
+					for range 12 {
+						// A database that is busy for too long is one more fault that must do no harm.
+						_, err := collector.Round(t.Context())
+						if err != nil && !errors.Is(err, errUnknown) && fault.From(err).Kind != fault.Unavailable {
+							t.Error(err)
+						}
+						b.clock.advance(time.Second)
+					}
+				})
+			}
+			replicas.Wait()
+			b.clock.advance(2 * skew)
+			b.drain()
+			b.expect(rich, ids, fee.Charged)
+			charged := 0
+			for _, f := range b.fees(poor) {
+				if f.Status == fee.Charged {
+					charged++
+				}
+			}
+			if charged != len(poorIDs)/2 || b.ledger.balances[poor] != 0 {
+				t.Errorf("%d of %d fees charged with balance for half, %s left", charged, len(poorIDs), b.ledger.balances[poor])
+			}
+			b.check(rich, poor)
+		})
+	}
+}
+
+// Random schedules of lost, late and refused commands, crashes, deposits and time.
+func TestRandomSchedulesDebitOnce(t *testing.T) {
+	for seed := range uint64(12) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			random := rand.New(rand.NewPCG(seed, 0))
+			var mu sync.Mutex // commands are decided about concurrently
+			b := newBank(t, map[string]money.Cents{rich: 100000, poor: 150})
+			for range 25 {
+				b.ledger.way = func(accountapi.Movement) delivery {
+					mu.Lock()
+					defer mu.Unlock()
+					return delivery(random.IntN(int(rejected) + 1))
+				}
+				queue := fee.Queue(b.store)
+				switch random.IntN(6) {
+				case 0:
+					b.record(rich, 1+random.IntN(3))
+				case 1:
+					b.record(poor, 1+random.IntN(3))
+				case 2:
+					b.ledger.deposit(poor, money.Cents(random.IntN(400)))
+				case 3:
+					b.ledger.deliverLate()
+				default:
+					queue = &crashing{b.store, crashPoints[random.IntN(len(crashPoints))]}
+				}
+				_, err := b.collector(queue).Round(t.Context())
+				if err != nil && !errors.Is(err, errUnknown) && !errors.Is(err, errCrash) {
+					t.Fatal(err)
+				}
+				b.clock.advance(time.Duration(random.IntN(60)) * time.Second)
+			}
+			b.ledger.deposit(poor, 100000)
+			b.ledger.deliverLate()
+			for range 12 {
+				b.clock.advance(time.Hour)
+				b.drain()
+			}
+			for _, account := range []string{rich, poor} {
+				for _, f := range b.fees(account) {
+					if f.Status != fee.Charged {
+						t.Errorf("in the end %+v", f)
+					}
+				}
+			}
+			b.check(rich, poor)
+		})
+	}
+}

@@ -1,0 +1,140 @@
+package fee_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/bankmore/bankmore/account-svc/accountapi"
+	"github.com/bankmore/bankmore/platform/fault"
+	"github.com/bankmore/bankmore/platform/money"
+)
+
+// delivery is what becomes of one command on its way to the ledger and back.
+type delivery int
+
+const (
+	arrives     delivery = iota
+	lostRequest          // never reaches the ledger
+	lostAnswer           // decided, but the caller does not learn it
+	lateRequest          // reaches the ledger only with deliverLate
+	rejected             // a defect: no decision
+)
+
+var errUnknown = errors.New("unknown outcome")
+
+// ledger is account-svc as its contract describes it: each key is decided once, for ever.
+type ledger struct {
+	mu       sync.Mutex
+	balances map[string]money.Cents // by account number; an account that is missing does not exist
+	inactive map[string]bool
+	decided  map[string]accountapi.Outcome // by request id
+	payloads map[string]accountapi.Movement
+	debits   map[string]int // by transfer id
+	defects  []string
+	late     []accountapi.Movement
+	calls    int
+
+	// way decides about each command; nil: all arrive.
+	way func(m accountapi.Movement) delivery
+}
+
+func newLedger(balances map[string]money.Cents) *ledger {
+	return &ledger{
+		balances: balances, inactive: map[string]bool{}, decided: map[string]accountapi.Outcome{},
+		payloads: map[string]accountapi.Movement{}, debits: map[string]int{},
+	}
+}
+
+func (l *ledger) Move(ctx context.Context, m accountapi.Movement) (accountapi.Outcome, error) {
+	way := arrives
+	if l.way != nil {
+		way = l.way(m)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.calls++
+	switch way {
+	case lostAnswer:
+		l.decide(m)
+		return accountapi.Outcome{}, errUnknown
+	case lateRequest:
+		l.late = append(l.late, m)
+		return accountapi.Outcome{}, errUnknown
+	case lostRequest, rejected:
+		return accountapi.Outcome{}, errUnknown
+	default:
+		if err := ctx.Err(); err != nil {
+			return accountapi.Outcome{}, err
+		}
+		return l.decide(m), nil
+	}
+}
+
+// deliverLate lets the commands arrive that were held back.
+func (l *ledger) deliverLate() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, m := range l.late {
+		l.decide(m)
+	}
+	l.late = nil
+}
+
+func (l *ledger) deposit(account string, amount money.Cents) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.balances[account] += amount
+}
+
+func (l *ledger) decide(m accountapi.Movement) accountapi.Outcome {
+	if prior, ok := l.decided[m.RequestID]; ok {
+		if l.payloads[m.RequestID] != m {
+			l.defects = append(l.defects, m.RequestID+" repeated with another payload")
+		}
+		prior.Replayed = true
+		return prior
+	}
+	outcome := l.apply(m)
+	l.decided[m.RequestID], l.payloads[m.RequestID] = outcome, m
+	return outcome
+}
+
+func (l *ledger) apply(m accountapi.Movement) accountapi.Outcome {
+	if m.Type != accountapi.Debit || m.Kind != accountapi.KindFee || m.Amount <= 0 || m.TransferID == "" || m.Counterparty != "" {
+		l.defects = append(l.defects, m.RequestID+" is no debit of a fee")
+	}
+	balance, exists := l.balances[m.AccountNumber]
+	switch {
+	case !exists:
+		return accountapi.Outcome{Refusal: fault.New(fault.Refused, "INVALID_ACCOUNT", "Conta não encontrada.")}
+	case l.inactive[m.AccountNumber]:
+		return accountapi.Outcome{Refusal: fault.New(fault.Refused, "INACTIVE_ACCOUNT", "Conta inativa.")}
+	case balance < m.Amount:
+		return accountapi.Outcome{Refusal: fault.New(fault.Refused, "INSUFFICIENT_BALANCE", "Saldo insuficiente.")}
+	}
+	l.balances[m.AccountNumber] -= m.Amount
+	l.debits[m.TransferID]++
+	return accountapi.Outcome{}
+}
+
+// clock is a time that tests move.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func newClock() *clock { return &clock{now: time.Now()} }
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}

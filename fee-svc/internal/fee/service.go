@@ -1,0 +1,121 @@
+package fee
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/bankmore/bankmore/platform/batch"
+	"github.com/bankmore/bankmore/platform/money"
+	"github.com/bankmore/bankmore/platform/worker"
+)
+
+// Config is what the environment decides about fees.
+type Config struct {
+	Amount   money.Cents   `env:"TRANSFER_FEE_AMOUNT" envDefault:"2.00"` // of each new fee; 0.00 turns fees off
+	RetryMin time.Duration `env:"FEE_RETRY_MIN" envDefault:"5s"`         // after the first refusal for lack of balance
+	RetryMax time.Duration `env:"FEE_RETRY_MAX" envDefault:"1h"`         // between refusals, at most
+}
+
+// Validate returns an error for each value out of range.
+func (c Config) Validate() error {
+	var problems []error
+	if c.Amount < 0 {
+		problems = append(problems, errors.New("TRANSFER_FEE_AMOUNT is negative"))
+	}
+	if c.RetryMin <= 0 {
+		problems = append(problems, errors.New("FEE_RETRY_MIN is not positive"))
+	}
+	if c.RetryMax < c.RetryMin {
+		problems = append(problems, errors.New("FEE_RETRY_MAX is less than FEE_RETRY_MIN"))
+	}
+	return errors.Join(problems...)
+}
+
+// Store keeps fees.
+type Store interface {
+	// Add inserts fees in one transaction, leaving out those whose transfer has one already, and tells of each whether
+	// it was added. Of two fees for one transfer the first is added.
+	Add(ctx context.Context, fees []Fee) (added []bool, err error)
+	// Get returns a fee, or ErrNotFound.
+	Get(ctx context.Context, id string) (Fee, error)
+	// List returns up to limit fees of an account with ids below before ("" for the newest), newest first.
+	List(ctx context.Context, accountNumber, before string, limit int) ([]Fee, error)
+}
+
+// Service records fees and answers queries.
+type Service struct {
+	store   Store
+	amount  money.Cents
+	due     worker.Bell
+	commits *batch.Batcher[[]Fee, []bool]
+}
+
+// maxJoined bounds how many callers share a transaction.
+const maxJoined = 64
+
+// NewService returns a service that rings due when it has recorded fees to be collected.
+func NewService(store Store, config Config, due worker.Bell) *Service {
+	s := &Service{store: store, amount: config.Amount, due: due}
+	s.commits = batch.New(s.commit, batch.Options{MaxItems: maxJoined})
+	return s
+}
+
+// Close waits for the fees already accepted.
+func (s *Service) Close() { s.commits.Close() }
+
+// Record makes sure that each transfer, all of them valid, has its fee, and tells of each whether the fee is new. When
+// it returns without an error the fees are durable; after an error it is unknown which are, and all may be recorded again.
+func (s *Service) Record(ctx context.Context, transfers []Transfer) (added []bool, err error) {
+	if len(transfers) == 0 {
+		return nil, nil
+	}
+	now := time.Now()
+	fees := make([]Fee, len(transfers))
+	for i, t := range transfers {
+		fees[i] = newFee(t, s.amount, now)
+	}
+	added, err = s.commits.Do(ctx, fees)
+	if err == nil {
+		s.due.Ring()
+	}
+	return added, err
+}
+
+// commit adds the fees of several callers in one transaction and hands each caller its own results.
+func (s *Service) commit(ctx context.Context, callers [][]Fee) ([][]bool, error) {
+	var all []Fee
+	for _, fees := range callers {
+		all = append(all, fees...)
+	}
+	added, err := s.store.Add(ctx, all)
+	if err != nil {
+		return nil, err
+	}
+	split := make([][]bool, len(callers))
+	for i, fees := range callers {
+		split[i], added = added[:len(fees):len(fees)], added[len(fees):]
+	}
+	return split, nil
+}
+
+// List returns up to limit fees of an account, newest first: those after the fee with id before, or from the newest on.
+func (s *Service) List(ctx context.Context, accountNumber, before string, limit int) ([]Fee, error) {
+	return s.store.List(ctx, accountNumber, before, limit)
+}
+
+// Detail returns a fee of the account: ErrNotFound if there is no such fee, ErrForeign if it is somebody else's.
+func (s *Service) Detail(ctx context.Context, accountNumber, id string) (Fee, error) {
+	if !canonicalID(id) {
+		return Fee{}, ErrNotFound
+	}
+	f, err := s.store.Get(ctx, id)
+	switch {
+	case err != nil:
+		return Fee{}, err
+	case f.AccountNumber != accountNumber:
+		return Fee{}, ErrForeign
+	default:
+		return f, nil
+	}
+}

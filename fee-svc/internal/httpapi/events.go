@@ -1,0 +1,246 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/bankmore/bankmore/fee-svc/internal/fee"
+	"github.com/bankmore/bankmore/platform/web"
+	"github.com/bankmore/bankmore/transfer-svc/transferapi"
+)
+
+// DeadLetterTopic keeps the events that cannot be understood, as they came.
+const DeadLetterTopic = transferapi.TopicCompleted + "-dead-letter"
+
+// maxDeliveryBytes bounds a delivery. It is what a bulk of 100 entries can come to at the broker's limit of 1 MiB for a
+// message, with room for envelopes: a delivery refused for its size would be delivered again for ever.
+const maxDeliveryBytes = 128 << 20
+
+// deadLetterTimeout bounds the keeping of one dead letter.
+const deadLetterTimeout = 5 * time.Second
+
+// verdict is the answer to one event, as Dapr reads it. There is a third, DROP, which is no option: daprd 1.18 loses
+// the event, or dead-letters another one of the same bulk, or dies, if other entries of the bulk need a retry
+// (DeliverBulk in its pkg/runtime/subscription/postman/http).
+type verdict string
+
+const (
+	success verdict = "SUCCESS" // its fee is durable, or it is kept as a dead letter
+	retry   verdict = "RETRY"   // deliver it again; meanwhile the events behind it wait
+)
+
+// The answers to a bulk delivery and to a single one. Every delivery is answered 200: after a 404 daprd forgets its
+// events, after other statuses it repeats the good ones together with the bad ones.
+type (
+	bulkAnswer struct {
+		Statuses []entryVerdict `json:"statuses"`
+	}
+	entryVerdict struct {
+		EntryID string  `json:"entryId"`
+		Status  verdict `json:"status"`
+	}
+	singleAnswer struct {
+		Status verdict `json:"status"`
+	}
+)
+
+var consumed = promauto.NewCounterVec(prometheus.CounterOpts{
+	Name: "fee_events_total",
+	Help: "Events of completed transfers, by result (accepted, duplicate, dead_lettered, retried).",
+}, []string{"result"})
+
+// recorder makes the fees of transfers durable and tells of each whether it is new. *fee.Service is one.
+type recorder interface {
+	Record(ctx context.Context, transfers []fee.Transfer) (added []bool, err error)
+}
+
+// subscriber consumes the events of completed transfers.
+type subscriber struct {
+	recorder   recorder
+	deadLetter func(ctx context.Context, message []byte) error
+}
+
+// completed answers a delivery, bulk or single. An event counts as consumed exactly when its fee is in the database, or
+// the event, not being one, in the dead-letter topic.
+func (s subscriber) completed(r *http.Request) (web.Answer, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxDeliveryBytes))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return web.Answer{}, web.ErrTooLarge
+	case err != nil:
+		return web.Answer{}, web.ErrMalformedJSON.Because(err) // cut off on its way
+	}
+	d := readDelivery(r.Context(), body)
+	verdicts := s.judge(r.Context(), d.messages)
+	if !d.bulk {
+		return web.JSON(http.StatusOK, singleAnswer{Status: verdicts[0]})
+	}
+	answer := bulkAnswer{Statuses: make([]entryVerdict, len(verdicts))}
+	for i, v := range verdicts {
+		answer.Statuses[i] = entryVerdict{EntryID: d.entryIDs[i], Status: v}
+	}
+	return web.JSON(http.StatusOK, answer)
+}
+
+// judge records what can be understood of messages, keeps the rest as dead letters, and answers each.
+func (s subscriber) judge(ctx context.Context, messages [][]byte) []verdict {
+	verdicts := make([]verdict, len(messages))
+	var transfers []fee.Transfer
+	var places []int // of transfers among the events
+	for i, message := range messages {
+		id, t, err := readCompleted(message)
+		if err != nil {
+			verdicts[i] = s.bury(ctx, message, id, err)
+			continue
+		}
+		transfers, places = append(transfers, t), append(places, i)
+	}
+	added, err := s.recorder.Record(ctx, transfers)
+	if err != nil {
+		slog.ErrorContext(ctx, "events not recorded, to be delivered again", "topic", transferapi.TopicCompleted, "events", len(transfers), "error", err)
+	}
+	for i, place := range places {
+		result := "duplicate"
+		verdicts[place] = success
+		switch {
+		case err != nil:
+			verdicts[place], result = retry, "retried"
+		case added[i]:
+			result = "accepted"
+		}
+		consumed.WithLabelValues(result).Inc()
+	}
+	return verdicts
+}
+
+// bury keeps a message that cannot be understood, for the reason that why gives.
+func (s subscriber) bury(ctx context.Context, message []byte, id string, why error) verdict {
+	ctx, cancel := context.WithTimeout(ctx, deadLetterTimeout)
+	defer cancel()
+	if err := s.deadLetter(ctx, message); err != nil {
+		consumed.WithLabelValues("retried").Inc()
+		slog.ErrorContext(ctx, "event not understood and not kept, to be delivered again", "topic", transferapi.TopicCompleted,
+			"cloudevent_id", shortened(id), "error", errors.Join(why, err))
+		return retry
+	}
+	consumed.WithLabelValues("dead_lettered").Inc()
+	slog.WarnContext(ctx, "event not understood, kept as a dead letter", "topic", transferapi.TopicCompleted,
+		"cloudevent_id", shortened(id), "error", why)
+	return success
+}
+
+// delivery is what daprd posts: one message, or a bulk of entries, each with a message and an id for the answer.
+type delivery struct {
+	bulk     bool
+	entryIDs []string // of a bulk
+	messages [][]byte // as the broker has them
+}
+
+// lenient reads envelopes: what is wrong inside of one event must not be the fault of its neighbours. Each event is
+// read strictly afterwards.
+var lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+
+// readDelivery takes body apart. What is no bulk envelope is a single event, whatever it may be; an entry whose id
+// cannot be read is left out, since it cannot be answered, and daprd delivers again what has no answer.
+func readDelivery(ctx context.Context, body []byte) delivery {
+	var envelope struct {
+		SpecVersion jsontext.Value `json:"specversion"` // of a CloudEvent, not of a bulk envelope
+		Entries     jsontext.Value `json:"entries"`
+	}
+	single := delivery{messages: [][]byte{unwrapped(body)}}
+	if err := json.Unmarshal(body, &envelope, lenient); err != nil || envelope.SpecVersion != nil || envelope.Entries == nil {
+		return single
+	}
+	var entries []jsontext.Value
+	if err := json.Unmarshal(envelope.Entries, &entries, lenient); err != nil {
+		return single
+	}
+	d := delivery{bulk: true}
+	for _, raw := range entries {
+		var entry struct {
+			EntryID string         `json:"entryId"`
+			Event   jsontext.Value `json:"event"`
+		}
+		if err := json.Unmarshal(raw, &entry, lenient); err != nil || entry.EntryID == "" {
+			slog.WarnContext(ctx, "bulk entry without an id", "topic", transferapi.TopicCompleted, "error", err)
+			continue
+		}
+		d.entryIDs, d.messages = append(d.entryIDs, entry.EntryID), append(d.messages, messageOf(entry.Event))
+	}
+	return d
+}
+
+// messageOf is the broker's message behind the event of a bulk entry: base64 where the subscription asks for raw
+// payloads, which also brings what is no JSON, else the JSON itself.
+func messageOf(event jsontext.Value) []byte {
+	var raw []byte // in JSON: a base64 string
+	if event.Kind() == '"' && json.Unmarshal(event, &raw) == nil {
+		return raw
+	}
+	return event
+}
+
+// unwrapped is the broker's message behind a single delivery: what daprd has put a raw payload into, else body itself.
+func unwrapped(body []byte) []byte {
+	var wrapper struct {
+		Type       string `json:"type"`
+		DataBase64 []byte `json:"data_base64"`
+	}
+	const typeOfWrappers = "com.dapr.event.sent"
+	if err := json.Unmarshal(body, &wrapper, lenient); err == nil && wrapper.Type == typeOfWrappers && wrapper.DataBase64 != nil {
+		return wrapper.DataBase64
+	}
+	return body
+}
+
+// readCompleted reads a CloudEvent with a transferapi.Completed in it. Members that it does not know are the future's.
+// The id, for the log, is returned even with an error if it can be read.
+func readCompleted(message []byte) (id string, t fee.Transfer, err error) {
+	var event struct {
+		ID          string         `json:"id"`
+		Source      string         `json:"source"`
+		SpecVersion string         `json:"specversion"`
+		Type        string         `json:"type"`
+		Data        jsontext.Value `json:"data"`
+	}
+	if err := json.Unmarshal(message, &event); err != nil {
+		return event.ID, t, fmt.Errorf("not a CloudEvent: %w", err)
+	}
+	// The attributes that CloudEvents 1.0 section "Required attributes" demands.
+	if event.SpecVersion != "1.0" || event.ID == "" || event.Source == "" || event.Type == "" {
+		return event.ID, t, errors.New("not a CloudEvent 1.0: specversion, id, source or type is missing")
+	}
+	if event.Data == nil {
+		return event.ID, t, errors.New("no JSON data")
+	}
+	var data transferapi.Completed
+	if err := json.Unmarshal(event.Data, &data); err != nil {
+		return event.ID, t, fmt.Errorf("data: %w", err)
+	}
+	t = fee.Transfer{ID: data.ID, AccountNumber: data.OriginAccountNumber, Amount: data.Amount}
+	if err := t.Validate(); err != nil {
+		return event.ID, t, fmt.Errorf("data: %w", err)
+	}
+	return event.ID, t, nil
+}
+
+// maxLoggedID bounds what somebody else's id may take of a log line, in bytes.
+const maxLoggedID = 128
+
+func shortened(id string) string {
+	if len(id) > maxLoggedID {
+		return id[:maxLoggedID] + "…"
+	}
+	return id
+}

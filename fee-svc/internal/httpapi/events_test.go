@@ -1,0 +1,345 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/bankmore/bankmore/fee-svc/internal/fee"
+	"github.com/bankmore/bankmore/fee-svc/internal/httpapi"
+)
+
+func cursorOf(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
+
+// cloudEvent is an event as daprd delivers it.
+func cloudEvent(data string) string {
+	return `{"data":` + data + `,"datacontenttype":"application/json","id":"0190f3a1-7b01-7000-8000-000000000001",` +
+		`"pubsubname":"pubsub","source":"transfer-svc","specversion":"1.0","time":"2026-01-02T03:04:05Z","topic":"transfers-completed",` +
+		`"traceid":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01","type":"transfers-completed"}`
+}
+
+func completed(id string) string {
+	return `{"id":"` + id + `","request_id":"r||1/é","origin_account_number":"7907027952","destination_account_number":"18",` +
+		`"amount":"150.00","completed_at":"2026-01-02T03:04:05.678901Z"}`
+}
+
+// bulk is a delivery of messages as daprd builds it for a subscription to raw payloads, with entry ids 0, 1, 2, …
+func bulk(messages ...string) string {
+	entries := make([]string, len(messages))
+	for i, message := range messages {
+		entries[i] = fmt.Sprintf(`{"entryId":"%d","event":"%s","metadata":{"__key":"7907027952"},"contentType":"application/octet-stream"}`,
+			i, base64.StdEncoding.EncodeToString([]byte(message)))
+	}
+	return bulkOf(entries)
+}
+
+// parsedBulk is one as daprd builds it for a subscription to CloudEvents.
+func parsedBulk(events ...string) string {
+	entries := make([]string, len(events))
+	for i, event := range events {
+		entries[i] = fmt.Sprintf(`{"entryId":"%d","event":%s,"metadata":null,"contentType":"application/cloudevents+json"}`, i, event)
+	}
+	return bulkOf(entries)
+}
+
+func bulkOf(entries []string) string {
+	return `{"entries":[` + strings.Join(entries, ",") + `],"id":"2d1ec4a6-6a63-4c0a-8a50-3a7d0a0c7a11","metadata":{"pubsubName":"pubsub"},` +
+		`"pubsubname":"pubsub","topic":"transfers-completed","type":"com.dapr.event.sent.bulk"}`
+}
+
+// wrapped is a single delivery of a raw payload.
+func wrapped(message string) string {
+	return `{"data_base64":"` + base64.StdEncoding.EncodeToString([]byte(message)) + `","datacontenttype":"application/octet-stream",` +
+		`"id":"4a1f","pubsubname":"pubsub","source":"Dapr","specversion":"1.0","topic":"transfers-completed","type":"com.dapr.event.sent"}`
+}
+
+// statuses is the answer to a bulk delivery with the given ones.
+func statuses(all ...string) string {
+	for i, status := range all {
+		all[i] = fmt.Sprintf(`{"entryId":"%d","status":"%s"}`, i, status)
+	}
+	return `{"statuses":[` + strings.Join(all, ",") + `]}`
+}
+
+func TestBulkDelivery(t *testing.T) {
+	s := newService(t, 200)
+	bad := `{"a":1}`
+	status, answer := s.deliver(bulk(
+		cloudEvent(completed(transferID(1))),
+		bad,
+		cloudEvent(completed(transferID(2))),
+		cloudEvent(completed(transferID(1))), // twice in one bulk
+		"null",
+		cloudEvent(strings.Replace(completed(transferID(3)), `"150.00"`, `"-1"`, 1)),
+		cloudEvent(completed(transferID(4))),
+	))
+	want := statuses("SUCCESS", "SUCCESS", "SUCCESS", "SUCCESS", "SUCCESS", "SUCCESS", "SUCCESS")
+	if status != 200 || answer != want {
+		t.Errorf("%d %s", status, answer)
+	}
+	var recorded []string
+	for _, f := range s.fees(ana) {
+		recorded = append(recorded, f.TransferID)
+		if f.Status != fee.Pending || f.Amount != 200 {
+			t.Errorf("%+v", f)
+		}
+	}
+	if diff := cmp.Diff([]string{transferID(4), transferID(2), transferID(1)}, recorded); diff != "" {
+		t.Error(diff)
+	}
+	if len(s.broker.kept) != 3 || s.broker.kept[0] != bad || s.broker.kept[1] != "null" || !strings.Contains(s.broker.kept[2], transferID(3)) {
+		t.Errorf("dead letters: %q", s.broker.kept)
+	}
+	select {
+	case <-s.due:
+	default:
+		t.Error("the collector was not woken")
+	}
+
+	// All of it again: nothing new.
+	if status, answer := s.deliver(bulk(cloudEvent(completed(transferID(4))), cloudEvent(completed(transferID(1))))); status != 200 || answer != statuses("SUCCESS", "SUCCESS") {
+		t.Errorf("again: %d %s", status, answer)
+	}
+	if got := len(s.fees(ana)); got != 3 {
+		t.Errorf("%d fees", got)
+	}
+	if status, answer := s.deliver(bulk()); status != 200 || answer != `{"statuses":[]}` {
+		t.Errorf("empty: %d %s", status, answer)
+	}
+}
+
+func TestSingleDelivery(t *testing.T) {
+	s := newService(t, 200)
+	event := cloudEvent(completed(transferID(1)))
+	for _, body := range []string{event, event, wrapped(event)} {
+		if status, answer := s.deliver(body); status != 200 || answer != `{"status":"SUCCESS"}` {
+			t.Errorf("%d %s", status, answer)
+		}
+	}
+	if fees := s.fees(ana); len(fees) != 1 || len(s.broker.kept) != 0 {
+		t.Errorf("%d fees, dead letters %q", len(fees), s.broker.kept)
+	}
+}
+
+// What a future version adds is none of our business; numbers may be JSON numbers.
+func TestEventsMayHaveMore(t *testing.T) {
+	s := newService(t, 200)
+	event := strings.Replace(cloudEvent(strings.Replace(completed(transferID(1)), `"150.00"`, `150, "channel": {"app": [1, null]}`, 1)),
+		`"specversion"`, `"tenant":"x","specversion"`, 1)
+	for _, body := range []string{bulk(event), parsedBulk(event)} {
+		if status, answer := s.deliver(body); status != 200 || answer != statuses("SUCCESS") {
+			t.Errorf("%d %s", status, answer)
+		}
+	}
+	if fees := s.fees(ana); len(fees) != 1 || len(s.broker.kept) != 0 {
+		t.Errorf("%d fees, dead letters %q", len(fees), s.broker.kept)
+	}
+}
+
+// badEvents cannot be understood, now or ever.
+var badEvents = map[string]string{
+	"empty object":         `{}`,
+	"null":                 `null`,
+	"number":               `1`,
+	"string":               `"no base64"`,
+	"array":                `[]`,
+	"no CloudEvent":        completed(transferID(1)),
+	"no id":                strings.Replace(cloudEvent(completed(transferID(1))), `"id":"0190f3a1-7b01-7000-8000-000000000001",`, "", 1),
+	"id is a number":       strings.Replace(cloudEvent(completed(transferID(1))), `"id":"0190f3a1-7b01-7000-8000-000000000001"`, `"id":1`, 1),
+	"no source":            strings.Replace(cloudEvent(completed(transferID(1))), `"source":"transfer-svc",`, "", 1),
+	"no type":              strings.Replace(cloudEvent(completed(transferID(1))), `,"type":"transfers-completed"`, "", 1),
+	"other specversion":    strings.Replace(cloudEvent(completed(transferID(1))), `"1.0"`, `"0.3"`, 1),
+	"no data":              strings.Replace(cloudEvent("1"), `"data":1,`, "", 1),
+	"data null":            cloudEvent("null"),
+	"data empty":           cloudEvent("{}"),
+	"data is text":         cloudEvent(`"hello"`),
+	"data is text of JSON": cloudEvent(`"{\"id\":\"x\"}"`),
+	"data is a list":       cloudEvent("[" + completed(transferID(1)) + "]"),
+	"binary data":          strings.Replace(cloudEvent("1"), `"data":1`, `"data_base64":"e30="`, 1),
+	"no transfer id":       cloudEvent(completed("")),
+	"transfer id no UUID":  cloudEvent(completed("x:fee")),
+	"transfer id capitals": cloudEvent(strings.ToUpper(completed(transferID(1)))),
+	"amount NaN":           cloudEvent(strings.Replace(completed(transferID(1)), `"150.00"`, `"NaN"`, 1)),
+	"amount 1e400":         cloudEvent(strings.Replace(completed(transferID(1)), `"150.00"`, `1e400`, 1)),
+	"amount zero":          cloudEvent(strings.Replace(completed(transferID(1)), `"150.00"`, `"0.00"`, 1)),
+	"amount negative":      cloudEvent(strings.Replace(completed(transferID(1)), `"150.00"`, `"-1.00"`, 1)),
+	"amount 0.001":         cloudEvent(strings.Replace(completed(transferID(1)), `"150.00"`, `"0.001"`, 1)),
+	"amount of 16 digits":  cloudEvent(strings.Replace(completed(transferID(1)), `"150.00"`, `"1234567890123456"`, 1)),
+	"amount null":          cloudEvent(strings.Replace(completed(transferID(1)), `"150.00"`, `null`, 1)),
+	"no amount":            cloudEvent(strings.Replace(completed(transferID(1)), `"amount":"150.00",`, "", 1)),
+	"account with letters": cloudEvent(strings.Replace(completed(transferID(1)), "7907027952", "79070X7952", 1)),
+	"account too long":     cloudEvent(strings.Replace(completed(transferID(1)), "7907027952", "79070279521", 1)),
+	"account a number":     cloudEvent(strings.Replace(completed(transferID(1)), `"7907027952"`, "7907027952", 1)),
+	"no account":           cloudEvent(strings.Replace(completed(transferID(1)), `"origin_account_number":"7907027952",`, "", 1)),
+	"time of no calendar":  cloudEvent(strings.Replace(completed(transferID(1)), "2026-01-02T", "2026-13-02T", 1)),
+	"member twice":         cloudEvent(strings.Replace(completed(transferID(1)), `"amount"`, `"amount":"1.00","amount"`, 1)),
+	"other case":           cloudEvent(strings.Replace(completed(transferID(1)), `"amount"`, `"Amount"`, 1)),
+}
+
+func TestBadEventsAreKeptAsDeadLetters(t *testing.T) {
+	for name, event := range badEvents {
+		t.Run(name, func(t *testing.T) {
+			s := newService(t, 200)
+			good, alsoGood := cloudEvent(completed(transferID(8))), cloudEvent(completed(transferID(9)))
+			deliveries := []struct{ body, want string }{
+				{bulk(event), statuses("SUCCESS")},
+				{bulk(good, event, alsoGood), statuses("SUCCESS", "SUCCESS", "SUCCESS")},
+				{parsedBulk(good, event, alsoGood), statuses("SUCCESS", "SUCCESS", "SUCCESS")},
+				{event, `{"status":"SUCCESS"}`},
+				{wrapped(event), `{"status":"SUCCESS"}`},
+			}
+			for i, d := range deliveries {
+				if status, answer := s.deliver(d.body); status != 200 || answer != d.want {
+					t.Errorf("delivery %d: %d %s", i, status, answer)
+				}
+			}
+			if diff := cmp.Diff([]string{event, event, event, event, event}, s.broker.kept); diff != "" {
+				t.Errorf("dead letters: %s", diff)
+			}
+			if got := len(s.fees(ana)); got != 2 {
+				t.Errorf("%d fees", got)
+			}
+			// With the broker away it is not consumed; the good ones are.
+			s.broker.away = true
+			if status, answer := s.deliver(bulk(good, event)); status != 200 || answer != statuses("SUCCESS", "RETRY") {
+				t.Errorf("broker away: %d %s", status, answer)
+			}
+			if status, answer := s.deliver(event); status != 200 || answer != `{"status":"RETRY"}` {
+				t.Errorf("broker away, single: %d %s", status, answer)
+			}
+		})
+	}
+}
+
+func TestGarbageIsKeptAsADeadLetter(t *testing.T) {
+	for _, message := range []string{"", "hello", "{", `{"entries":`, `{"entries":1}`, `{"entries":{}}`, "\xff\xfe\x00", `{"id":"\ud800"}`, strings.Repeat("[", 20000)} {
+		s := newService(t, 200)
+		good := cloudEvent(completed(transferID(1)))
+		if status, answer := s.deliver(bulk(message, good)); status != 200 || answer != statuses("SUCCESS", "SUCCESS") {
+			t.Errorf("%.20q: %d %s", message, status, answer)
+		}
+		for _, body := range []string{message, wrapped(message)} {
+			if status, answer := s.deliver(body); status != 200 || answer != `{"status":"SUCCESS"}` {
+				t.Errorf("%.20q: %d %s", message, status, answer)
+			}
+		}
+		if diff := cmp.Diff([]string{message, message, message}, s.broker.kept); diff != "" {
+			t.Errorf("%.20q: %s", message, diff)
+		}
+		if got := len(s.fees(ana)); got != 1 {
+			t.Errorf("%.20q: %d fees", message, got)
+		}
+	}
+}
+
+// One entry that is wrong in a way that daprd's envelope never is does no harm to the others.
+func TestStrangeEntries(t *testing.T) {
+	s := newService(t, 200)
+	good := cloudEvent(completed(transferID(1)))
+	status, answer := s.deliver(`{"entries":[1, {}, {"entryId":5,"event":{}}, {"entryId":"e"}, {"entryId":"d","event":{"a":1,"a":2}},` +
+		`{"entryId":"x","event":"` + "\xff" + `"}, {"entryId":"g","event":` + good + `}], "entries2": null, "id":1}`)
+	if want := `{"statuses":[{"entryId":"e","status":"SUCCESS"},{"entryId":"d","status":"SUCCESS"},` +
+		`{"entryId":"x","status":"SUCCESS"},{"entryId":"g","status":"SUCCESS"}]}`; status != 200 || answer != want {
+		t.Errorf("%d %s", status, answer)
+	}
+	if got := len(s.fees(ana)); got != 1 || len(s.broker.kept) != 3 {
+		t.Errorf("%d fees, dead letters %q", got, s.broker.kept)
+	}
+}
+
+func TestDatabaseAwayMeansRetry(t *testing.T) {
+	s := newService(t, 200)
+	if err := s.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	good := cloudEvent(completed(transferID(1)))
+	if status, answer := s.deliver(bulk(good, `{"a":1}`, good)); status != 200 || answer != statuses("RETRY", "SUCCESS", "RETRY") {
+		t.Errorf("%d %s", status, answer)
+	}
+	if status, answer := s.deliver(good); status != 200 || answer != `{"status":"RETRY"}` {
+		t.Errorf("single: %d %s", status, answer)
+	}
+	if len(s.broker.kept) != 1 {
+		t.Errorf("dead letters: %q", s.broker.kept)
+	}
+}
+
+// Without fees each transfer still has its record, with the reason.
+func TestFeesTurnedOff(t *testing.T) {
+	s := newService(t, 0)
+	if status, answer := s.deliver(bulk(cloudEvent(completed(transferID(1))))); status != 200 || answer != statuses("SUCCESS") {
+		t.Errorf("%d %s", status, answer)
+	}
+	status, body := s.get(ana, "/api/fee/my/")
+	for _, want := range []string{`"amount":"0.00"`, `"status":"WAIVED"`, `"charged_at":null`,
+		`"description":"Tarifa de transferência dispensada: tarifa desativada"`} {
+		if status != 200 || !strings.Contains(body, want) {
+			t.Errorf("%d %s", status, body)
+		}
+	}
+	if fees := s.fees(ana); len(fees) != 1 || fees[0].Reason != fee.ReasonDisabled {
+		t.Errorf("%+v", fees)
+	}
+}
+
+func TestOnlyTheSidecarDelivers(t *testing.T) {
+	s := newService(t, 200)
+	for name, set := range map[string]func(http.Header){
+		"no token":    func(http.Header) {},
+		"other token": func(h http.Header) { h.Set("dapr-api-token", appToken+"x") },
+		"JWT":         func(h http.Header) { h.Set("Authorization", "Bearer "+s.token(ana, 1<<40)) },
+	} {
+		for _, path := range []string{httpapi.CompletedPath, httpapi.CompletedPath + "/"} {
+			r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(bulk(cloudEvent(completed(transferID(1))))))
+			set(r.Header)
+			if status, body, _ := s.do(r); status != 403 || body != errToken {
+				t.Errorf("%s: %d %s", name, status, body)
+			}
+		}
+	}
+	if got := len(s.fees(ana)); got != 0 {
+		t.Errorf("%d fees", got)
+	}
+}
+
+func TestDeliveryTooLarge(t *testing.T) {
+	s := newService(t, 200)
+	r := httptest.NewRequest(http.MethodPost, httpapi.CompletedPath, bytes.NewReader(make([]byte, 129<<20)))
+	r.Header.Set("dapr-api-token", appToken)
+	if status, body, _ := s.do(r); status != 413 || body != `{"message":"Corpo da requisição grande demais.","type":"PAYLOAD_TOO_LARGE"}` {
+		t.Errorf("%d %s", status, body)
+	}
+	if len(s.broker.kept) != 0 {
+		t.Error("something was kept")
+	}
+}
+
+// Deliveries at once, overlapping, as after a rebalance: each transfer has one fee.
+func TestConcurrentDeliveries(t *testing.T) {
+	s := newService(t, 200)
+	events := make([]string, 50)
+	for i := range events {
+		events[i] = cloudEvent(completed(uuid.NewString()))
+	}
+	var waiting sync.WaitGroup
+	for i := range 16 {
+		body := bulk(events[i*2 : i*2+18]...)
+		waiting.Go(func() {
+			if status, answer := s.deliver(body); status != 200 || strings.Count(answer, "SUCCESS") != 18 {
+				t.Errorf("%d %s", status, answer)
+			}
+		})
+	}
+	waiting.Wait()
+	if got := len(s.fees(ana)); got != 48 {
+		t.Errorf("%d fees for 48 transfers", got)
+	}
+}

@@ -1,0 +1,48 @@
+// Package httpapi is fee-svc's HTTP edge.
+package httpapi
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/bankmore/bankmore/account-svc/accountapi"
+	"github.com/bankmore/bankmore/fee-svc/internal/fee"
+	"github.com/bankmore/bankmore/platform/auth"
+	"github.com/bankmore/bankmore/platform/web"
+)
+
+// Deps is what the handlers work with.
+type Deps struct {
+	Fees     *fee.Service
+	Tokens   *auth.Tokens
+	AppToken string
+	OpenAPI  []byte
+	// DeadLetter makes a message durable, as it is, in DeadLetterTopic.
+	DeadLetter func(ctx context.Context, message []byte) error
+}
+
+type handlers struct{ Deps }
+
+// CompletedPath is where the sidecar delivers the topic transfers-completed; the subscription names it too.
+const CompletedPath = "/events/transfers-completed"
+
+// New returns the router with every route of the service. Each works with and without a trailing slash.
+func New(deps Deps) *chi.Mux {
+	h := handlers{deps}
+	r := web.NewRouter()
+	r.Route("/api/fee", func(r chi.Router) {
+		r.Use(auth.RequireToken[accountapi.Claims](deps.Tokens))
+		r.Method(http.MethodGet, "/my", web.Handler(h.mine))
+		r.Method(http.MethodGet, "/{account_number}", web.Handler(h.ofAccount))
+		r.Method(http.MethodGet, "/detail/{id}", web.Handler(h.detail))
+	})
+	events := subscriber{recorder: deps.Fees, deadLetter: deps.DeadLetter}
+	r.With(auth.RequireAppToken(deps.AppToken)).Method(http.MethodPost, CompletedPath, web.Handler(events.completed))
+	web.MountDocs(r, "fee", "BankMore: tarifas", deps.OpenAPI)
+	return r
+}
+
+// caller is the account number of the caller's token.
+func caller(r *http.Request) string { return auth.Claims[accountapi.Claims](r.Context()).AccountNumber }

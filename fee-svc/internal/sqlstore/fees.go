@@ -1,0 +1,101 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/bankmore/bankmore/fee-svc/internal/fee"
+	"github.com/bankmore/bankmore/platform/sqldb"
+)
+
+// Add implements fee.Store.
+func (s *Store) Add(ctx context.Context, fees []fee.Fee) ([]bool, error) {
+	var inserted map[string]bool
+	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
+		inserted = make(map[string]bool, len(fees))
+		for chunk := range slices.Chunk(fees, maxRows) {
+			if err := insert(ctx, tx, chunk, inserted); err != nil {
+				return fmt.Errorf("adding fees: %w", err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	added := make([]bool, len(fees))
+	for i, f := range fees {
+		added[i] = inserted[f.ID]
+	}
+	return added, nil
+}
+
+func insert(ctx context.Context, tx *sql.Tx, fees []fee.Fee, inserted map[string]bool) error {
+	const width = 8
+	args := make([]any, 0, width*len(fees))
+	for _, f := range fees {
+		created := sqldb.Micros(f.CreatedAt)
+		args = append(args, f.ID, f.TransferID, f.AccountNumber, int64(f.Amount), string(f.Status), string(f.Reason), created, created)
+	}
+	rows, err := tx.QueryContext(ctx, "INSERT INTO fees (id, transfer_id, account_number, amount, status, reason, created_at, due_at) VALUES "+
+		sqldb.Rows(len(fees), width)+" ON CONFLICT (transfer_id) DO NOTHING RETURNING id", args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return err
+		}
+		inserted[id] = true
+	}
+	return rows.Err()
+}
+
+const feeColumns = "id, transfer_id, account_number, amount, status, reason, created_at, charged_at"
+
+// Get implements fee.Store.
+func (s *Store) Get(ctx context.Context, id string) (fee.Fee, error) {
+	f, err := scanFee(s.db.Read().QueryRowContext(ctx, "SELECT "+feeColumns+" FROM fees WHERE id = $1", id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return f, fee.ErrNotFound
+	}
+	return f, sqldb.Away(err)
+}
+
+// List implements fee.Store.
+func (s *Store) List(ctx context.Context, accountNumber, before string, limit int) (fees []fee.Fee, err error) {
+	query, args := "SELECT "+feeColumns+" FROM fees WHERE account_number = $1", []any{accountNumber, limit}
+	if before != "" {
+		query, args = query+" AND id < $3", append(args, before)
+	}
+	rows, err := s.db.Read().QueryContext(ctx, query+" ORDER BY id DESC LIMIT $2", args...)
+	if err != nil {
+		return nil, sqldb.Away(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		f, err := scanFee(rows)
+		if err != nil {
+			return nil, sqldb.Away(err)
+		}
+		fees = append(fees, f)
+	}
+	return fees, sqldb.Away(rows.Err())
+}
+
+// scanFee reads feeColumns, and what follows them into more.
+func scanFee(row interface{ Scan(dest ...any) error }, more ...any) (f fee.Fee, err error) {
+	var created int64
+	var charged sql.NullInt64
+	err = row.Scan(append([]any{&f.ID, &f.TransferID, &f.AccountNumber, &f.Amount, &f.Status, &f.Reason, &created, &charged}, more...)...)
+	f.CreatedAt = sqldb.Time(created)
+	if charged.Valid {
+		f.ChargedAt = sqldb.Time(charged.Int64)
+	}
+	return f, err
+}

@@ -1,0 +1,126 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/bankmore/bankmore/fee-svc/feeapi"
+	"github.com/bankmore/bankmore/fee-svc/internal/fee"
+	"github.com/bankmore/bankmore/platform/outbox"
+	"github.com/bankmore/bankmore/platform/sqldb"
+)
+
+// Claim implements fee.Queue.
+func (s *Store) Claim(ctx context.Context, now, until time.Time, limit int) (claims []fee.Claim, err error) {
+	// A collector asks several times a second and mostly in vain: only a reader then, and the writer is left alone.
+	var any bool
+	err = s.db.Read().QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM fees WHERE status = 'PENDING' AND due_at <= $1)", sqldb.Micros(now)).Scan(&any)
+	if err != nil || !any {
+		return nil, sqldb.Away(err)
+	}
+	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
+		rows, err := tx.QueryContext(ctx, `
+			UPDATE fees SET due_at = $1
+			WHERE id IN (SELECT id FROM fees WHERE status = 'PENDING' AND due_at <= $2 ORDER BY due_at, id LIMIT $3)
+			RETURNING `+feeColumns+`, attempt, unknowns`, sqldb.Micros(until), sqldb.Micros(now), limit)
+		if err != nil {
+			return fmt.Errorf("claiming fees: %w", err)
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var c fee.Claim
+			if c.Fee, err = scanFee(rows, &c.Attempt, &c.Unknowns); err != nil {
+				return fmt.Errorf("claiming fees: %w", err)
+			}
+			claims = append(claims, c)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(claims, func(a, b fee.Claim) int { return strings.Compare(a.ID, b.ID) }) // RETURNING keeps no order
+	return claims, nil
+}
+
+// Settle implements fee.Queue.
+func (s *Store) Settle(ctx context.Context, now time.Time, settlements []fee.Settlement) (effective []fee.Settlement, err error) {
+	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
+		changed := make(map[string]bool, len(settlements))
+		var events []outbox.Message
+		for chunk := range slices.Chunk(settlements, maxRows) {
+			fees, err := settle(ctx, tx, now, chunk)
+			if err != nil {
+				return fmt.Errorf("settling fees: %w", err)
+			}
+			for _, f := range fees {
+				changed[f.ID] = true
+				if f.Status != fee.Charged {
+					continue
+				}
+				event, err := chargedEvent(f)
+				if err != nil {
+					return err
+				}
+				events = append(events, event)
+			}
+		}
+		effective = slices.DeleteFunc(slices.Clone(settlements), func(s fee.Settlement) bool { return !changed[s.ID] })
+		return outbox.Add(ctx, tx, now, events)
+	})
+	return effective, err
+}
+
+// settle moves the fees that are still pending at their settlement's attempt, and returns them as they are now. A
+// settlement whose lease has run out meanwhile is as good as one in time: what the ledger decided under a key stays
+// true, and an outcome that is unknown at worst makes the fee due earlier, with the same key.
+func settle(ctx context.Context, tx *sql.Tx, now time.Time, settlements []fee.Settlement) (fees []fee.Fee, err error) {
+	const width = 8
+	args := make([]any, 0, width*len(settlements))
+	for _, s := range settlements {
+		charged := sql.NullInt64{Int64: sqldb.Micros(now), Valid: s.Status == fee.Charged}
+		args = append(args, s.ID, s.Attempt, string(s.Status), string(s.Reason), s.Next, s.Unknowns, sqldb.Micros(s.DueAt), charged)
+	}
+	rows, err := tx.QueryContext(ctx, `
+		WITH next (id, settled, status, reason, attempt, unknowns, due_at, charged_at) AS (VALUES `+sqldb.Rows(len(settlements), width)+`)
+		UPDATE fees SET status = next.status, reason = next.reason, attempt = next.attempt, unknowns = next.unknowns,
+			due_at = next.due_at, charged_at = next.charged_at
+		FROM next
+		WHERE fees.id = next.id AND fees.status = 'PENDING' AND fees.attempt = next.settled
+		RETURNING fees.id, fees.transfer_id, fees.account_number, fees.amount, fees.status, fees.reason, fees.created_at, fees.charged_at`, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		f, err := scanFee(rows)
+		if err != nil {
+			return nil, err
+		}
+		fees = append(fees, f)
+	}
+	return fees, rows.Err()
+}
+
+func chargedEvent(f fee.Fee) (outbox.Message, error) {
+	payload, err := json.Marshal(feeapi.Charged{
+		ID: f.ID, TransferID: f.TransferID, AccountNumber: f.AccountNumber, Amount: f.Amount, ChargedAt: f.ChargedAt,
+	})
+	return outbox.Message{ID: f.ID, Topic: feeapi.TopicCharged, PartitionKey: f.AccountNumber, Payload: payload}, err
+}
+
+// Backlog implements fee.Queue.
+func (s *Store) Backlog(ctx context.Context) (pending int, oldest time.Time, err error) {
+	var first int64
+	err = s.db.Read().QueryRowContext(ctx, "SELECT count(*), coalesce(min(created_at), 0) FROM fees WHERE status = 'PENDING'").Scan(&pending, &first)
+	if err != nil || pending == 0 {
+		return 0, time.Time{}, sqldb.Away(err)
+	}
+	return pending, sqldb.Time(first), nil
+}

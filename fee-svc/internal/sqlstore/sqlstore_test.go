@@ -1,0 +1,190 @@
+package sqlstore_test
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bankmore/bankmore/fee-svc/internal/fee"
+	"github.com/bankmore/bankmore/fee-svc/internal/sqlstore"
+	"github.com/bankmore/bankmore/fee-svc/internal/sqlstore/storetest"
+	"github.com/bankmore/bankmore/platform/sqldb"
+)
+
+func openSQLite(t *testing.T) *sqldb.DB {
+	t.Helper()
+	db, err := sqldb.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "fee.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := db.Migrate(t.Context(), sqlstore.Migrations()); err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+func TestSQLite(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) (storetest.Store, *sqldb.DB) {
+		db := openSQLite(t)
+		return sqlstore.New(db), db
+	})
+}
+
+// What the code never does, the schema does not allow either.
+func TestSchemaRefuses(t *testing.T) {
+	db := openSQLite(t)
+	seed(t, db)
+	const insert = `INSERT INTO fees (id, transfer_id, account_number, amount, status, reason, created_at, charged_at, due_at)
+		VALUES ('f3', 't3', '18', 200, 'PENDING', '', 0, NULL, 0)`
+	for name, statement := range map[string]string{
+		"a second fee for a transfer":       strings.Replace(insert, "'t3'", "'t1'", 1),
+		"a negative amount":                 strings.Replace(insert, "200", "-1", 1),
+		"a pending fee of nothing":          strings.Replace(insert, "200", "0", 1),
+		"an unknown status":                 strings.Replace(insert, "'PENDING'", "'LOST'", 1),
+		"a pending fee with a charge time":  strings.Replace(insert, "NULL", "5", 1),
+		"a charged fee without charge time": strings.Replace(insert, "'PENDING'", "'CHARGED'", 1),
+		"a waived fee without reason":       strings.Replace(insert, "'PENDING'", "'WAIVED'", 1),
+		"a change of a charged fee":         "UPDATE fees SET amount = 1 WHERE id = 'f1'",
+		"a charge taken back":               "UPDATE fees SET status = 'PENDING', charged_at = NULL WHERE id = 'f1'",
+		"a deleted fee":                     "DELETE FROM fees WHERE id = 'f2'",
+		"attempt zero":                      "UPDATE fees SET attempt = 0 WHERE id = 'f2'",
+	} {
+		if err := exec(t.Context(), db, statement); err == nil {
+			t.Errorf("the schema accepts %s", name)
+		}
+	}
+	if err := exec(t.Context(), db, insert); err != nil {
+		t.Errorf("the control statement fails: %v", err)
+	}
+}
+
+// Each invariant of verify finds its violation.
+func TestVerifyFinds(t *testing.T) {
+	const unlock = `DROP TRIGGER final_fees_are_never_changed; DROP TRIGGER fees_are_never_deleted; PRAGMA ignore_check_constraints = 1;`
+	for name, statement := range map[string]string{
+		"a transfer has one fee": `
+			CREATE TABLE copy AS SELECT * FROM fees; DROP TABLE fees; ALTER TABLE copy RENAME TO fees;
+			INSERT INTO fees SELECT * FROM fees WHERE id = 'f1'`,
+		"no amount is negative":                             "UPDATE fees SET amount = -1 WHERE id = 'f1'",
+		"no amount is negative, and none is zero":           "UPDATE fees SET amount = 0 WHERE id = 'f1'",
+		"a fee has a time of charging":                      "UPDATE fees SET charged_at = NULL WHERE id = 'f1'",
+		"a fee has a time of charging exactly":              "UPDATE fees SET charged_at = 1 WHERE id = 'f2'",
+		"a waived fee has a reason":                         "UPDATE fees SET status = 'WAIVED' WHERE id = 'f2'",
+		"a pending fee is collected when it is due":         "UPDATE fees SET due_at = due_at - 400000000 WHERE id = 'f2'",
+		"an event waits only for a charged fee":             "DELETE FROM fees WHERE id = 'f1'",
+		"an event waits only for a charged fee of its":      "UPDATE fees SET status = 'PENDING', charged_at = NULL WHERE id = 'f1'",
+		"an event waits only for a charged fee of its acco": "UPDATE outbox SET topic = 'elsewhere'",
+	} {
+		t.Run(name, func(t *testing.T) {
+			db := openSQLite(t)
+			seed(t, db)
+			var out bytes.Buffer
+			if err := sqlstore.New(db).Verify(t.Context(), &out); err != nil {
+				t.Fatalf("before: %v\n%s", err, &out)
+			}
+			if err := exec(t.Context(), db, unlock+statement); err != nil {
+				t.Fatal(err)
+			}
+			out.Reset()
+			if err := sqlstore.New(db).Verify(t.Context(), &out); err == nil || !strings.Contains(out.String(), "VIOLATION "+name) {
+				t.Errorf("not found: %v\n%s", err, &out)
+			}
+		})
+	}
+}
+
+// A fee that waits for its account's balance is not overdue, however old it is.
+func TestVerifyLetsFeesWait(t *testing.T) {
+	db := openSQLite(t)
+	seed(t, db)
+	err := exec(t.Context(), db, "UPDATE fees SET created_at = 0, attempt = 90, reason = 'INSUFFICIENT_BALANCE' WHERE id = 'f2'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := sqlstore.New(db).Verify(t.Context(), &out); err != nil {
+		t.Errorf("%v\n%s", err, &out)
+	}
+}
+
+// The queue's queries use its index, and the customer's list its own.
+func TestQueriesUseIndexes(t *testing.T) {
+	db := openSQLite(t)
+	for query, index := range map[string]string{
+		"SELECT EXISTS (SELECT 1 FROM fees WHERE status = 'PENDING' AND due_at <= 1)":               "fees_due",
+		"SELECT id FROM fees WHERE status = 'PENDING' AND due_at <= 1 ORDER BY due_at, id LIMIT 10": "fees_due",
+		"SELECT * FROM fees WHERE account_number = '18' AND id < 'x' ORDER BY id DESC LIMIT 10":     "fees_of_account",
+		"SELECT * FROM fees WHERE account_number = '18' ORDER BY id DESC LIMIT 10":                  "fees_of_account",
+		"SELECT count(*), coalesce(min(created_at), 0) FROM fees WHERE status = 'PENDING'":          "fees_due",
+	} {
+		rows, err := db.Read().QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var plan []string
+		for rows.Next() {
+			var id, parent, unused int
+			var detail string
+			if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
+				t.Fatal(err)
+			}
+			plan = append(plan, detail)
+		}
+		if err := errorsOf(rows); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(strings.Join(plan, "\n"), "INDEX "+index) {
+			t.Errorf("%s\n%s", query, strings.Join(plan, "\n"))
+		}
+	}
+}
+
+func errorsOf(rows *sql.Rows) error {
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	return rows.Close()
+}
+
+func TestMigratingTwiceChangesNothing(t *testing.T) {
+	db := openSQLite(t)
+	seed(t, db)
+	if err := db.Migrate(t.Context(), sqlstore.Migrations()); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := sqlstore.New(db).Get(t.Context(), "f1"); err != nil || got.Status != fee.Charged {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// seed adds a charged fee f1, whose event is waiting, and a pending one f2.
+func seed(t *testing.T, db *sqldb.DB) {
+	t.Helper()
+	store, now := sqlstore.New(db), time.Now()
+	_, err := store.Add(t.Context(), []fee.Fee{
+		{ID: "f1", TransferID: "t1", AccountNumber: "18", Amount: 200, Status: fee.Pending, CreatedAt: now},
+		{ID: "f2", TransferID: "t2", AccountNumber: "18", Amount: 200, Status: fee.Pending, CreatedAt: now},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Settle(t.Context(), now, []fee.Settlement{{ID: "f1", Attempt: 1, Status: fee.Charged, Next: 1}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func exec(ctx context.Context, db *sqldb.DB, statement string) error {
+	return db.InTx(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, statement)
+		return err
+	})
+}

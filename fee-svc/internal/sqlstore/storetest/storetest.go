@@ -1,0 +1,129 @@
+// Package storetest is the conformance suite that every store of fee-svc passes.
+package storetest
+
+import (
+	"context"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/bankmore/bankmore/fee-svc/internal/fee"
+	"github.com/bankmore/bankmore/platform/sqldb"
+)
+
+// Store is all that fee-svc asks of its store.
+type Store interface {
+	fee.Store
+	fee.Queue
+	Verify(ctx context.Context, out io.Writer) error
+}
+
+// Run runs the suite on stores that open returns, each empty, with the database that they are in.
+func Run(t *testing.T, open func(t *testing.T) (Store, *sqldb.DB)) {
+	for name, test := range map[string]func(*testing.T, Store, *sqldb.DB){
+		"one fee per transfer":           oneFeePerTransfer,
+		"concurrent adds":                concurrentAdds,
+		"large batch":                    largeBatch,
+		"get":                            get,
+		"list pages":                     listPages,
+		"claims are due and leased":      claimsAreDueAndLeased,
+		"claims take the longest due":    claimsTakeTheLongestDue,
+		"concurrent claims":              concurrentClaims,
+		"charged":                        charged,
+		"refused":                        refused,
+		"unknown":                        unknown,
+		"waived":                         waived,
+		"settlements stand one by one":   settlementsStandOneByOne,
+		"concurrent settlements":         concurrentSettlements,
+		"a settlement is all or nothing": allOrNothing,
+		"backlog":                        backlog,
+	} {
+		t.Run(name, func(t *testing.T) {
+			store, db := open(t)
+			test(t, store, db)
+			if err := store.Verify(t.Context(), testWriter{t}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+type testWriter struct{ t *testing.T }
+
+func (w testWriter) Write(p []byte) (int, error) {
+	w.t.Logf("%s", p)
+	return len(p), nil
+}
+
+// start is when the suite's fees are created; microseconds are what databases keep.
+var start = time.Now().UTC().Truncate(time.Microsecond)
+
+func newID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// pending returns n pending fees of account, all different.
+func pending(account string, n int) []fee.Fee {
+	fees := make([]fee.Fee, n)
+	for i := range fees {
+		fees[i] = fee.Fee{
+			ID: newID(), TransferID: newID(), AccountNumber: account, Amount: 200, Status: fee.Pending, CreatedAt: start,
+		}
+	}
+	return fees
+}
+
+func add(t *testing.T, store Store, fees ...fee.Fee) []bool {
+	t.Helper()
+	added, err := store.Add(t.Context(), fees)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return added
+}
+
+func load(t *testing.T, store Store, id string) fee.Fee {
+	t.Helper()
+	f, err := store.Get(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// claim claims at start+after for a minute.
+func claim(t *testing.T, store Store, after time.Duration, limit int) []fee.Claim {
+	t.Helper()
+	now := start.Add(after)
+	claims, err := store.Claim(t.Context(), now, now.Add(time.Minute), limit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return claims
+}
+
+func settle(t *testing.T, store Store, settlements ...fee.Settlement) []fee.Settlement {
+	t.Helper()
+	effective, err := store.Settle(t.Context(), start.Add(time.Second), settlements)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return effective
+}
+
+// The settlements of a claim's attempt.
+func asCharged(id string, attempt int) fee.Settlement {
+	return fee.Settlement{ID: id, Attempt: attempt, Status: fee.Charged, Next: attempt}
+}
+
+func asRefused(id string, attempt int, due time.Time) fee.Settlement {
+	return fee.Settlement{ID: id, Attempt: attempt, Status: fee.Pending, Reason: fee.ReasonInsufficientBalance, Next: attempt + 1, DueAt: due}
+}
+
+func asUnknown(id string, attempt, unknowns int, due time.Time) fee.Settlement {
+	return fee.Settlement{ID: id, Attempt: attempt, Status: fee.Pending, Next: attempt, Unknowns: unknowns, DueAt: due}
+}
+
+func asWaived(id string, attempt int) fee.Settlement {
+	return fee.Settlement{ID: id, Attempt: attempt, Status: fee.Waived, Reason: fee.ReasonInactiveAccount, Next: attempt}
+}

@@ -1,0 +1,122 @@
+// Command fee-svc charges the fees of completed transfers.
+package main
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/bankmore/bankmore/account-svc/accountapi"
+	"github.com/bankmore/bankmore/fee-svc/internal/fee"
+	"github.com/bankmore/bankmore/fee-svc/internal/httpapi"
+	"github.com/bankmore/bankmore/fee-svc/internal/sqlstore"
+	"github.com/bankmore/bankmore/platform/auth"
+	"github.com/bankmore/bankmore/platform/outbox"
+	"github.com/bankmore/bankmore/platform/service"
+	"github.com/bankmore/bankmore/platform/sidecar"
+	"github.com/bankmore/bankmore/platform/sqldb"
+	"github.com/bankmore/bankmore/platform/telemetry"
+	"github.com/bankmore/bankmore/platform/web"
+	"github.com/bankmore/bankmore/platform/worker"
+)
+
+//go:embed openapi.yaml
+var openAPI []byte
+
+func main() {
+	service.Main(service.Commands{"serve": serve, "migrate": migrate, "verify": verify})
+}
+
+// open reads the configuration and opens the database: what every subcommand needs.
+func open(ctx context.Context) (Config, *sqldb.DB, error) {
+	config, err := loadConfig()
+	if err != nil {
+		return config, nil, err
+	}
+	telemetry.Setup(os.Stderr, "fee-svc", config.Telemetry.LogLevel)
+	db, err := sqldb.Open(ctx, config.Database.URL)
+	return config, db, err
+}
+
+// pubsub is the Dapr component that fee-svc publishes to.
+const pubsub = "pubsub"
+
+// How often the workers look, also when nobody rings.
+const (
+	collectInterval = 200 * time.Millisecond // fees become due by time alone
+	publishInterval = time.Second
+	measureInterval = 5 * time.Second
+)
+
+func serve(ctx context.Context) (err error) {
+	config, db, err := open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if config.Database.MigrateOnStart {
+		if err := db.Migrate(ctx, sqlstore.Migrations()); err != nil {
+			return err
+		}
+	}
+	if config.AppAPIToken == "" {
+		slog.WarnContext(ctx, "APP_API_TOKEN is not set: event routes accept every local caller")
+	}
+	dapr, err := sidecar.New(config.Sidecar)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, dapr.Close()) }()
+
+	due, charged := worker.NewBell(), worker.NewBell()
+	store := sqlstore.New(db)
+	fees := fee.NewService(store, config.Fees, due)
+	defer fees.Close()
+	ledger := accountapi.NewClient(dapr)
+	defer ledger.Close()
+	collector := fee.NewCollector(store, ledger, config.Fees, charged)
+	relay := outbox.NewRelay(db, dapr, pubsub)
+	router := httpapi.New(httpapi.Deps{
+		Fees:     fees,
+		Tokens:   auth.New(config.Auth),
+		AppToken: config.AppAPIToken,
+		OpenAPI:  openAPI,
+		DeadLetter: func(ctx context.Context, message []byte) error {
+			return dapr.PublishRaw(ctx, pubsub, httpapi.DeadLetterTopic, message)
+		},
+	})
+	server, err := web.NewServer(ctx, config.Server, router,
+		web.Check{Name: "database", Ready: db.Ready}, web.Check{Name: "sidecar", Ready: dapr.Ready})
+	if err != nil {
+		return err
+	}
+
+	ctx, stop := context.WithCancel(ctx)
+	var workers sync.WaitGroup
+	defer workers.Wait() // each ends its round
+	defer stop()
+	workers.Go(func() { worker.Run(ctx, "fee collector", collectInterval, due, collector.Round) })
+	workers.Go(func() { worker.Run(ctx, "fee gauges", measureInterval, nil, collector.Measure) })
+	workers.Go(func() { worker.Run(ctx, "outbox relay", publishInterval, charged, relay.Round) })
+	return server.Serve(ctx)
+}
+
+func migrate(ctx context.Context) error {
+	_, db, err := open(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(db.Migrate(ctx, sqlstore.Migrations()), db.Close())
+}
+
+func verify(ctx context.Context) error {
+	_, db, err := open(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(sqlstore.New(db).Verify(ctx, os.Stdout), db.Close())
+}

@@ -1,0 +1,224 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/bankmore/bankmore/account-svc/accountapi"
+	"github.com/bankmore/bankmore/platform/auth"
+	"github.com/bankmore/bankmore/platform/config"
+)
+
+func TestConfig(t *testing.T) {
+	local := []string{"BANKMORE_ENV=local"}
+	production := []string{
+		"LISTEN_ADDRESS=:8003", "DATABASE_URL=sqlite:x.db", "JWT_SECRET_KEY=0123456789012345678901234567890123456789", "APP_API_TOKEN=t",
+	}
+	for name, test := range map[string]struct {
+		environ []string
+		want    []string // named in the error
+	}{
+		"local needs nothing":         {local, nil},
+		"production":                  {production, nil},
+		"production without anything": {nil, []string{"LISTEN_ADDRESS", "DATABASE_URL", "JWT_SECRET_KEY", "APP_API_TOKEN"}},
+		"negative fee":                {append(local, "TRANSFER_FEE_AMOUNT=-0.01"), []string{"TRANSFER_FEE_AMOUNT"}},
+		"fee is no amount":            {append(local, "TRANSFER_FEE_AMOUNT=2,00"), []string{"Valor inválido"}},
+		"all wrong":                   {append(production, "TRANSFER_FEE_AMOUNT=-1", "FEE_RETRY_MIN=0s", "FEE_RETRY_MAX=-1s"), []string{"TRANSFER_FEE_AMOUNT", "FEE_RETRY_MIN", "FEE_RETRY_MAX"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var c Config
+			err := config.Load(&c, test.environ, localDefaults)
+			if (err != nil) != (test.want != nil) {
+				t.Fatalf("got %v", err)
+			}
+			for _, name := range test.want {
+				if !strings.Contains(err.Error(), name) {
+					t.Errorf("%v does not name %s", err, name)
+				}
+			}
+			if err == nil && (c.Fees.Amount != 200 || c.Fees.RetryMin != 5*time.Second || c.Fees.RetryMax != time.Hour) {
+				t.Errorf("defaults: %+v", c.Fees)
+			}
+		})
+	}
+}
+
+// fakeDapr stands in for daprd and account-svc behind it: every debit is applied.
+func fakeDapr(t *testing.T, commands chan<- accountapi.Movement) *httptest.Server {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1.0/healthz/outbound", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	mux.HandleFunc("POST "+accountapi.MovementsPath, func(w http.ResponseWriter, r *http.Request) {
+		var in accountapi.Movements
+		if err := json.UnmarshalRead(r.Body, &in); err != nil || r.Header.Get("dapr-app-id") != accountapi.AppID {
+			t.Errorf("call for %s: %v", r.Header.Get("dapr-app-id"), err)
+		}
+		var out accountapi.MovementResults
+		for _, m := range in.Commands {
+			commands <- m
+			out.Results = append(out.Results, accountapi.MovementResult{Status: accountapi.StatusApplied})
+		}
+		if err := json.MarshalWrite(w, out); err != nil {
+			t.Error(err)
+		}
+	})
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	return server
+}
+
+// The whole program: an event in, a debit out, the fee visible, a clean stop, and an outbox left to be published.
+func TestServe(t *testing.T) {
+	commands := make(chan accountapi.Movement, 10)
+	dapr := fakeDapr(t, commands)
+	address := freeAddress(t)
+	_, daprPort, err := net.SplitHostPort(dapr.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, nobody, err := net.SplitHostPort(freeAddress(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("BANKMORE_ENV", "local")
+	t.Setenv("LISTEN_ADDRESS", address)
+	t.Setenv("DATABASE_URL", "sqlite:"+filepath.Join(t.TempDir(), "data", "fee.db"))
+	t.Setenv("DAPR_HTTP_PORT", daprPort)
+	t.Setenv("DAPR_GRPC_PORT", nobody)
+	t.Setenv("APP_API_TOKEN", "app-token")
+	t.Setenv("TRANSFER_FEE_AMOUNT", "1.50")
+	t.Setenv("LOG_LEVEL", "ERROR")
+
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	stopped := make(chan error, 1)
+	go func() { stopped <- serve(ctx) }()
+	base := "http://" + address
+	eventually(t, func() string { return fetch(t, http.MethodGet, base+"/readyz", "", nil) }, "200 ready")
+
+	event := `{"id":"e","source":"transfer-svc","specversion":"1.0","type":"transfers-completed","data":` +
+		`{"id":"0190f3a1-7b00-7000-8000-000000000001","origin_account_number":"18","amount":"150.00"}}`
+	bulk := `{"entries":[{"entryId":"0","event":"` + base64.StdEncoding.EncodeToString([]byte(event)) + `"}]}`
+	got := fetch(t, http.MethodPost, base+"/events/transfers-completed", bulk, http.Header{"Dapr-Api-Token": {"app-token"}})
+	if got != `200 {"statuses":[{"entryId":"0","status":"SUCCESS"}]}` {
+		t.Fatal(got)
+	}
+	want := accountapi.Movement{
+		RequestID: "0190f3a1-7b00-7000-8000-000000000001:fee", AccountNumber: "18", Type: accountapi.Debit, Kind: accountapi.KindFee,
+		Amount: 150, TransferID: "0190f3a1-7b00-7000-8000-000000000001", Description: "Tarifa de transferência",
+	}
+	select {
+	case m := <-commands:
+		if m != want {
+			t.Errorf("got %+v", m)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("no debit")
+	}
+	authorization := http.Header{"Authorization": {"Bearer " + token(t, "18")}}
+	eventually(t, func() string { return fetch(t, http.MethodGet, base+"/api/fee/my/", "", authorization) }, `"status":"CHARGED"`)
+
+	stop()
+	select {
+	case err := <-stopped:
+		if err != nil {
+			t.Errorf("stopped with %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("does not stop")
+	}
+	if err := verify(t.Context()); err != nil {
+		t.Errorf("verify: %v", err)
+	}
+	if err := migrate(t.Context()); err != nil {
+		t.Errorf("migrate: %v", err)
+	}
+}
+
+func TestBusyPortIsNamed(t *testing.T) {
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	t.Setenv("BANKMORE_ENV", "local")
+	t.Setenv("LISTEN_ADDRESS", listener.Addr().String())
+	t.Setenv("DATABASE_URL", "sqlite:"+filepath.Join(t.TempDir(), "fee.db"))
+	t.Setenv("LOG_LEVEL", "ERROR")
+	if err := serve(t.Context()); err == nil || !strings.Contains(err.Error(), listener.Addr().String()) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// token is one that account-svc would issue in the local environment.
+func token(t *testing.T, accountNumber string) string {
+	t.Helper()
+	var c Config
+	if err := config.Load(&c, []string{"BANKMORE_ENV=local"}, localDefaults); err != nil {
+		t.Fatal(err)
+	}
+	tokens := auth.New(c.Auth)
+	signed, err := tokens.Sign(accountapi.Claims{RegisteredClaims: tokens.Registered("a", time.Now()), AccountNumber: accountNumber})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signed
+}
+
+// fetch returns status and body of an answer, or why there is none.
+func fetch(t *testing.T, method, url, body string, header http.Header) string {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, bytes.NewBufferString(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, values := range header {
+		r.Header[name] = values
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return err.Error()
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err.Error()
+	}
+	return fmt.Sprintf("%d %s", resp.StatusCode, answer)
+}
+
+func eventually(t *testing.T, got func() string, want string) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		last := got()
+		if strings.Contains(last, want) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("got %s, want %s", last, want)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
