@@ -1,0 +1,81 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/bankmore/bankmore/platform/auth"
+	"github.com/bankmore/bankmore/platform/config"
+	"github.com/bankmore/bankmore/platform/idempotency"
+	"github.com/bankmore/bankmore/platform/sidecar"
+	"github.com/bankmore/bankmore/platform/sqldb"
+	"github.com/bankmore/bankmore/platform/telemetry"
+	"github.com/bankmore/bankmore/platform/web"
+	"github.com/bankmore/bankmore/transfer-svc/internal/transfer"
+)
+
+// Config is everything that the environment decides.
+type Config struct {
+	Environment string `env:"BANKMORE_ENV" envDefault:"production"`
+
+	Server      web.ServerConfig
+	Database    sqldb.Config
+	Sidecar     sidecar.Config
+	Auth        auth.Config
+	Idempotency idempotency.Config
+	Telemetry   telemetry.Config
+	Saga        transfer.Config
+	Workers     WorkersConfig
+	Verify      VerifyConfig
+}
+
+// WorkersConfig says how often the workers look without being woken.
+type WorkersConfig struct {
+	RecoveryInterval time.Duration `env:"RECOVERY_INTERVAL" envDefault:"1s"`
+	OutboxInterval   time.Duration `env:"OUTBOX_INTERVAL" envDefault:"1s"`
+}
+
+// VerifyConfig says what the verify command takes for stuck.
+type VerifyConfig struct {
+	MaxUnfinished time.Duration `env:"VERIFY_MAX_UNFINISHED" envDefault:"10m"` // age of a transfer
+}
+
+// localDefaults make a developer's machine work without any setup. They hold no secret: everybody can read them here.
+var localDefaults = map[string]string{
+	"LISTEN_ADDRESS": "127.0.0.1:8002",
+	"DATABASE_URL":   "sqlite:.data/transfer.db",
+	"JWT_SECRET_KEY": "local-development-only-not-a-secret", // account-svc's, which signs the tokens
+}
+
+func loadConfig() (Config, error) {
+	var c Config
+	err := config.Load(&c, os.Environ(), localDefaults)
+	return c, err
+}
+
+// maxDeadline keeps a request's answer well within the server's time to write it.
+const maxDeadline = 30 * time.Second
+
+// Validate checks what only the whole configuration can tell.
+func (c *Config) Validate() error {
+	var problems []error
+	positive := func(name string, d time.Duration) {
+		if d <= 0 {
+			problems = append(problems, fmt.Errorf("%s must be positive", name))
+		}
+	}
+	positive("TRANSFER_DEADLINE", c.Saga.Deadline)
+	positive("TRANSFER_ATTEMPT_TIMEOUT", c.Saga.AttemptTimeout)
+	positive("RECOVERY_INTERVAL", c.Workers.RecoveryInterval)
+	positive("OUTBOX_INTERVAL", c.Workers.OutboxInterval)
+	positive("VERIFY_MAX_UNFINISHED", c.Verify.MaxUnfinished)
+	if c.Saga.Deadline > maxDeadline {
+		problems = append(problems, fmt.Errorf("TRANSFER_DEADLINE must be at most %s", maxDeadline))
+	}
+	if c.Server.DrainTimeout < c.Saga.Deadline+transfer.LastWordTimeout {
+		problems = append(problems, fmt.Errorf("DRAIN_TIMEOUT must be at least TRANSFER_DEADLINE and %s, or a restart cuts requests off", transfer.LastWordTimeout))
+	}
+	return errors.Join(problems...)
+}

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestConfigNamesEveryProblem(t *testing.T) {
+	for _, name := range []string{"BANKMORE_ENV", "LISTEN_ADDRESS", "DATABASE_URL"} {
+		t.Setenv(name, "")
+	}
+	t.Setenv("JWT_SECRET_KEY", "short")
+	t.Setenv("TRANSFER_ATTEMPT_TIMEOUT", "0s")
+	t.Setenv("TRANSFER_DEADLINE", "31s")
+	t.Setenv("RECOVERY_INTERVAL", "-1s")
+	t.Setenv("OUTBOX_INTERVAL", "often")
+	t.Setenv("VERIFY_MAX_UNFINISHED", "0s")
+	_, err := loadConfig()
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, problem := range []string{
+		"LISTEN_ADDRESS", "DATABASE_URL", "shorter than 32 bytes", "TRANSFER_ATTEMPT_TIMEOUT must be positive",
+		"TRANSFER_DEADLINE must be at most 30s", "RECOVERY_INTERVAL must be positive", "OutboxInterval",
+		"VERIFY_MAX_UNFINISHED must be positive", "DRAIN_TIMEOUT must be at least",
+	} {
+		if !strings.Contains(err.Error(), problem) {
+			t.Errorf("%q is not in: %v", problem, err)
+		}
+	}
+}
+
+func TestLocalConfigNeedsNothing(t *testing.T) {
+	t.Setenv("BANKMORE_ENV", "local")
+	config, err := loadConfig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if config.Server.ListenAddress != "127.0.0.1:8002" {
+		t.Errorf("listens on %q", config.Server.ListenAddress)
+	}
+}

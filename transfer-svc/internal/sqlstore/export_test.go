@@ -1,0 +1,4 @@
+package sqlstore
+
+// SelectList lets a test see how the database answers it.
+const SelectList = selectList

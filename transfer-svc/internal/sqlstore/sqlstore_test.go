@@ -1,0 +1,234 @@
+package sqlstore_test
+
+import (
+	"context"
+	"database/sql"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/bankmore/bankmore/platform/sqldb"
+	"github.com/bankmore/bankmore/transfer-svc/internal/sqlstore"
+	"github.com/bankmore/bankmore/transfer-svc/internal/sqlstore/storetest"
+	"github.com/bankmore/bankmore/transfer-svc/internal/transfer"
+)
+
+type store struct {
+	*sqlstore.Store
+	db *sqldb.DB
+}
+
+func open(t testing.TB) store {
+	t.Helper()
+	db, err := sqldb.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "transfer.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := db.Migrate(t.Context(), sqlstore.Migrations()); err != nil {
+		t.Fatal(err)
+	}
+	return store{sqlstore.New(db), db}
+}
+
+func (s store) Events(t *testing.T) map[string]string {
+	t.Helper()
+	rows, err := s.db.Read().QueryContext(t.Context(),
+		"SELECT id, payload FROM outbox WHERE topic = 'transfers-completed' AND partition_key = '11'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	events := map[string]string{}
+	for rows.Next() {
+		var id, payload string
+		if err := rows.Scan(&id, &payload); err != nil {
+			t.Fatal(err)
+		}
+		events[id] = payload
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return events
+}
+
+func TestStore(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) storetest.Store { return open(t) })
+}
+
+// exec runs statements in one transaction and returns its error.
+func (s store) exec(ctx context.Context, statements ...string) error {
+	return s.db.InTx(ctx, func(tx *sql.Tx) error {
+		for _, statement := range statements {
+			if _, err := tx.ExecContext(ctx, statement); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+var began = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+// with returns a store that holds one transfer in the state that the verdicts lead to.
+func with(t *testing.T, verdicts ...transfer.Verdict) (store, string) {
+	t.Helper()
+	s := open(t)
+	tr := transfer.Transfer{
+		ID: uuid.Must(uuid.NewV7()).String(), RequestID: "1", Fingerprint: "f", Origin: transfer.Party{AccountID: "a", AccountNumber: "11"},
+		Destination: "22", Amount: 100, State: transfer.Pending, CreatedAt: began, UpdatedAt: began, LeaseUntil: began,
+	}
+	changes := transfer.Changes{Creates: []transfer.Transfer{tr}}
+	if _, err := s.Commit(t.Context(), changes); err != nil {
+		t.Fatal(err)
+	}
+	for _, verdict := range verdicts {
+		after := transfer.Next(tr, transfer.Answer{Verdict: verdict, Refusal: transfer.Failure{Type: "T", Message: "M"}}, began)
+		done, err := s.Commit(t.Context(), transfer.Changes{Steps: []transfer.Step{{From: tr.State, After: after}}})
+		if err != nil || !done.Stepped[0] {
+			t.Fatalf("step to %s: %v, %v", after.State, done, err)
+		}
+		tr = after
+	}
+	return s, tr.ID
+}
+
+// The database itself keeps the saga: a defect in the code cannot reopen what is final, or change what was asked for.
+func TestSchemaRefuses(t *testing.T) {
+	completed := []transfer.Verdict{transfer.Done, transfer.Done}
+	for _, test := range []struct {
+		statement string
+		verdicts  []transfer.Verdict
+	}{
+		{"UPDATE transfers SET state = 'COMPLETED', completed_at = 1, lease_until = NULL", nil},
+		{"UPDATE transfers SET state = 'REFUNDING', failure_type = 'T', failure_message = 'M'", nil},
+		{"UPDATE transfers SET state = 'PENDING'", []transfer.Verdict{transfer.Done}},
+		{"UPDATE transfers SET state = 'FAILED', failure_type = 'T', failure_message = 'M', lease_until = NULL", []transfer.Verdict{transfer.Done}},
+		{"UPDATE transfers SET state = 'FAILED', failure_type = 'T', failure_message = 'M', completed_at = NULL", completed},
+		{"UPDATE transfers SET state = 'PENDING', completed_at = NULL, lease_until = 1", completed},
+		{"UPDATE transfers SET claims = 1", completed},
+		{"UPDATE transfers SET state = 'FAILED', lease_until = NULL", nil},
+		{"UPDATE transfers SET state = 'DONE'", nil},
+		{"UPDATE transfers SET lease_until = NULL", nil},
+		{"UPDATE transfers SET completed_at = 1", nil},
+		{"UPDATE transfers SET amount = 200", nil},
+		{"UPDATE transfers SET amount = 0", nil},
+		{"UPDATE transfers SET destination_account_number = '33'", nil},
+		{"UPDATE transfers SET origin_account_number = '33'", nil},
+		{"UPDATE transfers SET origin_account_id = 'b'", nil},
+		{"UPDATE transfers SET request_id = '2'", nil},
+		{"UPDATE transfers SET fingerprint = 'g'", nil},
+		{"UPDATE transfers SET id = 'x'", nil},
+		{"UPDATE transfers SET created_at = 1", nil},
+		{"DELETE FROM transfers", nil},
+	} {
+		s, _ := with(t, test.verdicts...)
+		if err := s.exec(t.Context(), test.statement); err == nil {
+			t.Errorf("after %v the schema allows %s", test.verdicts, test.statement)
+		}
+	}
+}
+
+func TestVerify(t *testing.T) {
+	const unguarded = "PRAGMA ignore_check_constraints = 1"
+	const noTrigger = "DROP TRIGGER transfers_follow_the_saga"
+	completed := []transfer.Verdict{transfer.Done, transfer.Done}
+	for _, test := range []struct {
+		name     string
+		verdicts []transfer.Verdict
+		harm     string
+		want     string // in the violation, after the invariant's name
+	}{
+		{"pending", nil, "", ""},
+		{"debited", []transfer.Verdict{transfer.Done}, "", ""},
+		{"refunding", []transfer.Verdict{transfer.Done, transfer.Refused}, "", ""},
+		{"failed", []transfer.Verdict{transfer.Refused}, "", ""},
+		{"refunded", []transfer.Verdict{transfer.Done, transfer.Refused, transfer.Done}, "", ""},
+		{"completed", completed, "", ""},
+		{"event is out", completed, "DELETE FROM outbox", ""},
+		{"unknown state", nil, "UPDATE transfers SET state = 'DONE'", "is DONE"},
+		{"no amount", nil, "UPDATE transfers SET amount = -100", "moves -100 from 11 to 22"},
+		{"to itself", nil, "UPDATE transfers SET destination_account_number = '11'", "moves 100 from 11 to 11"},
+		{"failed for no reason", []transfer.Verdict{transfer.Refused}, "UPDATE transfers SET failure_type = NULL", "is FAILED with failure none"},
+		{"completed with a failure", completed, "UPDATE transfers SET failure_type = 'T', failure_message = 'M'", "is COMPLETED with failure T"},
+		{"completed at no time", completed, "UPDATE transfers SET completed_at = NULL", "is COMPLETED, completed at 0"},
+		{"pending but completed", nil, "UPDATE transfers SET completed_at = 5", "is PENDING, completed at 5"},
+		{"ends before it begins", completed, "UPDATE transfers SET completed_at = 1", "completed at 1"},
+		{"lost to recovery", nil, "UPDATE transfers SET lease_until = NULL", "is PENDING with lease 0"},
+		{"driven for ever", completed, "UPDATE transfers SET lease_until = 7", "is COMPLETED with lease 7"},
+		{"stuck", []transfer.Verdict{transfer.Done}, "UPDATE transfers SET created_at = created_at - 1", "is DEBITED since"},
+		{"event of nothing", nil, "INSERT INTO outbox VALUES ('x', 'transfers-completed', '11', '{}', 0, 0)", "event x for transfers-completed of transfer unknown"},
+		{"event too early", []transfer.Verdict{transfer.Done},
+			"INSERT INTO outbox SELECT id, 'transfers-completed', '11', '{}', 0, 0 FROM transfers", "of transfer DEBITED"},
+		{"event on another topic", completed, "UPDATE outbox SET topic = 'x'", "for x of transfer COMPLETED"},
+		{"event out of order", completed, "UPDATE outbox SET partition_key = '22'", "of transfer COMPLETED"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s, _ := with(t, test.verdicts...)
+			if test.harm != "" {
+				if err := s.exec(t.Context(), unguarded, noTrigger, test.harm); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var out strings.Builder
+			err := s.Verify(t.Context(), &out, began)
+			violated := err != nil
+			if violated != (test.want != "") || !strings.Contains(out.String(), test.want) || (violated && !strings.Contains(out.String(), "VIOLATION")) {
+				t.Errorf("Verify = %v, wrote:\n%swant %q", err, out.String(), test.want)
+			}
+		})
+	}
+}
+
+// The queries that run all the time must not read the whole table.
+func TestQueriesUseIndexes(t *testing.T) {
+	s := open(t)
+	for query, want := range map[string][]string{
+		sqlstore.SelectList: {"INDEX transfers_sent", "INDEX transfers_received"},
+		"SELECT id FROM transfers WHERE lease_until <= 1 ORDER BY lease_until LIMIT 1":                                                  {"INDEX transfers_unfinished"},
+		"SELECT state, count(*), min(created_at) FROM transfers WHERE lease_until IS NOT NULL GROUP BY state":                           {"INDEX transfers_unfinished"},
+		"SELECT 1 FROM transfers WHERE (origin_account_id, request_id) IN (VALUES ('a', '1'), ('a', '2'))":                              {"SEARCH transfers USING"},
+		"WITH step (id, f) AS (VALUES ('a', 'b')) UPDATE transfers SET claims = 1 FROM step WHERE transfers.id = step.id AND state = f": {"SEARCH transfers USING"},
+	} {
+		plan := s.plan(t, query)
+		for _, part := range want {
+			if !strings.Contains(plan, part) || strings.Contains(plan, "SCAN transfers\n") {
+				t.Errorf("%s\nplan:\n%swant %s", query, plan, part)
+			}
+		}
+	}
+}
+
+func (s store) plan(t *testing.T, query string) string {
+	t.Helper()
+	var args []any
+	if strings.Contains(query, "$4") {
+		args = []any{"a", "22", uuid.Max.String(), 10}
+	}
+	rows, err := s.db.Read().QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var plan strings.Builder
+	for rows.Next() {
+		var id, parent, unused int
+		var detail string
+		if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
+			t.Fatal(err)
+		}
+		plan.WriteString(detail + "\n")
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return plan.String()
+}

@@ -1,0 +1,45 @@
+package transfer
+
+import "context"
+
+// change is one driver's part of a transaction: exactly one field is set.
+type change struct {
+	create  *Transfer
+	step    *Step
+	release *Release
+}
+
+// outcome answers a change.
+type outcome struct {
+	transfer Transfer // of a create
+	applied  bool     // of a step
+}
+
+// commit writes what many drivers want, creations and steps alike, in one transaction: they share its fsync.
+func (s *Service) commit(ctx context.Context, changes []change) ([]outcome, error) {
+	var all Changes
+	for _, c := range changes {
+		switch {
+		case c.create != nil:
+			all.Creates = append(all.Creates, *c.create)
+		case c.step != nil:
+			all.Steps = append(all.Steps, *c.step)
+		default:
+			all.Releases = append(all.Releases, *c.release)
+		}
+	}
+	committed, err := s.store.Commit(ctx, all)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]outcome, len(changes))
+	for i, c := range changes {
+		switch {
+		case c.create != nil:
+			out[i].transfer, committed.Created = committed.Created[0], committed.Created[1:]
+		case c.step != nil:
+			out[i].applied, committed.Stepped = committed.Stepped[0], committed.Stepped[1:]
+		}
+	}
+	return out, nil
+}

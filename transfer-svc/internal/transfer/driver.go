@@ -1,0 +1,134 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+)
+
+// errRefundRefused keeps a transfer in Refunding until somebody has looked at it.
+var errRefundRefused = errors.New("the ledger has refused a refund, which its contract excludes")
+
+// drive runs a transfer for the request that created it: until it is final, or until ctx ends, when it hands the
+// transfer over to recovery.
+func (s *Service) drive(ctx context.Context, t Transfer) Transfer {
+	for attempt := 1; ; attempt++ {
+		var err error
+		if t, err = s.advance(ctx, t); err == nil {
+			return t
+		}
+		slog.DebugContext(ctx, "transfer has no known outcome yet", "transfer_id", t.ID, "state", t.State, "attempt", attempt, "error", err)
+		if !sleep(ctx, jittered(requestBackoff, maxRequestBackoff, attempt)) {
+			slog.WarnContext(ctx, "transfer left to recovery", "transfer_id", t.ID, "state", t.State, "attempts", attempt, "error", err)
+			handedOver.Inc()
+			s.release(ctx, t, clock())
+			s.bells.Overdue.Ring()
+			return t
+		}
+	}
+}
+
+// advance takes a transfer as far as answers come: to a final state, or to the first leg or record whose outcome is
+// unknown, which is its error. Two drivers on one transfer are harmless: the ledger gives both the same answers, and
+// only one of them records each.
+func (s *Service) advance(ctx context.Context, t Transfer) (Transfer, error) {
+	for !t.State.Final() {
+		answer, err := s.ask(ctx, t)
+		if err != nil {
+			return t, err
+		}
+		after := Next(t, answer, clock())
+		if after.State == t.State {
+			slog.ErrorContext(ctx, "refund refused", "transfer_id", t.ID, "type", answer.Refusal.Type, "message", answer.Refusal.Message)
+			return t, errRefundRefused
+		}
+		if t, err = s.record(ctx, t, after); err != nil {
+			return t, err
+		}
+	}
+	return t, nil
+}
+
+// ask sends the present leg to the ledger and classifies the answer. An error is the cause of Unknown.
+func (s *Service) ask(ctx context.Context, t Transfer) (answer Answer, err error) {
+	defer func() { legAnswers.WithLabelValues(string(t.State.Leg()), string(answer.Verdict)).Inc() }()
+	ctx, cancel := context.WithTimeout(ctx, s.config.AttemptTimeout)
+	defer cancel()
+	result, err := s.ledger.Move(ctx, t.Movement())
+	switch {
+	case err != nil:
+		return Answer{Verdict: Unknown}, err
+	case result.Refusal != nil:
+		return Answer{Verdict: Refused, Refusal: Failure{Type: result.Refusal.Type, Message: result.Refusal.Message}}, nil
+	default:
+		return Answer{Verdict: Done}, nil
+	}
+}
+
+// record writes the step from before to after. If another driver was faster, it returns what that one has made of it.
+func (s *Service) record(ctx context.Context, before, after Transfer) (Transfer, error) {
+	result, err := s.commits.Do(ctx, change{step: &Step{From: before.State, After: after}})
+	if err != nil {
+		return before, err
+	}
+	if result.applied {
+		s.announce(before, after)
+		return after, nil
+	}
+	stored, err := s.store.Transfer(ctx, before.ID)
+	if err != nil {
+		return before, err
+	}
+	return stored, nil
+}
+
+func (s *Service) announce(before, after Transfer) {
+	switch {
+	case after.State == Completed:
+		finished.WithLabelValues("completed").Inc()
+		s.bells.Completed.Ring()
+	case after.State == Failed && before.State == Pending:
+		finished.WithLabelValues("refused").Inc()
+	case after.State == Failed:
+		finished.WithLabelValues("refunded").Inc()
+	}
+}
+
+// release lets go of an unfinished transfer, to be claimed from until on. If that fails, the lease ends by itself.
+func (s *Service) release(ctx context.Context, t Transfer, until time.Time) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), LastWordTimeout)
+	defer cancel()
+	if _, err := s.commits.Do(ctx, change{release: &Release{ID: t.ID, Claims: t.Claims, Until: until}}); err != nil {
+		slog.WarnContext(ctx, "lease not released, it will end by itself", "transfer_id", t.ID, "error", err)
+	}
+}
+
+// How long a driver waits before it asks again.
+const (
+	requestBackoff    = 50 * time.Millisecond
+	maxRequestBackoff = time.Second
+)
+
+// jittered doubles base with each attempt after the first, up to limit, and takes a random part of it, at least half,
+// so that what failed together does not come back together.
+func jittered(base, limit time.Duration, attempt int) time.Duration {
+	d := limit
+	if attempt < 16 { // beyond, the shift is far over any limit
+		d = min(limit, base<<(attempt-1))
+	}
+	return d/2 + rand.N(d/2+1) //nolint:gosec // no secret
+}
+
+// sleep waits for d and returns true, or returns false as soon as ctx ends.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}

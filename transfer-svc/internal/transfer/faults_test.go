@@ -1,0 +1,245 @@
+package transfer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/bankmore/bankmore/account-svc/accountapi"
+	"github.com/bankmore/bankmore/platform/money"
+	"github.com/bankmore/bankmore/transfer-svc/internal/transfer"
+	"github.com/bankmore/bankmore/transfer-svc/internal/transfer/ledgertest"
+)
+
+// stories are the three ways a transfer can go.
+var stories = []struct {
+	name   string
+	amount money.Cents
+	closes bool // the destination closes its account before the credit
+	want   transfer.State
+}{
+	{"completed", 15000, false, transfer.Completed},
+	{"debit refused", 100001, false, transfer.Failed},
+	{"credit refused", 15000, true, transfer.Failed},
+}
+
+// Every fault in every position of the first three calls, in every story.
+func TestFaultsInEveryPosition(t *testing.T) {
+	kinds := append([]ledgertest.Fault{ledgertest.None}, ledgertest.Faults...)
+	for _, story := range stories {
+		t.Run(story.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBank(t)
+				for n := range len(kinds) * len(kinds) * len(kinds) {
+					var script []ledgertest.Fault
+					for i, rest := 0, n; i < 3; i, rest = i+1, rest/len(kinds) {
+						script = append(script, kinds[rest%len(kinds)])
+					}
+					b.tell(story.closes, script...)
+					command := order(fmt.Sprint(n))
+					command.Amount = story.amount
+					receipt := execute(t, b.Service, command)
+					if n%2 == 0 {
+						b.ledger.Deliver() // what is late is earlier than recovery
+					}
+					settle(t, b, b.Service)
+					if tr := wantHonest(t, b, receipt.ID); tr.State != story.want {
+						t.Errorf("%v: %s, want %s", script, tr.State, story.want)
+					}
+					if receipt.State.Final() && receipt.State != story.want {
+						t.Errorf("%v: the client was told %s", script, receipt.State)
+					}
+				}
+				wantVerified(t, b)
+			})
+		})
+	}
+}
+
+// tell sets the accounts for a story and the faults of its next calls.
+func (b *bank) tell(closes bool, faults ...ledgertest.Fault) {
+	b.ledger.Change("11", func(a *ledgertest.Account) { a.Balance = 100000 })
+	b.ledger.Change("22", func(a *ledgertest.Account) { a.Inactive = false })
+	b.closes = closes
+	b.script(faults...)
+}
+
+// errDead is what a dead process would see, if it saw anything.
+var errDead = errors.New("process is dead")
+
+// life is a process that dies at its nth step, before or after the step has taken effect.
+type life struct {
+	transfer.Store
+	ledger transfer.Ledger
+	steps  atomic.Int64 // left to live
+	after  bool
+}
+
+// live takes a step, if the process lives.
+func live[T any](l *life, step func() (T, error)) (out T, err error) {
+	left := l.steps.Add(-1)
+	if left < 0 || (left == 0 && !l.after) {
+		return out, errDead
+	}
+	if out, err = step(); left == 0 {
+		return out, errDead
+	}
+	return out, err
+}
+
+func (l *life) Commit(ctx context.Context, changes transfer.Changes) (transfer.Committed, error) {
+	return live(l, func() (transfer.Committed, error) { return l.Store.Commit(ctx, changes) })
+}
+
+func (l *life) Transfer(ctx context.Context, id string) (transfer.Transfer, error) {
+	return live(l, func() (transfer.Transfer, error) { return l.Store.Transfer(ctx, id) })
+}
+
+func (l *life) Move(ctx context.Context, m accountapi.Movement) (accountapi.Outcome, error) {
+	return live(l, func() (accountapi.Outcome, error) { return l.ledger.Move(ctx, m) })
+}
+
+// A process dies at every step, just before and just after its effect; recovery, which dies at every step too, ends
+// what it left.
+func TestDeathAtEveryStep(t *testing.T) {
+	for _, story := range stories {
+		t.Run(story.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBank(t)
+				for death := 1; ; death++ {
+					request := fmt.Sprint(death)
+					if survived := b.dieAndRecover(t, request, death, story.amount, story.closes, story.want); survived {
+						if least := 4; death < least {
+							t.Errorf("only %d steps", death)
+						}
+						break
+					}
+				}
+				wantVerified(t, b)
+			})
+		})
+	}
+}
+
+// dieAndRecover runs one transfer in a process that dies at a step, then in others that die while they recover it, and
+// reports whether the first had less steps to take.
+func (b *bank) dieAndRecover(t *testing.T, request string, death int, amount money.Cents, closes bool, want transfer.State) (survived bool) {
+	t.Helper()
+	for _, after := range []bool{false, true} {
+		b.tell(closes)
+		command := order(fmt.Sprint(request, after))
+		command.Amount = amount
+		first, end := b.process(death, after)
+		receipt, err := first.Execute(t.Context(), command)
+		survived = end.steps.Load() >= 0 && err == nil
+		first.Close()
+		for step := 1; step <= 8; step++ {
+			time.Sleep(time.Minute) // all leases have ended
+			next, _ := b.process(step, after)
+			_, _ = next.Recover(t.Context()) // whatever it achieves before it dies
+			next.Close()
+		}
+		time.Sleep(time.Minute)
+		if _, err := b.Recover(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		again := execute(t, b.Service, command)
+		if tr := wantHonest(t, b, again.ID); tr.State != want || (receipt.ID != "" && receipt.ID != tr.ID) {
+			t.Errorf("death at %d, after its effect %t: %s, want %s (%v)", death, after, tr.State, want, err)
+		}
+		if err == nil && receipt.State.Final() && receipt.State != want {
+			t.Errorf("death at %d, after its effect %t: the client was told %s, want %s", death, after, receipt.State, want)
+		}
+	}
+	return survived
+}
+
+func (b *bank) process(steps int, after bool) (*transfer.Service, *life) {
+	l := &life{Store: b.store, ledger: b.ledger, after: after}
+	l.steps.Store(int64(steps))
+	return transfer.New(l, l, config, b.bells), l
+}
+
+// A driver stalls in the middle of a leg for longer than its lease. Meanwhile another ends the transfer. Then the first
+// goes on, believing what it knew.
+func TestStalledDriver(t *testing.T) {
+	for _, story := range stories {
+		for _, leg := range []string{":debit", ":credit", ":refund"} {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBank(t)
+				b.tell(story.closes)
+				healthy := transfer.New(b.store, b.ledger, config, b.bells)
+				defer healthy.Close()
+				stalled := transfer.New(b.store, stall{b.ledger, leg, config.Deadline + time.Minute}, config, b.bells)
+				defer stalled.Close()
+				var told transfer.Receipt
+				ended := make(chan struct{})
+				command := order("1")
+				command.Amount = story.amount
+				go func() { defer close(ended); told = execute(t, stalled, command) }()
+				time.Sleep(config.Deadline + transfer.LeaseMargin + time.Second)
+				settle(t, b, healthy)
+				<-ended
+				if tr := wantHonest(t, b, told.ID); tr.State != story.want || (told.State.Final() && told.State != tr.State) {
+					t.Errorf("%s, stalled in %s: %s, told %s", story.name, leg, tr.State, told.State)
+				}
+				wantVerified(t, b)
+			})
+		}
+	}
+}
+
+// A driver is overtaken by another while it waits for an answer, and still has time: it takes over what the other has
+// recorded.
+func TestOvertakenDriver(t *testing.T) {
+	for _, story := range stories {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBank(t)
+			b.tell(story.closes)
+			overtaken := transfer.New(b.store, stall{b.ledger, ":debit", 2 * time.Second}, config, b.bells)
+			defer overtaken.Close()
+			var told transfer.Receipt
+			ended := make(chan struct{})
+			command := order("1")
+			command.Amount = story.amount
+			go func() { defer close(ended); told = execute(t, overtaken, command) }()
+			time.Sleep(time.Second)
+			sent, err := b.store.List(t.Context(), ana, uuid.Max.String(), 1)
+			if err != nil || len(sent) != 1 {
+				t.Fatalf("%v, %v", sent, err)
+			}
+			release := transfer.Changes{Releases: []transfer.Release{{ID: sent[0].ID, Until: time.Now()}}}
+			if _, err := b.store.Commit(t.Context(), release); err != nil {
+				t.Fatal(err)
+			}
+			settle(t, b, b.Service)
+			<-ended
+			if tr := wantHonest(t, b, told.ID); tr != told.Transfer || tr.State != story.want {
+				t.Errorf("%s: stored %+v, told %+v", story.name, tr, told.Transfer)
+			}
+			wantVerified(t, b)
+		})
+	}
+}
+
+// stall is a way to the ledger on which one leg's answer takes long, whatever its context says.
+type stall struct {
+	transfer.Ledger
+	leg  string
+	time time.Duration
+}
+
+func (s stall) Move(ctx context.Context, m accountapi.Movement) (accountapi.Outcome, error) {
+	outcome, err := s.Ledger.Move(ctx, m)
+	if strings.HasSuffix(m.RequestID, s.leg) {
+		time.Sleep(s.time)
+	}
+	return outcome, err
+}

@@ -1,0 +1,72 @@
+package transfer
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// How much recovery takes at a time, and how long a transfer rests between its attempts.
+const (
+	recoveryPortion    = 128
+	recoveryBackoff    = 500 * time.Millisecond
+	maxRecoveryBackoff = 30 * time.Second
+)
+
+// Recover claims a portion of the overdue transfers and drives each as far as it goes; it is a worker.Round. Any
+// number of replicas may run it: leases keep them apart, and where a lease fails to, the steps' conditions do.
+func (s *Service) Recover(ctx context.Context) (more bool, err error) {
+	waiting, err := s.measure(ctx)
+	if err != nil || waiting == 0 {
+		return false, err
+	}
+	now := clock()
+	claimed, err := s.store.Claim(ctx, now, s.leaseFrom(now), recoveryPortion)
+	if err != nil {
+		return false, err
+	}
+	var drivers sync.WaitGroup
+	for _, t := range claimed {
+		drivers.Go(func() { s.recoverOne(ctx, t) })
+	}
+	drivers.Wait()
+	return len(claimed) == recoveryPortion, nil
+}
+
+// recoverOne makes one attempt at each leg that is left. After an unknown outcome the transfer rests, the longer the
+// more often it was tried.
+func (s *Service) recoverOne(ctx context.Context, t Transfer) {
+	ctx, cancel := context.WithTimeout(ctx, s.config.Deadline)
+	defer cancel()
+	t, err := s.advance(ctx, t)
+	if err != nil {
+		recovered.WithLabelValues("unknown").Inc()
+		rest := jittered(recoveryBackoff, maxRecoveryBackoff, t.Claims)
+		slog.WarnContext(ctx, "transfer still unfinished", "transfer_id", t.ID, "state", t.State, "claims", t.Claims,
+			"age", clock().Sub(t.CreatedAt).String(), "retry_in", rest.String(), "error", err)
+		s.release(ctx, t, clock().Add(rest))
+		return
+	}
+	recovered.WithLabelValues(string(t.State)).Inc()
+	slog.InfoContext(ctx, "transfer recovered", "transfer_id", t.ID, "state", t.State, "claims", t.Claims)
+}
+
+// measure sets the gauges of what is unfinished and returns how many there are.
+func (s *Service) measure(ctx context.Context) (waiting int, err error) {
+	backlog, err := s.store.Backlog(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, state := range Unfinished {
+		b := backlog[state]
+		waiting += b.Count
+		unfinished.WithLabelValues(string(state)).Set(float64(b.Count))
+		age := 0.0
+		if b.Count > 0 {
+			age = max(0, clock().Sub(b.Oldest).Seconds())
+		}
+		oldest.WithLabelValues(string(state)).Set(age)
+	}
+	return waiting, nil
+}

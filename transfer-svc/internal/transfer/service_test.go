@@ -1,0 +1,408 @@
+package transfer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bankmore/bankmore/account-svc/accountapi"
+	"github.com/bankmore/bankmore/platform/fault"
+	"github.com/bankmore/bankmore/platform/sqldb"
+	"github.com/bankmore/bankmore/platform/worker"
+	"github.com/bankmore/bankmore/transfer-svc/internal/sqlstore"
+	"github.com/bankmore/bankmore/transfer-svc/internal/transfer"
+	"github.com/bankmore/bankmore/transfer-svc/internal/transfer/ledgertest"
+)
+
+var config = transfer.Config{Deadline: 8 * time.Second, AttemptTimeout: 3 * time.Second}
+
+// bank is a service on a database of its own, with a ledger whose accounts are 11 (1,000.00), 22 (0.00) and the
+// inactive 33. In a synctest bubble its time is virtual: hours pass at once.
+type bank struct {
+	*transfer.Service
+	db     *sqldb.DB
+	store  *sqlstore.Store
+	ledger *ledgertest.Ledger
+	bells  transfer.Bells
+	closes bool // account 22 closes as soon as a credit is on its way to it
+}
+
+func newBank(t *testing.T) *bank {
+	t.Helper()
+	db, err := sqldb.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "transfer.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Migrate(t.Context(), sqlstore.Migrations()); err != nil {
+		t.Fatal(err)
+	}
+	b := &bank{
+		db: db, store: sqlstore.New(db), bells: transfer.Bells{Completed: worker.NewBell(), Overdue: worker.NewBell()},
+		ledger: ledgertest.New(map[string]ledgertest.Account{"11": {Balance: 100000}, "22": {}, "33": {Inactive: true}}),
+	}
+	b.Service = transfer.New(b.store, b.ledger, config, b.bells)
+	t.Cleanup(func() {
+		b.Close()
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+var ana = transfer.Party{AccountID: "ana", AccountNumber: "11"}
+
+// order is a command of Ana's for 150.00 to account 22.
+func order(requestID string) transfer.Command {
+	return transfer.Command{RequestID: requestID, Fingerprint: "22/15000", Origin: ana, Destination: "22", Amount: 15000}
+}
+
+func execute(t *testing.T, s *transfer.Service, c transfer.Command) transfer.Receipt {
+	t.Helper()
+	receipt, err := s.Execute(t.Context(), c)
+	if err != nil {
+		t.Fatalf("Execute: %v", err)
+	}
+	return receipt
+}
+
+// script sets the faults of the next calls to the ledger. Those after them have none.
+func (b *bank) script(faults ...ledgertest.Fault) {
+	var calls atomic.Int64
+	b.ledger.OnMove(func(m accountapi.Movement) ledgertest.Fault {
+		if b.closes && strings.HasSuffix(m.RequestID, ":credit") {
+			b.ledger.Change("22", func(a *ledgertest.Account) { a.Inactive = true })
+		}
+		if n := int(calls.Add(1)); n <= len(faults) {
+			return faults[n-1]
+		}
+		return ledgertest.None
+	})
+}
+
+// settle ends all faults, recovers until nothing is unfinished, and lets what is late arrive only then.
+func settle(t *testing.T, b *bank, s *transfer.Service) {
+	t.Helper()
+	b.script()
+	for range 100 {
+		if _, err := s.Recover(t.Context()); err != nil {
+			t.Fatalf("Recover: %v", err)
+		}
+		if backlog, err := b.store.Backlog(t.Context()); err != nil || len(backlog) == 0 {
+			b.ledger.Deliver()
+			return
+		}
+		time.Sleep(time.Second)
+	}
+	t.Fatal("recovery does not come to an end")
+}
+
+// wantHonest checks that a finished transfer says what the ledger did: both legs, or none, or debit and refund.
+func wantHonest(t *testing.T, b *bank, id string) transfer.Transfer {
+	t.Helper()
+	tr, err := b.store.Transfer(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	debited, credited, refunded := b.ledger.Legs(id)
+	honest := map[transfer.State]bool{
+		transfer.Completed: debited && credited && !refunded,
+		transfer.Failed:    !credited && debited == refunded,
+	}[tr.State]
+	if !honest {
+		t.Errorf("transfer is %s, debited %t, credited %t, refunded %t", tr.State, debited, credited, refunded)
+	}
+	return tr
+}
+
+func wantVerified(t *testing.T, b *bank) {
+	t.Helper()
+	var out strings.Builder
+	if err := b.store.Verify(t.Context(), &out, time.Now()); err != nil {
+		t.Errorf("Verify: %v\n%s", err, out.String())
+	}
+}
+
+func rung(bell worker.Bell) bool {
+	select {
+	case <-bell:
+		return true
+	default:
+		return false
+	}
+}
+
+func TestExecute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBank(t)
+		receipt := execute(t, b.Service, order("1"))
+		if receipt.State != transfer.Completed || receipt.Replayed || receipt.CompletedAt.IsZero() {
+			t.Errorf("first: %+v", receipt)
+		}
+		if !rung(b.bells.Completed) {
+			t.Error("the relay was not woken")
+		}
+		again := execute(t, b.Service, order("1"))
+		if !again.Replayed || again.Transfer != receipt.Transfer {
+			t.Errorf("again: %+v, want %+v", again, receipt)
+		}
+		if b.ledger.Balance("11") != 85000 || b.ledger.Balance("22") != 15000 || b.ledger.Movements() != 2 {
+			t.Errorf("balances %s and %s after %d movements", b.ledger.Balance("11"), b.ledger.Balance("22"), b.ledger.Movements())
+		}
+		wantVerified(t, b)
+	})
+}
+
+func TestRefusals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBank(t)
+		tooMuch, unknown, inactive := order("1"), order("2"), order("3")
+		tooMuch.Amount = 100001
+		unknown.Destination = "44"
+		inactive.Destination = "33"
+		for command, want := range map[transfer.Command]*fault.Error{
+			tooMuch: ledgertest.ErrInsufficientBalance, unknown: ledgertest.ErrUnknownAccount, inactive: ledgertest.ErrInactiveAccount,
+		} {
+			b.ledger.Change("11", func(a *ledgertest.Account) { a.Balance = 100000 })
+			first := execute(t, b.Service, command)
+			b.ledger.Change("11", func(a *ledgertest.Account) { a.Balance += 100000 }) // a failure stays the failure
+			again := execute(t, b.Service, command)
+			if first.State != transfer.Failed || *first.Failure.Fault() != *want || first.Replayed {
+				t.Errorf("first: %+v, want %v", first, want)
+			}
+			if !again.Replayed || again.Transfer != first.Transfer {
+				t.Errorf("again: %+v, want %+v", again, first)
+			}
+			wantHonest(t, b, first.ID)
+		}
+		if b.ledger.Movements() != 0 || rung(b.bells.Completed) {
+			t.Error("a refused transfer left a trace")
+		}
+	})
+}
+
+// The destination closes its account between the debit and the credit.
+func TestRefund(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBank(t)
+		b.closes = true
+		b.script()
+		receipt := execute(t, b.Service, order("1"))
+		if receipt.State != transfer.Failed || *receipt.Failure.Fault() != *ledgertest.ErrInactiveAccount {
+			t.Errorf("receipt: %+v", receipt)
+		}
+		wantHonest(t, b, receipt.ID)
+		if b.ledger.Balance("11") != 100000 || b.ledger.Movements() != 2 {
+			t.Errorf("balance %s after %d movements", b.ledger.Balance("11"), b.ledger.Movements())
+		}
+	})
+}
+
+func TestConflict(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBank(t)
+		other := order("1")
+		other.Fingerprint, other.Amount = "22/1", 1
+		conflict := func(when string) {
+			if _, err := b.Execute(t.Context(), other); !errors.Is(err, fault.ErrKeyReused) {
+				t.Errorf("another payload %s the first: %v, want ErrKeyReused", when, err)
+			}
+		}
+		b.ledger.OnMove(func(accountapi.Movement) ledgertest.Fault {
+			conflict("during")
+			if _, err := b.Execute(t.Context(), order("1")); !errors.Is(err, fault.ErrInProgress) {
+				t.Errorf("the same during the first: %v, want ErrInProgress", err)
+			}
+			return ledgertest.None
+		})
+		execute(t, b.Service, order("1"))
+		conflict("after")
+		if b.ledger.Movements() != 2 {
+			t.Errorf("%d movements, want 2", b.ledger.Movements())
+		}
+	})
+}
+
+// The ledger is away for longer than a request waits: the client gets 202 and polls, recovery ends the transfer.
+func TestHandOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBank(t)
+		b.ledger.OnMove(func(accountapi.Movement) ledgertest.Fault { return ledgertest.LostAnswer })
+		start := time.Now()
+		receipt := execute(t, b.Service, order("1"))
+		if took := time.Since(start); receipt.State.Final() || took < config.Deadline || took > config.Deadline+transfer.LastWordTimeout {
+			t.Errorf("%s after %s, want unfinished after %s", receipt.State, took, config.Deadline)
+		}
+		if !rung(b.bells.Overdue) {
+			t.Error("recovery was not woken")
+		}
+		again := execute(t, b.Service, order("1"))
+		if !again.Replayed || again.ID != receipt.ID || again.State.Final() {
+			t.Errorf("again: %+v, want the unfinished transfer", again)
+		}
+		if !rung(b.bells.Overdue) {
+			t.Error("recovery was not woken by the client that waits")
+		}
+		if _, err := b.Recover(t.Context()); err != nil { // the ledger is still away
+			t.Fatal(err)
+		}
+		if _, err := b.Recover(t.Context()); err != nil { // the transfer rests
+			t.Fatal(err)
+		}
+		if again := execute(t, b.Service, order("1")); again.State.Final() || !again.Replayed || again.Claims != 1 {
+			t.Errorf("while it rests: %+v, want unfinished after one claim", again)
+		}
+		settle(t, b, b.Service)
+		if tr := wantHonest(t, b, receipt.ID); tr.State != transfer.Completed {
+			t.Errorf("in the end %s", tr.State)
+		}
+		if again := execute(t, b.Service, order("1")); again.State != transfer.Completed || !again.Replayed {
+			t.Errorf("in the end: %+v", again)
+		}
+		wantVerified(t, b)
+	})
+}
+
+// However long the ledger is away, recovery keeps asking, ever more seldom, down to twice a minute.
+func TestLongOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBank(t)
+		b.ledger.OnMove(func(accountapi.Movement) ledgertest.Fault { return ledgertest.LostRequest })
+		id := execute(t, b.Service, order("1")).ID
+		for range 240 {
+			if _, err := b.Recover(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(5 * time.Second)
+		}
+		tr, err := b.store.Transfer(t.Context(), id)
+		if err != nil || tr.State != transfer.Pending || tr.Claims < 34 || tr.Claims > 90 {
+			t.Errorf("after 20 minutes: %s, %d claims, %v", tr.State, tr.Claims, err)
+		}
+		settle(t, b, b.Service)
+		if tr := wantHonest(t, b, id); tr.State != transfer.Completed {
+			t.Errorf("in the end %s", tr.State)
+		}
+	})
+}
+
+// A client that goes away does not stop its transfer half-way.
+func TestClientGoesAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBank(t)
+		ctx, leave := context.WithCancel(t.Context())
+		b.ledger.OnMove(func(accountapi.Movement) ledgertest.Fault { leave(); return ledgertest.None })
+		receipt, err := b.Execute(ctx, order("1"))
+		if err != nil || receipt.State != transfer.Completed {
+			t.Errorf("%+v, %v", receipt, err)
+		}
+	})
+}
+
+// An account-svc that breaks its promise about refunds: the money is looked for, not forgotten.
+func TestRefusedRefundIsNeverLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBank(t)
+		s := transfer.New(b.store, perjurer{}, config, b.bells)
+		defer s.Close()
+		receipt := execute(t, s, order("1"))
+		if receipt.State != transfer.Refunding {
+			t.Errorf("state %s, want REFUNDING", receipt.State)
+		}
+		time.Sleep(time.Hour)
+		for range 3 {
+			if _, err := s.Recover(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+		}
+		if tr, err := b.store.Transfer(t.Context(), receipt.ID); err != nil || tr.State != transfer.Refunding || tr.Claims != 3 {
+			t.Errorf("%+v, %v; want REFUNDING after three claims", tr, err)
+		}
+	})
+}
+
+// perjurer takes every debit and refuses the rest.
+type perjurer struct{}
+
+func (perjurer) Move(_ context.Context, m accountapi.Movement) (accountapi.Outcome, error) {
+	if m.Type == accountapi.Debit {
+		return accountapi.Outcome{}, nil
+	}
+	return accountapi.Outcome{Refusal: ledgertest.ErrInactiveAccount}, nil
+}
+
+func TestSameKeyManyTimesAtOnce(t *testing.T) {
+	b := newBank(t)
+	const callers = 100
+	ids := make(chan string, callers)
+	var all sync.WaitGroup
+	for range callers {
+		all.Go(func() {
+			receipt, err := b.Execute(t.Context(), order("1"))
+			switch {
+			case err == nil && receipt.State == transfer.Completed:
+				ids <- receipt.ID
+			case !errors.Is(err, fault.ErrInProgress):
+				t.Errorf("%+v, %v", receipt, err)
+			}
+		})
+	}
+	all.Wait()
+	close(ids)
+	seen := map[string]bool{}
+	for id := range ids {
+		seen[id] = true
+	}
+	if len(seen) != 1 || b.ledger.Movements() != 2 {
+		t.Errorf("%d transfers, %d movements; want 1 and 2", len(seen), b.ledger.Movements())
+	}
+}
+
+// Several replicas recover the same backlog at once.
+func TestManyReplicasRecover(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBank(t)
+		b.ledger.OnMove(func(accountapi.Movement) ledgertest.Fault { return ledgertest.LostRequest })
+		const transfers, replicas = 20, 3
+		ids := make([]string, transfers)
+		var all sync.WaitGroup
+		for i := range transfers {
+			all.Go(func() { ids[i] = execute(t, b.Service, order(fmt.Sprint(i))).ID })
+		}
+		all.Wait()
+		b.ledger.Change("11", func(a *ledgertest.Account) { a.Balance = 15000 * transfers / 2 }) // half of them can be paid
+		var calls atomic.Int64
+		b.ledger.OnMove(func(accountapi.Movement) ledgertest.Fault { calls.Add(1); return ledgertest.None })
+		for range replicas {
+			s := transfer.New(b.store, b.ledger, config, b.bells)
+			defer s.Close()
+			all.Go(func() {
+				if _, err := s.Recover(t.Context()); err != nil {
+					t.Errorf("Recover: %v", err)
+				}
+			})
+		}
+		all.Wait()
+		completed := 0
+		for _, id := range ids {
+			if wantHonest(t, b, id).State == transfer.Completed {
+				completed++
+			}
+		}
+		if want := int64(transfers + transfers/2); calls.Load() != want { // debits and credits, each sent by one replica only
+			t.Errorf("%d calls to the ledger, want %d", calls.Load(), want)
+		}
+		if completed != transfers/2 || b.ledger.Balance("11") != 0 {
+			t.Errorf("%d completed, balance %s", completed, b.ledger.Balance("11"))
+		}
+		wantVerified(t, b)
+	})
+}
