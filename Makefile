@@ -1,0 +1,94 @@
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+bin := .tools/bin
+services := account-svc transfer-svc fee-svc
+# The workspace's modules. Those in tools stand outside.
+modules = $(shell go list -m -f '{{.Dir}}')
+# Time per fuzz target.
+fuzztime ?= 10s
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: $(bin)/run ## build what is missing and run everything; Ctrl-C ends it
+	@$(bin)/run
+
+.PHONY: demo
+demo: ## show a transfer and its fee on what `make run` runs
+	@scripts/demo.sh
+
+.PHONY: build
+build: $(bin)/caddy ## the services and the ingress, which is what `dapr run -f dapr.yaml` needs
+	@go build -o bin/ $(addprefix ./,$(services))
+
+.PHONY: tools
+tools: $(addprefix $(bin)/,daprd dapr caddy broker run) ## Dapr's runtime and CLI, Caddy, the embedded broker, the launcher
+
+.PHONY: test
+test: $(addprefix $(bin)/,daprd caddy broker) ## all tests that need no outside server, the end-to-end suite included
+	go test -race $(addsuffix /...,$(filter-out %/e2e,$(modules)))
+	go test -race -count=1 $(addsuffix /...,$(filter %/e2e,$(modules)))
+
+.PHONY: lint
+lint: $(bin)/golangci-lint ## the linter, which also guards the layers
+	@failed=; \
+	for module in $(modules); do \
+		(cd $$module && $(CURDIR)/$(bin)/golangci-lint run ./...) || failed=1; \
+	done; \
+	for module in tools/broker tools/run; do \
+		(cd $$module && GOWORK=off $(CURDIR)/$(bin)/golangci-lint run ./...) || failed=1; \
+	done; \
+	[ -z "$$failed" ]
+
+.PHONY: tidy
+tidy: ## go mod tidy in every module of ours, and gofmt
+	@for module in $(modules); do (cd $$module && GOWORK=off go mod tidy) || exit 1; done
+	@gofmt -w $(modules) tools
+
+.PHONY: check
+check: ## each module builds alone, is tidy and formatted
+	@for module in $(modules); do \
+		(cd $$module && GOWORK=off go vet ./... && GOWORK=off go mod tidy -diff) || exit 1; \
+	done
+	@unformatted=$$(gofmt -l $(modules) tools); [ -z "$$unformatted" ] || { echo "not formatted: $$unformatted"; exit 1; }
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for fuzztime (10s)
+	@grep -rl '^func Fuzz' --include='*_test.go' $(modules) | while read -r file; do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
+			echo "$$file $$target"; \
+			(cd $$(dirname $$file) && go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(fuzztime) .) || exit 1; \
+		done; \
+	done
+
+.PHONY: clean
+clean: ## remove binaries, tools and logs; the data in .data stays
+	rm -rf bin .tools .dapr
+
+# --- tools: built once, and again when their module changes ---
+
+dapr_version = $(patsubst v%,%,$(shell awk '$$1 == "github.com/dapr/dapr" {print $$2}' tools/daprd/go.mod))
+cli_version = $(patsubst v%,%,$(shell awk '$$2 == "github.com/dapr/cli" {print $$3}' tools/dapr-cli/go.mod))
+build_tool := scripts/build-tool.sh
+
+$(bin)/daprd: $(wildcard tools/daprd/*)
+	@$(build_tool) daprd daprd . -tags stablecomponents -ldflags "-s -w \
+		-X github.com/dapr/dapr/pkg/buildinfo.version=$(dapr_version) -X github.com/dapr/kit/logger.DaprVersion=$(dapr_version)"
+
+$(bin)/dapr: $(wildcard tools/dapr-cli/*)
+	@$(build_tool) dapr dapr-cli github.com/dapr/cli -ldflags "-s -w -X main.version=$(cli_version)"
+
+$(bin)/caddy: $(wildcard tools/caddy/*)
+	@$(build_tool) caddy caddy github.com/caddyserver/caddy/v2/cmd/caddy -ldflags "-s -w"
+
+$(bin)/broker: $(wildcard tools/broker/*)
+	@$(build_tool) broker broker . -ldflags "-s -w"
+
+$(bin)/run: $(wildcard tools/run/*)
+	@$(build_tool) run run .
+
+$(bin)/golangci-lint: $(wildcard tools/golangci-lint/*)
+	@$(build_tool) golangci-lint golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint -ldflags "-s -w"
