@@ -1,0 +1,100 @@
+package e2e_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/bankmore/bankmore/e2e/stack"
+)
+
+// afterAll is what must hold once all tests have run, whatever their order.
+var afterAll = []struct {
+	what  string
+	check func() error
+}{
+	{"no process has crashed", func() error { return system.Crashed() }},
+	{"every exchange keeps the OpenAPI documents", contractKept},
+	{"every documented success has been exercised", contractExercised},
+	{"the services' own verify finds nothing", verifyAll},
+	{"logs hold no CPF, password or token", logsHoldNoSecret},
+}
+
+// checkAfterAll reports what does not hold.
+func checkAfterAll() (failed bool) {
+	for _, law := range afterAll {
+		if err := law.check(); err != nil {
+			fmt.Printf("--- FAIL: after all tests: %s:\n%v\n", law.what, err)
+			failed = true
+		}
+	}
+	return failed
+}
+
+// shown is how many of many problems are printed.
+const shown = 20
+
+func listed(problems []string) error {
+	if len(problems) == 0 {
+		return nil
+	}
+	text := strings.Join(problems[:min(shown, len(problems))], "\n")
+	if len(problems) > shown {
+		text += fmt.Sprintf("\n… and %d more", len(problems)-shown)
+	}
+	return errors.New(text)
+}
+
+func contractKept() error { return listed(book.Violations()) }
+
+func contractExercised() error {
+	if partial() {
+		fmt.Println("not checked, since only some tests ran: that every documented success has been exercised")
+		return nil
+	}
+	return listed(book.Unexercised())
+}
+
+func verifyAll() error {
+	var errs []error
+	for _, id := range stack.Services {
+		out, err := system.Apps[id].Service.Run("verify")
+		if err != nil {
+			err = fmt.Errorf("%s verify: %w\n%s", id, err, out)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func logsHoldNoSecret() error {
+	secrets.Lock()
+	defer secrets.Unlock()
+	if !partial() && len(secrets.all) < 50 {
+		return fmt.Errorf("only %d secrets were in use: the search would prove nothing", len(secrets.all))
+	}
+	searched := append([]string{system.AppToken, system.JWTSecret}, secrets.all...)
+	var found []string
+	requests := 0
+	for _, p := range system.Processes() {
+		log, err := os.ReadFile(p.LogFile())
+		if err != nil {
+			return err
+		}
+		requests += bytes.Count(log, []byte(`"msg":"request"`))
+		for _, secret := range searched {
+			if i := bytes.Index(log, []byte(secret)); i >= 0 {
+				line := log[bytes.LastIndexByte(log[:i], '\n')+1:]
+				line, _, _ = bytes.Cut(line, []byte("\n"))
+				found = append(found, fmt.Sprintf("%s: %q in %.500s", filepath.Base(p.LogFile()), secret, line))
+			}
+		}
+	}
+	if requests == 0 {
+		return errors.New("the logs tell of no request: the search proves nothing")
+	}
+	return listed(found)
+}

@@ -1,0 +1,260 @@
+package e2e_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bankmore/bankmore/e2e/client"
+)
+
+// refused is a request and the answer that it must get through the ingress.
+type refused struct {
+	what, method, path, body string
+	header                   http.Header
+	status                   int
+	failure                  string
+}
+
+func (r refused) check(t *testing.T) {
+	t.Helper()
+	wantAnswer(t, r.what, send(t, r.method, system.URL()+r.path, r.body, r.header), r.status, r.failure)
+}
+
+var jsonOnly = http.Header{"Content-Type": {"application/json"}}
+
+func movement(requestID, number, amount, movementType string) string {
+	return fmt.Sprintf(`{"request_id":%q,"account_number":%q,"amount":%s,"type":%q}`, requestID, number, amount, movementType)
+}
+
+func transferTo(requestID, number, amount string) string {
+	return fmt.Sprintf(`{"request_id":%q,"destination_account_number":%q,"amount":%s}`, requestID, number, amount)
+}
+
+// absentNumber is an account number that nobody has.
+func absentNumber(t *testing.T, p person) string {
+	t.Helper()
+	for number := 1000000000; ; number++ {
+		text := fmt.Sprint(number)
+		if exists, err := p.Exists(t.Context(), text); err != nil {
+			t.Fatal(err)
+		} else if !exists {
+			return text
+		}
+	}
+}
+
+// The table of error types: each with its status, as far as a client can bring it about. What needs a fault of ours is
+// in TestUnavailable, TestRequestInProgress and TestRateLimited.
+func TestErrors(t *testing.T) {
+	ana, bia, gone := newPerson(t, "Ana Erro", "100.00"), newPerson(t, "Bia Erro", "10.00"), newPerson(t, "Caio Inativo", "")
+	paid := ana.pay(t, bia, "1.00")
+	ana.waitBalance(t, "97.00")
+	fees, err := ana.Fees(t.Context(), client.Query{})
+	if err != nil || len(fees.Items) != 1 {
+		t.Fatalf("%+v, %v", fees, err)
+	}
+	if err := gone.Deactivate(t.Context(), gone.password); err != nil {
+		t.Fatal(err)
+	}
+	nobody := absentNumber(t, ana)
+	post := func(what, path, body string, p person, failure string) refused {
+		return refused{what, "POST", path, body, as(p), 400, failure}
+	}
+	get := func(what, path string, p person, status int, failure string) refused {
+		return refused{what, "GET", path, "", as(p), status, failure}
+	}
+	for _, r := range []refused{
+		{"CPF registered already", "POST", "/api/account/register/", fmt.Sprintf(`{"cpf":%q,"name":"Outra","password":"senha-outra"}`, formatted(ana.cpf)), jsonOnly, 400, "INVALID_DOCUMENT"},
+		{"wrong password", "POST", "/api/account/login/", fmt.Sprintf(`{"cpf":%q,"password":"errada"}`, ana.cpf), jsonOnly, 401, "USER_UNAUTHORIZED"},
+		{"unknown CPF", "POST", "/api/account/login/", fmt.Sprintf(`{"cpf":%q,"password":"errada"}`, client.NewCPF()), jsonOnly, 401, "USER_UNAUTHORIZED"},
+		{"malformed CPF at login", "POST", "/api/account/login/", `{"cpf":"12","password":"errada"}`, jsonOnly, 401, "USER_UNAUTHORIZED"},
+		{"inactive, wrong password", "POST", "/api/account/login/", fmt.Sprintf(`{"cpf":%q,"password":"errada"}`, gone.cpf), jsonOnly, 401, "USER_UNAUTHORIZED"},
+		{"inactive, right password", "POST", "/api/account/login/", fmt.Sprintf(`{"cpf":%q,"password":%q}`, gone.cpf, gone.password), jsonOnly, 400, "INACTIVE_ACCOUNT"},
+		{"deactivation with a wrong password", "PUT", "/api/account/deactivate/", `{"password":"errada"}`, as(ana), 401, "USER_UNAUTHORIZED"},
+
+		post("withdrawal above the balance", "/api/account/movement/", movement(key(), ana.Number, `"97.01"`, "D"), ana, "INSUFFICIENT_BALANCE"),
+		post("movement type", "/api/account/movement/", movement(key(), ana.Number, `"1.00"`, "X"), ana, "INVALID_TYPE"),
+		post("movement of an absent account", "/api/account/movement/", movement(key(), nobody, `"1.00"`, "C"), ana, "INVALID_ACCOUNT"),
+		post("movement of an inactive account", "/api/account/movement/", movement(key(), gone.Number, `"1.00"`, "C"), gone, "INACTIVE_ACCOUNT"),
+		{"movement of somebody else's account", "POST", "/api/account/movement/", movement(key(), bia.Number, `"1.00"`, "C"), as(ana), 403, "INVALID_OPERATION"},
+		get("balance of an inactive account", "/api/account/balance/", gone, 400, "INACTIVE_ACCOUNT"),
+		get("statement of an inactive account", "/api/account/statement/", gone, 400, "INACTIVE_ACCOUNT"),
+		get("cursor", "/api/account/statement/?cursor=%21", ana, 400, "INVALID_ARGUMENT"),
+		get("limit of 0", "/api/account/statement/?limit=0", ana, 400, "INVALID_ARGUMENT"),
+		get("limit of 101", "/api/account/statement/?limit=101", ana, 400, "INVALID_ARGUMENT"),
+		get("from", "/api/account/statement/?from=yesterday", ana, 400, "INVALID_ARGUMENT"),
+
+		post("transfer above the balance", "/api/transfer/", transferTo(key(), bia.Number, `"97.01"`), ana, "INSUFFICIENT_BALANCE"),
+		post("transfer to the same account", "/api/transfer/", transferTo(key(), ana.Number, `"1.00"`), ana, "INVALID_TRANSFER"),
+		post("transfer to an absent account", "/api/transfer/", transferTo(key(), nobody, `"1.00"`), ana, "INVALID_ACCOUNT"),
+		post("transfer to an inactive account", "/api/transfer/", transferTo(key(), gone.Number, `"1.00"`), ana, "INACTIVE_ACCOUNT"),
+		post("transfer from an inactive account", "/api/transfer/", transferTo(key(), ana.Number, `"1.00"`), gone, "INACTIVE_ACCOUNT"),
+		get("absent transfer", "/api/transfer/019ab0f2-5a3e-7c41-9d3b-2f6f0c9e8a11/", ana, 404, "INVALID_TRANSFER"),
+		get("transfer id of another form", "/api/transfer/abc/", ana, 404, "INVALID_TRANSFER"),
+		get("transfer of others", "/api/transfer/"+paid.TransferID+"/", newPerson(t, "Davi Erro", ""), 403, "INVALID_OPERATION"),
+		get("cursor of transfers", "/api/transfer/list/?cursor=abc", ana, 400, "INVALID_ARGUMENT"),
+		get("limit of transfers", "/api/transfer/list/?limit=x", ana, 400, "INVALID_ARGUMENT"),
+
+		get("fees of somebody else", "/api/fee/"+bia.Number+"/", ana, 403, "INVALID_OPERATION"),
+		get("fee of somebody else", "/api/fee/detail/"+fees.Items[0].ID+"/", bia, 403, "INVALID_OPERATION"),
+		get("absent fee", "/api/fee/detail/019ab0f2-5a3e-7c41-9d3b-2f6f0c9e8a11/", ana, 404, "INVALID_OPERATION"),
+		get("cursor of fees", "/api/fee/my/?cursor=abc", ana, 400, "INVALID_ARGUMENT"),
+
+		get("no such path of accounts", "/api/account/nothing/", ana, 404, "NOT_FOUND"),
+		get("no such path at all", "/api/nothing/", ana, 404, "NOT_FOUND"),
+		{"method", "DELETE", "/api/account/balance/", "", as(ana), 405, "METHOD_NOT_ALLOWED"},
+		{"method of transfers", "PATCH", "/api/transfer/", "", as(ana), 405, "METHOD_NOT_ALLOWED"},
+		{"method of fees", "POST", "/api/fee/my/", "{}", as(ana), 405, "METHOD_NOT_ALLOWED"},
+		{"method of login", "GET", "/api/account/login/", "", nil, 405, "METHOD_NOT_ALLOWED"},
+	} {
+		r.check(t)
+	}
+	checkLedger(t)
+}
+
+// Every path but register and login wants a token, and takes no bad one.
+func TestTokens(t *testing.T) {
+	ana := newPerson(t, "Ana Token", "")
+	good, bad := badTokens(t, ana)
+	absent := "019ab0f2-5a3e-7c41-9d3b-2f6f0c9e8a11"
+	for _, path := range []struct{ method, path, body string }{
+		{"PUT", "/api/account/deactivate/", `{"password":"x"}`},
+		{"POST", "/api/account/movement/", movement(key(), ana.Number, `"1.00"`, "C")},
+		{"GET", "/api/account/balance/", ""},
+		{"GET", "/api/account/exists/" + ana.Number + "/", ""},
+		{"GET", "/api/account/statement/", ""},
+		{"POST", "/api/transfer/", transferTo(key(), "1", `"1.00"`)},
+		{"GET", "/api/transfer/list/", ""},
+		{"GET", "/api/transfer/" + absent + "/", ""},
+		{"GET", "/api/fee/" + ana.Number + "/", ""},
+		{"GET", "/api/fee/my/", ""},
+		{"GET", "/api/fee/detail/" + absent + "/", ""},
+	} {
+		try := func(what, authorization string, status int, failure string) {
+			header := http.Header{"Content-Type": {"application/json"}}
+			if authorization != "" {
+				header.Set("Authorization", authorization)
+			}
+			refused{what + " at " + path.path, path.method, path.path, path.body, header, status, failure}.check(t)
+		}
+		try("no token", "", 401, "USER_UNAUTHORIZED")
+		try("no bearer", "Basic YTpi", 401, "USER_UNAUTHORIZED")
+		for what, token := range bad {
+			try(what, "Bearer "+token, 403, "INVALID_TOKEN")
+		}
+	}
+	header := http.Header{"Authorization": {"Bearer " + good}}
+	if answer := send(t, "GET", system.URL()+"/api/account/balance/", "", header); answer.Status != http.StatusOK {
+		t.Errorf("the good token gets %d: the bad ones prove nothing", answer.Status)
+	}
+}
+
+func TestRateLimited(t *testing.T) {
+	cpf, password, _ := register(t, api, "Eva Lembrou")
+	wrong := fmt.Sprintf(`{"cpf":%q,"password":"errada"}`, cpf)
+	var last client.Answer
+	for range 15 {
+		if last = send(t, "POST", system.URL()+"/api/account/login/", wrong, jsonOnly); last.Status != http.StatusUnauthorized {
+			break
+		}
+	}
+	wantAnswer(t, "many logins", last, http.StatusTooManyRequests, "RATE_LIMITED")
+	if seconds := last.Header.Get("Retry-After"); strings.Trim(seconds, "0123456789") != "" || seconds == "" || seconds == "0" {
+		t.Errorf("Retry-After %q", seconds)
+	}
+	_, err := api.Login(t.Context(), cpf, password)
+	wantFailure(t, "the right password now", err, http.StatusTooManyRequests, "RATE_LIMITED")
+	newPerson(t, "Fabio Livre", "") // nobody else is locked out
+}
+
+// While account-svc hangs, a transfer is under way: the same key is in progress, and in the end the client gets 202
+// and can look again later.
+func TestRequestInProgress(t *testing.T) {
+	ana, bia := newPerson(t, "Ana Espera", "100.00"), newPerson(t, "Bia Espera", "")
+	ledger := system.Apps["account-svc"].Service
+	if err := ledger.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	resume := func() {
+		if err := ledger.Resume(); err != nil {
+			t.Error(err)
+		}
+	}
+	defer resume()
+	requestID := key()
+	type result struct {
+		receipt client.Receipt
+		err     error
+	}
+	first := make(chan result, 1)
+	go func() {
+		receipt, err := ana.Transfer(t.Context(), requestID, bia.Number, "10.00")
+		first <- result{receipt, err}
+	}()
+	eventually(t, 5*time.Second, func() error {
+		page, err := ana.Transfers(t.Context(), client.Query{})
+		if err == nil && len(page.Items) != 1 {
+			err = fmt.Errorf("%d transfers", len(page.Items))
+		}
+		return err
+	})
+	_, err := ana.Transfer(t.Context(), requestID, bia.Number, "10.00")
+	wantFailure(t, "the same key meanwhile", err, http.StatusConflict, "REQUEST_IN_PROGRESS")
+	_, err = ana.Transfer(t.Context(), requestID, bia.Number, "11.00")
+	wantFailure(t, "the same key with another amount", err, http.StatusUnprocessableEntity, "IDEMPOTENCY_CONFLICT")
+
+	got := <-first
+	if got.err != nil || got.receipt.HTTPStatus != http.StatusAccepted || got.receipt.Status != client.Pending {
+		t.Fatalf("unfinished: %+v, %v", got.receipt, got.err)
+	}
+	resume()
+	eventually(t, 30*time.Second, func() error {
+		seen, err := ana.TransferByID(t.Context(), got.receipt.TransferID)
+		if err == nil && seen.Status != client.Completed {
+			err = fmt.Errorf("status %s", seen.Status)
+		}
+		return err
+	})
+	again, err := ana.Transfer(t.Context(), requestID, bia.Number, "10.00")
+	if err != nil || again.HTTPStatus != http.StatusOK || again.TransferID != got.receipt.TransferID || !again.Replayed {
+		t.Errorf("afterwards: %+v, %v", again, err)
+	}
+	bia.wantBalance(t, "10.00")
+	waitOpen(t)
+	checkLedger(t)
+}
+
+// waitOpen waits until all sidecars see their apps again.
+func waitOpen(t *testing.T) {
+	t.Helper()
+	if err := system.WaitOpen(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A service that is away is a clear 503 with a code to quote, and nothing of what is behind it shows.
+func TestUnavailable(t *testing.T) {
+	ana := newPerson(t, "Ana Fora", "")
+	fees := system.Apps["fee-svc"].Service
+	if err := fees.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for what, header := range map[string]http.Header{"no id of its own": {}, "an id of its own": {"X-Request-Id": {"quote-me-7"}}} {
+		header.Set("Authorization", "Bearer "+ana.Token)
+		answer := send(t, "GET", system.URL()+"/api/fee/my/", "", header)
+		wantAnswer(t, what, answer, http.StatusServiceUnavailable, "INTERNAL_ERROR")
+		id := answer.Header.Get("X-Request-ID")
+		if own := header.Get("X-Request-ID"); (own != "" && id != own) || !strings.Contains(string(answer.Body), id) {
+			t.Errorf("%s: X-Request-ID %q, sent %q: %s", what, id, own, answer.Body)
+		}
+		for _, detail := range []string{"fee-svc", "127.0.0.1", "ERR_", "dial", "refused"} {
+			if strings.Contains(string(answer.Body), detail) {
+				t.Errorf("%s: %q shows in %s", what, detail, answer.Body)
+			}
+		}
+	}
+	start(t, fees)
+}

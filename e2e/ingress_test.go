@@ -1,0 +1,102 @@
+package e2e_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// theft is a call of the ledger's internal operation, which would take money out of p's account.
+func theft(p person) string {
+	return fmt.Sprintf(`{"commands":[{"request_id":%q,"account_number":%q,"type":"D","kind":"fee","amount":"1.00","transfer_id":"019ab0f2-5a3e-7c41-9d3b-2f6f0c9e8a11"}]}`, key(), p.Number)
+}
+
+// No path, however disguised, and no header leads from the ingress to what is internal.
+func TestIngressKeepsTheInsideInside(t *testing.T) {
+	ana := newPerson(t, "Ana Alvo", "100.00")
+	paths := []string{
+		"/internal", "/internal/", "/internal/movements", "//internal/movements", "/api/../internal/movements", "/api/account/../../internal/movements",
+		"/api/account/..//../internal/movements", "/./internal/movements", "/api/./../internal/movements", "/api/account/.././../internal/movements",
+		"/%69nternal/movements", "/internal%2Fmovements", "/api/%2e%2e/internal/movements", "/api/%2E%2E%2Finternal%2Fmovements", "/api/..%2finternal/movements",
+		"/api/account/..%2f..%2finternal/movements", "/api/account/%2e%2e/%2e%2e/internal/movements", "/api/account/%252e%252e/%252e%252e/internal/movements",
+		"/api/account/..%5c..%5cinternal/movements", `/api/account/..\..\internal/movements`, "/api/account/..;/..;/internal/movements", "/api/account/%2e%2e%3b/internal/movements",
+		"/api/account%2f..%2f..%2finternal%2fmovements", "/api/account/balance/../../../internal/movements", "/INTERNAL/movements", "/api/account/internal/movements",
+		"/api/account/exists/..%2f..%2f..%2f..%2finternal%2fmovements", "/api/account/exists/..%2F..%2F..%2F..%2Fmetrics", "/api/account?/../internal/movements",
+		"/events/transfers-completed", "//events/transfers-completed", "/api/fee/../../events/transfers-completed", "/api/fee/..%2f..%2fevents%2ftransfers-completed",
+		"/v1.0/invoke/account-svc/method/internal/movements", "/v1.0/state/statestore", "/v1.0/publish/pubsub/transfers-completed", "/v1.0/metadata", "/v1.0/healthz", "/v1.0/shutdown",
+		"/api/account/../../v1.0/metadata", "/api/account/..%2f..%2fv1.0%2fmetadata", "/dapr/subscribe", "/dapr/config", "/api/account/../../dapr/config",
+		"/metrics", "/readyz", "/api/account/../../metrics", "/api/account/..%2f..%2fmetrics", "http://account-svc/internal/movements", "/debug/pprof/", "/config/",
+	}
+	headers := map[string]string{
+		"plain":            "",
+		"app id":           "dapr-app-id: account-svc\r\n",
+		"app id, twice":    "Dapr-App-Id: account-svc\r\nDAPR-APP-ID: account-svc\r\n",
+		"caller":           "dapr-caller-app-id: transfer-svc\r\ndapr-caller-namespace: default\r\n",
+		"the app's token":  "dapr-api-token: " + system.AppToken + "\r\ndapr-app-id: account-svc\r\n",
+		"underlined":       "dapr_api_token: " + system.AppToken + "\r\ndapr_app_id: account-svc\r\n",
+		"rewritten path":   "X-Original-URL: /internal/movements\r\nX-Rewrite-URL: /internal/movements\r\nX-Forwarded-Prefix: /internal\r\n",
+		"method override":  "X-HTTP-Method-Override: POST\r\n",
+		"hop by hop token": "Connection: dapr-app-id, dapr-api-token\r\n",
+	}
+	leavesNoTrace(t, func() {
+		for _, path := range paths {
+			for what, header := range headers {
+				for _, method := range []string{"POST", "GET"} {
+					answer := sendRaw(t, method, path, "Content-Type: application/json\r\nAuthorization: Bearer "+ana.Token+"\r\n"+header, theft(ana))
+					if answer.Status < 400 || answer.Status >= 500 {
+						t.Errorf("%s %s, %s: %d %.200s", method, path, what, answer.Status, answer.Body)
+					}
+				}
+			}
+		}
+	})
+	ana.wantBalance(t, "100.00")
+}
+
+// Dapr's headers from a client change nothing on the paths that are open.
+func TestIngressIgnoresDaprHeaders(t *testing.T) {
+	ana := newPerson(t, "Ana Porta", "7.00")
+	for what, header := range map[string]string{
+		"another app":       "dapr-app-id: fee-svc\r\n",
+		"an absent app":     "dapr-app-id: nowhere\r\n",
+		"another namespace": "dapr-app-id: account-svc.other\r\n",
+		"a caller":          "dapr-caller-app-id: transfer-svc\r\n",
+		"a wrong token":     "dapr-api-token: wrong\r\n",
+		"hop by hop":        "Connection: dapr-app-id\r\n",
+		"hop by hop, close": "Connection: close, dapr-app-id, dapr-api-token\r\n",
+		"a callee":          "dapr-callee-app-id: fee-svc\r\n",
+	} {
+		answer := sendRaw(t, "GET", "/api/account/balance", "Authorization: Bearer "+ana.Token+"\r\n"+header, "")
+		if answer.Status != http.StatusOK || !strings.Contains(string(answer.Body), `"7.00"`) {
+			t.Errorf("%s: %d %s", what, answer.Status, answer.Body)
+		}
+	}
+}
+
+// At a service's own port, only its sidecar may call what is internal.
+func TestInternalRoutesWantTheAppToken(t *testing.T) {
+	ana := newPerson(t, "Ana Token Interno", "100.00")
+	leavesNoTrace(t, func() {
+		for _, url := range []string{
+			system.Apps["account-svc"].URL + "/internal/movements",
+			system.Apps["account-svc"].URL + "/internal/movements/",
+			system.Apps["fee-svc"].URL + "/events/transfers-completed",
+			system.Apps["fee-svc"].URL + "/events/transfers-completed/",
+		} {
+			for what, token := range map[string]string{"no token": "", "a wrong token": "wrong", "a customer's token": ana.Token, "half the token": system.AppToken[:20]} {
+				header := as(ana)
+				if token != "" {
+					header.Set("dapr-api-token", token)
+				}
+				wantAnswer(t, what+" at "+url, send(t, "POST", url, theft(ana), header), http.StatusForbidden, "INVALID_TOKEN")
+			}
+		}
+	})
+	ana.wantBalance(t, "100.00")
+
+	header := as(ana)
+	header.Set("dapr-api-token", system.AppToken)
+	answer := send(t, "POST", system.Apps["account-svc"].URL+"/internal/movements", `{"commands":[]}`, header)
+	wantAnswer(t, "the right token", answer, http.StatusBadRequest, "INVALID_ARGUMENT") // so it was the token that was missing
+}

@@ -1,0 +1,121 @@
+// Package e2e_test runs the whole system as its users meet it: three services, each behind a real daprd, a broker that
+// speaks Kafka's protocol, and the ingress.
+package e2e_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/bankmore/bankmore/e2e/client"
+	"github.com/bankmore/bankmore/e2e/contract"
+	"github.com/bankmore/bankmore/e2e/stack"
+)
+
+// What all tests share. They run one after another, since some of them end processes.
+var (
+	system    *stack.Stack
+	book      *contract.Book
+	transport http.RoundTripper // checks every exchange against the OpenAPI documents
+	api       *client.Client    // through the ingress
+)
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) (code int) {
+	flag.Parse()
+	if flag.Lookup("test.list").Value.String() != "" {
+		return m.Run() // which runs nothing
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var err error
+	began := time.Now()
+	system, err = stack.Start(ctx, stack.Options{})
+	if system != nil {
+		disarm := context.AfterFunc(ctx, func() { // an interrupted run leaves nothing behind either
+			fmt.Fprintln(os.Stderr, "interrupted:", system.Stop(false))
+			os.Exit(130)
+		})
+		defer func() {
+			disarm()
+			code = finish(code)
+		}()
+	}
+	if err == nil {
+		err = openDoors(ctx)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "the stack does not start:", err)
+		return 1
+	}
+	fmt.Printf("stack started in %.1f s: %s\n", time.Since(began).Seconds(), system.URL())
+	if code = m.Run(); checkAfterAll() {
+		code = 1
+	}
+	return code
+}
+
+// finish stops the stack and shows what is needed to understand a failure.
+func finish(code int) int {
+	failed := code != 0
+	if failed {
+		fmt.Fprintf(os.Stderr, "the ends of all logs; %s keeps everything:\n%s\n", system.Dir, system.LogTails())
+	}
+	if err := system.Stop(failed); err != nil {
+		fmt.Fprintln(os.Stderr, "FAIL: stopping the stack:", err)
+		return 1
+	}
+	return code
+}
+
+// openDoors fetches the OpenAPI documents through the ingress and makes the clients.
+func openDoors(ctx context.Context) error {
+	documents := map[string][]byte{}
+	var errs []error
+	for _, name := range []string{"account", "transfer", "fee"} {
+		document, err := fetch(ctx, system.URL()+"/api/schema/"+name)
+		documents[name] = document
+		errs = append(errs, err)
+	}
+	err := errors.Join(errs...)
+	if err != nil {
+		return err
+	}
+	if book, err = contract.Read(documents); err != nil {
+		return err
+	}
+	transport = book.Transport(&http.Transport{MaxIdleConnsPerHost: 100})
+	api = client.New(client.OneDoor(system.URL()), transport)
+	return nil
+}
+
+func fetch(ctx context.Context, url string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: status %d: %.200s", url, resp.StatusCode, body)
+	}
+	return body, err
+}
+
+// partial reports whether only some of the tests run, so that what all of them together must cover cannot be asked.
+func partial() bool {
+	return flag.Lookup("test.run").Value.String() != "" || flag.Lookup("test.skip").Value.String() != ""
+}

@@ -1,0 +1,165 @@
+package e2e_test
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bankmore/bankmore/e2e/client"
+)
+
+// doors are the three ways in. For the invoke URL, each service is reached from the sidecar of another.
+func doors() map[string]client.Doors {
+	account, transfer, fee := system.Apps["account-svc"], system.Apps["transfer-svc"], system.Apps["fee-svc"]
+	return map[string]client.Doors{
+		"ingress": client.OneDoor(system.URL()),
+		"invoke":  {Account: transfer.Invoke(account.ID), Transfer: fee.Invoke(transfer.ID), Fee: account.Invoke(fee.ID)},
+		"direct":  {Account: account.URL, Transfer: transfer.URL, Fee: fee.URL},
+	}
+}
+
+// The main job: 1,000.00 deposited, 150.00 sent, 2.00 charged by way of Kafka.
+func TestMainJob(t *testing.T) {
+	for door, urls := range doors() {
+		t.Run(door, func(t *testing.T) {
+			c := client.New(urls, transport)
+			ana, bia := newPersonThrough(t, c, "Ana Souza", "1000.00"), newPersonThrough(t, c, "Bia Lima", "")
+			requestID := key()
+			receipt, err := ana.Transfer(t.Context(), requestID, bia.Number, "150.00")
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := client.Receipt{
+				TransferID: receipt.TransferID, Message: receipt.Message, Status: client.Completed,
+				Origin: ana.Number, Destination: bia.Number, Amount: "150.00", HTTPStatus: http.StatusOK,
+			}
+			if receipt != want || receipt.TransferID == "" || receipt.Message == "" {
+				t.Errorf("receipt %+v", receipt)
+			}
+			bia.wantBalance(t, "150.00")
+			ana.waitBalance(t, "848.00")
+			wantFee(t, ana, receipt.TransferID)
+			wantTransferSeen(t, ana, bia, receipt.TransferID, requestID)
+			wantStatement(t, ana, "fee D 2.00 848.00", "transfer D 150.00 850.00", "deposit C 1000.00 1000.00")
+			wantStatement(t, bia, "transfer C 150.00 150.00")
+			if exists, err := ana.Exists(t.Context(), bia.Number); err != nil || !exists {
+				t.Errorf("Bia's account exists: %t, %v", exists, err)
+			}
+			if err := bia.Deactivate(t.Context(), bia.password); err != nil {
+				t.Errorf("deactivation: %v", err)
+			}
+		})
+	}
+	checkLedger(t)
+}
+
+// wantFee checks that the payer finds the fee by each of the three paths, and that nobody else sees it.
+func wantFee(t *testing.T, payer person, transferID string) {
+	t.Helper()
+	var fee client.Fee
+	eventually(t, 10*time.Second, func() error { // the money moves a moment before the fee says so
+		mine, err := payer.Fees(t.Context(), client.Query{})
+		if err != nil {
+			return err
+		}
+		if len(mine.Items) != 1 || mine.Items[0].Status != client.Charged {
+			return fmt.Errorf("fees %+v", mine.Items)
+		}
+		fee = mine.Items[0]
+		return nil
+	})
+	if fee.TransferID != transferID || fee.AccountNumber != payer.Number || fee.Amount != "2.00" || fee.ChargedAt == nil {
+		t.Errorf("fee %+v", fee)
+	}
+	byAccount, err := payer.FeesOf(t.Context(), payer.Number, client.Query{})
+	if err != nil || len(byAccount.Items) != 1 || byAccount.Items[0].ID != fee.ID {
+		t.Errorf("fees by account: %+v, %v", byAccount, err)
+	}
+	detail, err := payer.Fee(t.Context(), fee.ID)
+	if err != nil || detail.ID != fee.ID || detail.TransferID != transferID {
+		t.Errorf("fee by id: %+v, %v", detail, err)
+	}
+}
+
+// wantTransferSeen checks that both parties find the transfer in their list and by its id.
+func wantTransferSeen(t *testing.T, from, to person, id, requestID string) {
+	t.Helper()
+	for _, p := range []person{from, to} {
+		list, err := p.Transfers(t.Context(), client.Query{})
+		if err != nil || len(list.Items) != 1 || list.Items[0].ID != id {
+			t.Fatalf("%s lists %+v, %v", p.Name, list.Items, err)
+		}
+		detail, err := p.TransferByID(t.Context(), id)
+		if err != nil || detail.ID != id || detail.Status != client.Completed || detail.Amount != "150.00" ||
+			detail.Origin != from.Number || detail.Destination != to.Number || detail.CompletedAt == nil {
+			t.Errorf("%s sees %+v, %v", p.Name, detail, err)
+		}
+		if p.Number == from.Number && detail.RequestID != requestID {
+			t.Errorf("the sender sees request_id %q, want %q", detail.RequestID, requestID)
+		}
+	}
+}
+
+// wantStatement checks all movements, newest first, as "kind type amount balance_after".
+func wantStatement(t *testing.T, p person, want ...string) {
+	t.Helper()
+	page, err := p.Statement(t.Context(), client.Query{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, m := range page.Items {
+		got = append(got, strings.Join([]string{m.Kind, m.Type, m.Amount, m.BalanceAfter}, " "))
+		if m.Kind == "transfer" && (m.Counterparty == "" || m.TransferID == "") {
+			t.Errorf("movement without counterparty or transfer: %+v", m)
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("statement of %s:\n%s\nwant\n%s", p.Name, strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// Every path answers the same with and without its trailing slash, through every door.
+func TestTrailingSlash(t *testing.T) {
+	ana, bia := newPerson(t, "Ana Barra", "100.00"), newPerson(t, "Bia Barra", "")
+	receipt := ana.pay(t, bia, "10.00")
+	ana.waitBalance(t, "88.00")
+	fees, err := ana.Fees(t.Context(), client.Query{})
+	if err != nil || len(fees.Items) != 1 {
+		t.Fatalf("%+v, %v", fees, err)
+	}
+	json := http.Header{"Content-Type": {"application/json"}, "Authorization": {"Bearer " + ana.Token}}
+	deposit := fmt.Sprintf(`{"request_id":%q,"account_number":%q,"amount":"1.00","type":"C"}`, key(), ana.Number)
+	transfer := fmt.Sprintf(`{"request_id":%q,"destination_account_number":%q,"amount":"1.00"}`, key(), bia.Number)
+	for name, urls := range doors() {
+		for _, r := range []struct{ method, url, body string }{
+			{"POST", urls.Account + "/api/account/login", fmt.Sprintf(`{"cpf":%q,"password":"wrong-password"}`, client.NewCPF())},
+			{"POST", urls.Account + "/api/account/register", `{"cpf":"111","name":"Ana","password":"secret"}`},
+			{"PUT", urls.Account + "/api/account/deactivate", `{"password":""}`},
+			{"POST", urls.Account + "/api/account/movement", deposit},
+			{"GET", urls.Account + "/api/account/balance", ""},
+			{"GET", urls.Account + "/api/account/exists/" + bia.Number, ""},
+			{"GET", urls.Account + "/api/account/statement", ""},
+			{"POST", urls.Transfer + "/api/transfer", transfer},
+			{"GET", urls.Transfer + "/api/transfer/list", ""},
+			{"GET", urls.Transfer + "/api/transfer/" + receipt.TransferID, ""},
+			{"GET", urls.Fee + "/api/fee/my", ""},
+			{"GET", urls.Fee + "/api/fee/" + ana.Number, ""},
+			{"GET", urls.Fee + "/api/fee/detail/" + fees.Items[0].ID, ""},
+		} {
+			plain := send(t, r.method, r.url, r.body, json)
+			if r.method != "GET" {
+				settle(t) // so that the fee of this transfer does not change what is read next
+			}
+			slashed := send(t, r.method, r.url+"/", r.body, json)
+			if plain.Status != slashed.Status || !bytes.Equal(plain.Body, slashed.Body) || plain.Status == http.StatusNotFound {
+				t.Errorf("%s: %s %s: %d %s, with a slash %d %s", name, r.method, r.url, plain.Status, plain.Body, slashed.Status, slashed.Body)
+			}
+		}
+	}
+	checkLedger(t)
+}

@@ -1,0 +1,167 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"time"
+
+	"gopkg.in/yaml.v3"
+)
+
+// A stack's folder is laid out like the repository, and every process runs in it, so relative paths in the run file
+// and in components mean the same as there.
+const (
+	dataDir       = ".data"
+	logDir        = "logs"
+	componentsDir = "components/local"
+	ingressDir    = "ingress"
+)
+
+// How long each kind of process may take to end after SIGTERM.
+const (
+	serviceGrace = 25 * time.Second // a service drains for up to 15 s
+	sidecarGrace = 15 * time.Second
+	toolGrace    = 10 * time.Second
+)
+
+func copyConfiguration(root, dir string) error {
+	for _, sub := range []string{dataDir, logDir} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
+			return err
+		}
+	}
+	for _, sub := range []string{componentsDir, ingressDir} {
+		if err := os.CopyFS(filepath.Join(dir, sub), os.DirFS(filepath.Join(root, sub))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// requireIsolation checks that sidecars find each other through a file of their stack. With Dapr's default, mDNS, they
+// would find the apps with that id on the whole network, those of other stacks and of `make run` too.
+func requireIsolation(root, configFile string) error {
+	raw, err := os.ReadFile(filepath.Join(root, configFile))
+	if err != nil {
+		return err
+	}
+	var config struct {
+		Spec struct {
+			NameResolution struct {
+				Component     string `yaml:"component"`
+				Configuration struct {
+					ConnectionString string `yaml:"connectionString"`
+				} `yaml:"configuration"`
+			} `yaml:"nameResolution"`
+		} `yaml:"spec"`
+	}
+	if err := yaml.Unmarshal(raw, &config); err != nil {
+		return fmt.Errorf("%s: %w", configFile, err)
+	}
+	names := config.Spec.NameResolution
+	if names.Component != "sqlite" || !filepath.IsLocal(names.Configuration.ConnectionString) {
+		return fmt.Errorf("%s: nameResolution must be sqlite with a relative path, or stacks call each other's apps", configFile)
+	}
+	return nil
+}
+
+// describe says how each process is started and when it is ready.
+func (s *Stack) describe(programs tools, settings map[string]runSettings, options Options) {
+	s.BrokerAddress = loopback(s.ports.take())
+	s.Broker = s.process("broker", []string{programs.broker, "-address", s.BrokerAddress, "-data", filepath.Join(dataDir, "broker")}, nil, toolGrace)
+	s.Broker.ready = listens(s.BrokerAddress)
+
+	for _, id := range Services {
+		port, app := s.sidecar(id, programs.daprd, settings[id])
+		app.Database = filepath.Join(s.Dir, dataDir, id+".db")
+		env := app.environment()
+		maps.Copy(env, settings[id].Env)
+		maps.Copy(env, map[string]string{
+			"BANKMORE_ENV":   "local",
+			"LISTEN_ADDRESS": loopback(port),
+			"DATABASE_URL":   "sqlite:" + app.Database,
+			"APP_API_TOKEN":  s.AppToken,
+			"JWT_SECRET_KEY": s.JWTSecret,
+		})
+		maps.Copy(env, options.Env)
+		app.Service = s.process(id, []string{filepath.Join(options.Bin, id), "serve"}, env, serviceGrace)
+		app.Service.ready = answers(app.URL+"/healthz", http.StatusOK)
+	}
+
+	port, ingress := s.sidecar(Ingress, programs.daprd, settings[Ingress])
+	env := ingress.environment()
+	maps.Copy(env, settings[Ingress].Env)
+	env["INGRESS_PORT"] = strconv.Itoa(port)
+	ingress.Service = s.process(Ingress, []string{programs.caddy, "run", "--config", filepath.Join(ingressDir, "Caddyfile")}, env, toolGrace)
+	ingress.Service.ready = listens(loopback(port))
+}
+
+// sidecar adds an app with its sidecar, and says on which port the app shall listen.
+func (s *Stack) sidecar(id, daprd string, settings runSettings) (appPort int, app *App) {
+	appPort = s.ports.take()
+	ports := map[string]int{
+		"app-port": appPort, "dapr-http-port": s.ports.take(), "dapr-grpc-port": s.ports.take(),
+		"dapr-internal-grpc-port": s.ports.take(), "metrics-port": s.ports.take(),
+	}
+	command := []string{daprd, "--app-id", id, "--app-protocol", "http",
+		"--dapr-listen-addresses", "127.0.0.1", "--dapr-internal-grpc-listen-address", "127.0.0.1", "--metrics-listen-address", "127.0.0.1"}
+	for _, flag := range slices.Sorted(maps.Keys(ports)) {
+		command = append(command, "--"+flag, strconv.Itoa(ports[flag]))
+	}
+	app = &App{
+		ID:      id,
+		URL:     "http://" + loopback(appPort),
+		Dapr:    "http://" + loopback(ports["dapr-http-port"]),
+		Metrics: "http://" + loopback(ports["metrics-port"]),
+		ports:   ports,
+	}
+	app.Sidecar = s.process(id+"-sidecar", append(command, settings.sidecarArguments()...), map[string]string{
+		"APP_API_TOKEN":           s.AppToken,
+		"KAFKA_BOOTSTRAP_SERVERS": s.BrokerAddress,
+		"DAPR_HOST_IP":            "127.0.0.1",
+	}, sidecarGrace)
+	app.Sidecar.ready = s.sidecarReady(app)
+	s.Apps[id] = app
+	return appPort, app
+}
+
+// sidecarReady is satisfied once the sidecar serves its API and knows how to find the others.
+func (s *Stack) sidecarReady(app *App) func(context.Context) error {
+	return answers(app.Dapr+"/v1.0/healthz/outbound", http.StatusNoContent)
+}
+
+// environment is what the Dapr CLI tells an app about its sidecar.
+func (a *App) environment() map[string]string {
+	return map[string]string{
+		"APP_ID":            a.ID,
+		"APP_PORT":          strconv.Itoa(a.ports["app-port"]),
+		"DAPR_HTTP_PORT":    strconv.Itoa(a.ports["dapr-http-port"]),
+		"DAPR_GRPC_PORT":    strconv.Itoa(a.ports["dapr-grpc-port"]),
+		"DAPR_METRICS_PORT": strconv.Itoa(a.ports["metrics-port"]),
+	}
+}
+
+// inherited are the only variables that processes take from whoever runs the tests.
+var inherited = []string{"PATH", "HOME", "TMPDIR", "LANG"}
+
+func (s *Stack) process(name string, command []string, env map[string]string, grace time.Duration) *Process {
+	var environ []string
+	for _, key := range inherited {
+		if value := os.Getenv(key); value != "" {
+			environ = append(environ, key+"="+value)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(env)) {
+		environ = append(environ, key+"="+env[key])
+	}
+	return &Process{
+		name: name, command: command, env: environ, dir: s.Dir, grace: grace,
+		logFile: filepath.Join(s.Dir, logDir, name+".log"),
+	}
+}

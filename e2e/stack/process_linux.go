@@ -1,0 +1,8 @@
+package stack
+
+import "syscall"
+
+// processAttributes gives each process a group of its own, and has the kernel kill it if this program is killed.
+func processAttributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}

@@ -1,0 +1,273 @@
+// Package stack runs the whole system on one machine, as processes on free ports in a folder of its own: the embedded
+// Kafka broker, the three services and the ingress, each beside a real daprd. Any number of stacks can run at the same
+// time, also beside `make run`: no stack finds the apps of another.
+package stack
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Ingress is the app id of the ingress.
+const Ingress = "ingress"
+
+// Options vary a stack. The zero value is the stack of the run file.
+type Options struct {
+	Root string            // of the repository; found upward from the working directory if empty
+	Bin  string            // folder of the services' binaries; built there if empty
+	Env  map[string]string // more variables for the services
+}
+
+// Stack is a running system.
+type Stack struct {
+	Dir           string // holds everything: data, logs, copies of the configuration
+	Broker        *Process
+	BrokerAddress string
+	Apps          map[string]*App // by app id
+
+	AppToken  string // what sidecars present to their apps
+	JWTSecret string // what account-svc signs tokens with
+
+	ports *portBlock
+}
+
+// App is a program and its sidecar.
+type App struct {
+	ID       string
+	Service  *Process
+	Sidecar  *Process
+	URL      string // of the program itself
+	Dapr     string // of the sidecar's HTTP API
+	Metrics  string // of the sidecar
+	Database string // file; services only
+
+	ports map[string]int // by the name of daprd's flag
+}
+
+// Invoke is the base URL by which the sidecar of app reaches another app.
+func (a *App) Invoke(appID string) string { return a.Dapr + "/v1.0/invoke/" + appID + "/method" }
+
+// URL is the front door: the ingress.
+func (s *Stack) URL() string { return s.Apps[Ingress].URL }
+
+// Start builds what is ours, starts everything and waits until the three services answer through the ingress. The
+// caller must Stop the stack, also after an error, if there is one to stop.
+func Start(ctx context.Context, options Options) (*Stack, error) {
+	s, err := prepare(ctx, options)
+	if err != nil {
+		return s, err
+	}
+	if err := s.StartAll(ctx); err != nil {
+		return s, err
+	}
+	return s, nil
+}
+
+// Processes are all of the stack's, the broker first.
+func (s *Stack) Processes() []*Process {
+	all := []*Process{s.Broker}
+	for _, id := range slices.Sorted(maps.Keys(s.Apps)) {
+		all = append(all, s.Apps[id].Sidecar, s.Apps[id].Service)
+	}
+	return all
+}
+
+// StartAll starts every process that does not run, all at once as `dapr run` does, and waits until the front door is
+// open.
+func (s *Stack) StartAll(ctx context.Context) error {
+	err := each(s.Processes(), func(p *Process) error {
+		if p.Running() {
+			return nil
+		}
+		return p.Start(ctx)
+	})
+	if err != nil {
+		return err
+	}
+	return s.WaitOpen(ctx)
+}
+
+// probes are one path of each service that answers 401 without touching anything.
+var probes = []string{"/api/account/balance", "/api/transfer/list", "/api/fee/my"}
+
+// WaitOpen waits until every service is ready and answers through the ingress.
+func (s *Stack) WaitOpen(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	for {
+		err := s.open(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the stack does not open: %w\n%s", err, s.LogTails())
+		case <-time.After(pollInterval):
+		}
+	}
+}
+
+func (s *Stack) open(ctx context.Context) error {
+	for _, id := range Services {
+		if err := expect(ctx, s.Apps[id].URL+"/readyz", http.StatusOK); err != nil {
+			return err
+		}
+	}
+	for _, probe := range probes {
+		if err := expect(ctx, s.URL()+probe, http.StatusUnauthorized); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Crashed returns an error that names every process that ended by itself.
+func (s *Stack) Crashed() error {
+	return errors.Join(collect(s.Processes(), (*Process).Crashed)...)
+}
+
+// LogTails are the ends of all logs.
+func (s *Stack) LogTails() string {
+	return strings.Join(collect(s.Processes(), (*Process).LogTail), "\n")
+}
+
+// StopAll ends every process in the order of a shutdown: front door, services, sidecars, broker. It returns an error
+// if one crashed before, would not end, or left something running.
+func (s *Stack) StopAll() error {
+	errs := []error{s.Crashed()}
+	for _, p := range s.Processes() {
+		if p.Running() {
+			errs = append(errs, p.Resume()) // a paused process cannot end
+		}
+	}
+	var services, sidecars []*Process
+	for _, app := range s.Apps {
+		sidecars = append(sidecars, app.Sidecar)
+		if app.ID != Ingress {
+			services = append(services, app.Service)
+		}
+	}
+	for _, group := range [][]*Process{{s.Apps[Ingress].Service}, services, sidecars, {s.Broker}} {
+		errs = append(errs, each(group, (*Process).Terminate))
+	}
+	return errors.Join(append(errs, each(s.Processes(), (*Process).gone))...)
+}
+
+// Stop ends the stack for good. Its folder is removed unless keep is set.
+func (s *Stack) Stop(keep bool) error {
+	err := errors.Join(s.StopAll(), s.ports.release())
+	if keep {
+		return err
+	}
+	return errors.Join(err, os.RemoveAll(s.Dir))
+}
+
+// each runs do for all processes at once.
+func each(processes []*Process, do func(*Process) error) error {
+	errs := make([]error, len(processes))
+	var all sync.WaitGroup
+	for i, p := range processes {
+		all.Go(func() { errs[i] = do(p) })
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+func collect[T any](processes []*Process, get func(*Process) T) []T {
+	out := make([]T, len(processes))
+	for i, p := range processes {
+		out[i] = get(p)
+	}
+	return out
+}
+
+// poll is for readiness only: short, and a new connection each time.
+var poll = &http.Client{Timeout: 3 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+
+func expect(ctx context.Context, url string, status int) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := poll.Do(req)
+	if err != nil {
+		return err
+	}
+	resp.Body.Close()
+	if resp.StatusCode != status {
+		return fmt.Errorf("%s: status %d instead of %d", url, resp.StatusCode, status)
+	}
+	return nil
+}
+
+func answers(url string, status int) func(context.Context) error {
+	return func(ctx context.Context) error { return expect(ctx, url, status) }
+}
+
+func listens(address string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	}
+}
+
+func secret() string { return rand.Text() + rand.Text() }
+
+// prepare makes the folder, claims the ports and describes the processes.
+func prepare(ctx context.Context, options Options) (s *Stack, err error) {
+	if options.Root == "" {
+		if options.Root, err = Root(); err != nil {
+			return nil, err
+		}
+	}
+	programs, err := findTools(options.Root)
+	if err != nil {
+		return nil, err
+	}
+	settings, err := readRunFile(options.Root)
+	if err != nil {
+		return nil, err
+	}
+	if err := requireIsolation(options.Root, settings[Ingress].ConfigFile); err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "bankmore-stack-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(dir))
+		}
+	}()
+	if options.Bin == "" {
+		options.Bin = filepath.Join(dir, "bin")
+		if err := Build(ctx, options.Root, options.Bin); err != nil {
+			return nil, err
+		}
+	}
+	if err := copyConfiguration(options.Root, dir); err != nil {
+		return nil, err
+	}
+	ports, err := claimPorts()
+	if err != nil {
+		return nil, err
+	}
+	s = &Stack{Dir: dir, ports: ports, AppToken: secret(), JWTSecret: secret(), Apps: map[string]*App{}}
+	s.describe(programs, settings, options)
+	return s, nil
+}
