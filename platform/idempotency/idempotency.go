@@ -92,7 +92,11 @@ func New(store Store, config Config) *Memory {
 		if m.resting() { // else each flight in the queue would wait for its own timeout, and Close for all of them
 			return nil, errResting
 		}
-		return make([]struct{}, len(items)), store.Save(ctx, lastOfEach(items))
+		err := store.Save(ctx, lastOfEach(items))
+		if err != nil {
+			m.rest(ctx, "remember", err) // before the next flight leaves
+		}
+		return make([]struct{}, len(items)), err
 	}, batch.Options{Timeout: saveTimeout})
 	return m
 }
@@ -174,9 +178,14 @@ func (m *Memory) remember(ctx context.Context, key string, first remembered) {
 // resting reports whether the store failed a moment ago and is left alone.
 func (m *Memory) resting() bool { return time.Now().UnixMicro() < m.restUntil.Load() }
 
-// away counts a failure of the store and leaves it alone for a while, so that it costs few requests their time.
+// away counts a failure of the store and leaves it alone for a while.
 func (m *Memory) away(ctx context.Context, operation string, err error) {
 	lookups.WithLabelValues(operation, "away").Inc()
+	m.rest(ctx, operation, err)
+}
+
+// rest leaves a store that fails alone for restPeriod, so that it costs few requests their time.
+func (m *Memory) rest(ctx context.Context, operation string, err error) {
 	now := time.Now()
 	until := m.restUntil.Load()
 	if now.UnixMicro() >= until && m.restUntil.CompareAndSwap(until, now.Add(restPeriod).UnixMicro()) {

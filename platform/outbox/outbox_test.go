@@ -1,0 +1,518 @@
+package outbox_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/bankmore/bankmore/platform/outbox"
+	"github.com/bankmore/bankmore/platform/sidecar"
+	"github.com/bankmore/bankmore/platform/sqldb"
+)
+
+// The table as the package's documentation tells the services to make it.
+var migrations = fstest.MapFS{"00001_outbox.sql": {Data: []byte(`-- +goose Up
+CREATE TABLE outbox (
+	id            TEXT PRIMARY KEY,
+	topic         TEXT NOT NULL,
+	partition_key TEXT NOT NULL,
+	payload       TEXT NOT NULL,
+	created_at    BIGINT NOT NULL,
+	claimed_until BIGINT NOT NULL
+);
+`)}}
+
+func open(t *testing.T) *sqldb.DB {
+	t.Helper()
+	db, err := sqldb.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "outbox.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	if err := db.Migrate(t.Context(), migrations); err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+func add(t *testing.T, db *sqldb.DB, messages ...outbox.Message) {
+	t.Helper()
+	err := db.InTx(t.Context(), func(tx *sql.Tx) error { return outbox.Add(t.Context(), tx, time.Now(), messages) })
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// messages are n messages for topic, of a few partitions, whose payload is their number.
+func messages(topic string, n int) []outbox.Message {
+	out := make([]outbox.Message, n)
+	for i := range out {
+		out[i] = outbox.Message{Topic: topic, PartitionKey: fmt.Sprint("account ", i%7), Payload: fmt.Appendf(nil, `{"n":%d}`, i)}
+	}
+	return out
+}
+
+// left counts the rows in the table, and those of them that are claimed.
+func left(t *testing.T, db *sqldb.DB) (rows, claimed int) {
+	t.Helper()
+	err := db.Read().QueryRowContext(context.WithoutCancel(t.Context()),
+		"SELECT count(*), count(*) FILTER (WHERE claimed_until > $1) FROM outbox", sqldb.Micros(time.Now())).Scan(&rows, &claimed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows, claimed
+}
+
+// broker records what is published, and fails as the test says.
+type broker struct {
+	mu    sync.Mutex
+	calls []call
+	fail  func(ctx context.Context, topic string, events []sidecar.Event) (map[string]bool, error)
+}
+
+type call struct {
+	pubsub, topic string
+	events        []sidecar.Event
+}
+
+func (b *broker) Publish(ctx context.Context, pubsub, topic string, events []sidecar.Event) (map[string]bool, error) {
+	b.mu.Lock()
+	b.calls = append(b.calls, call{pubsub, topic, events})
+	b.mu.Unlock()
+	if b.fail != nil {
+		return b.fail(ctx, topic, events)
+	}
+	return nil, nil
+}
+
+// received counts how often each event was published, by id.
+func (b *broker) received() map[string]int {
+	counts := map[string]int{}
+	for _, c := range b.calls {
+		for _, e := range c.events {
+			counts[e.ID]++
+		}
+	}
+	return counts
+}
+
+func all(events []sidecar.Event) map[string]bool {
+	failed := map[string]bool{}
+	for _, e := range events {
+		failed[e.ID] = true
+	}
+	return failed
+}
+
+var errDown = errors.New("broker is down")
+
+func round(t *testing.T, r *outbox.Relay) (more bool) {
+	t.Helper()
+	more, err := r.Round(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return more
+}
+
+func TestPublished(t *testing.T) {
+	db, b := open(t), new(broker)
+	relay := outbox.NewRelay(db, b, "pubsub")
+	if round(t, relay) || len(b.calls) != 0 {
+		t.Errorf("an empty outbox made %d calls", len(b.calls))
+	}
+	id := uuid.Must(uuid.NewV7()).String()
+	add(t, db, outbox.Message{ID: id, Topic: "thing-done", PartitionKey: "account 1", Payload: []byte(`{"name":"José"}`)})
+	if round(t, relay) {
+		t.Error("more is waiting?")
+	}
+	want := []call{{"pubsub", "thing-done", []sidecar.Event{{
+		ID: id, Type: "thing-done", PartitionKey: "account 1", Data: []byte(`{"name":"José"}`),
+	}}}}
+	if diff := cmp.Diff(want, b.calls, cmp.AllowUnexported(call{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if rows, _ := left(t, db); rows != 0 {
+		t.Errorf("%d rows are left", rows)
+	}
+	round(t, relay)
+	if len(b.calls) != 1 {
+		t.Error("published again")
+	}
+}
+
+func TestRolledBackIsNeverPublished(t *testing.T) {
+	db, b := open(t), new(broker)
+	refused := errors.New("refused")
+	err := db.InTx(t.Context(), func(tx *sql.Tx) error {
+		if err := outbox.Add(t.Context(), tx, time.Now(), messages("topic", 3)); err != nil {
+			return err
+		}
+		return refused
+	})
+	if !errors.Is(err, refused) {
+		t.Fatal(err)
+	}
+	round(t, outbox.NewRelay(db, b, "pubsub"))
+	if len(b.calls) != 0 {
+		t.Errorf("published %v", b.calls)
+	}
+}
+
+// Oldest first, in portions, each in the order of ids: so events of one partition stay in order.
+func TestOrderAndPortions(t *testing.T) {
+	db, b := open(t), new(broker)
+	add(t, db, messages("topic", 550)...) // more rows than one INSERT takes
+	relay := outbox.NewRelay(db, b, "pubsub")
+	for round(t, relay) {
+	}
+	var sizes []int
+	var payloads []string
+	for _, c := range b.calls {
+		sizes = append(sizes, len(c.events))
+		for _, e := range c.events {
+			payloads = append(payloads, string(e.Data))
+		}
+		if !slices.IsSortedFunc(c.events, func(x, y sidecar.Event) int { return strings.Compare(x.ID, y.ID) }) {
+			t.Error("a call is not in the order of ids")
+		}
+	}
+	if diff := cmp.Diff([]int{200, 200, 150}, sizes); diff != "" {
+		t.Errorf("portions (-want +got):\n%s", diff)
+	}
+	for i, payload := range payloads {
+		if want := fmt.Sprintf(`{"n":%d}`, i); payload != want {
+			t.Fatalf("event %d is %s, want the order in which they were added", i, payload)
+		}
+	}
+	if rows, _ := left(t, db); rows != 0 {
+		t.Errorf("%d rows are left", rows)
+	}
+}
+
+func TestSameIDTwiceIsRefused(t *testing.T) {
+	db := open(t)
+	message := outbox.Message{ID: "0197-1", Topic: "topic", Payload: []byte(`{}`)}
+	err := db.InTx(t.Context(), func(tx *sql.Tx) error {
+		return outbox.Add(t.Context(), tx, time.Now(), []outbox.Message{message, message})
+	})
+	if err == nil {
+		t.Error("two events with one id were added")
+	}
+	if rows, _ := left(t, db); rows != 0 {
+		t.Errorf("%d rows", rows)
+	}
+}
+
+// What the broker has not confirmed stays, at once free to be sent again, with the same id.
+func TestFailedEntriesAreSentAgain(t *testing.T) {
+	for name, test := range map[string]struct {
+		fail func(context.Context, string, []sidecar.Event) (map[string]bool, error)
+		kept int
+	}{
+		"some entries": {func(_ context.Context, _ string, events []sidecar.Event) (map[string]bool, error) {
+			return all(events[1:3]), errDown
+		}, 2},
+		"every entry": {func(_ context.Context, _ string, events []sidecar.Event) (map[string]bool, error) {
+			return all(events), errDown
+		}, 5},
+		"an error that names no entry": {func(context.Context, string, []sidecar.Event) (map[string]bool, error) {
+			return nil, errDown
+		}, 5},
+		"entries without an error": {func(_ context.Context, _ string, events []sidecar.Event) (map[string]bool, error) {
+			return all(events[:1]), nil
+		}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db, b := open(t), &broker{fail: test.fail}
+			add(t, db, messages("topic", 5)...)
+			relay := outbox.NewRelay(db, b, "pubsub")
+			if more, err := relay.Round(t.Context()); more || (err != nil && !errors.Is(err, errDown)) {
+				t.Errorf("Round = %t, %v", more, err)
+			}
+			if rows, claimed := left(t, db); rows != test.kept || claimed != 0 {
+				t.Errorf("%d rows kept, %d of them claimed, want %d and 0", rows, claimed, test.kept)
+			}
+			b.fail = nil
+			round(t, relay)
+			counts := b.received()
+			if len(counts) != 5 {
+				t.Errorf("%d ids for 5 events: an event was sent again under another id", len(counts))
+			}
+			if again := len(b.calls[1].events); again != test.kept {
+				t.Errorf("%d events sent again, want %d", again, test.kept)
+			}
+			if rows, _ := left(t, db); rows != 0 {
+				t.Errorf("%d rows are left", rows)
+			}
+		})
+	}
+}
+
+func TestOneTopicsFailureDoesNotHoldUpTheOthers(t *testing.T) {
+	db := open(t)
+	b := &broker{fail: func(_ context.Context, topic string, events []sidecar.Event) (map[string]bool, error) {
+		if topic == "bad" {
+			return all(events), errDown
+		}
+		return nil, nil
+	}}
+	for _, topic := range []string{"good 1", "bad", "good 2", "good 3"} {
+		add(t, db, messages(topic, 2)...)
+	}
+	if _, err := outbox.NewRelay(db, b, "pubsub").Round(t.Context()); !errors.Is(err, errDown) || !strings.Contains(err.Error(), "bad") {
+		t.Errorf("Round = %v, want an error that names the topic", err)
+	}
+	if rows, claimed := left(t, db); rows != 2 || claimed != 0 {
+		t.Errorf("%d rows kept, %d claimed, want the 2 of the bad topic, free", rows, claimed)
+	}
+}
+
+// A full portion that fails must not make the worker come back at once.
+func TestFailureIsNotMore(t *testing.T) {
+	db := open(t)
+	b := &broker{fail: func(_ context.Context, _ string, events []sidecar.Event) (map[string]bool, error) {
+		return all(events), errDown
+	}}
+	add(t, db, messages("topic", 200)...)
+	if more, err := outbox.NewRelay(db, b, "pubsub").Round(t.Context()); more || err == nil {
+		t.Errorf("Round = %t, %v", more, err)
+	}
+}
+
+// crash runs a round that ends like a process that is killed when the broker has the events.
+func crash(t *testing.T, db *sqldb.DB) (sent []sidecar.Event) {
+	t.Helper()
+	b := &broker{fail: func(_ context.Context, _ string, events []sidecar.Event) (map[string]bool, error) {
+		sent = events
+		panic("SIGKILL")
+	}}
+	defer func() {
+		if p := recover(); p != "SIGKILL" {
+			t.Errorf("recovered %v", p)
+		}
+	}()
+	_, _ = outbox.NewRelay(db, b, "pubsub").Round(t.Context())
+	return sent
+}
+
+// Killed between publishing and forgetting: nobody sends the events while the claim lasts, then anybody does, with the
+// same ids.
+func TestKilledRelayIsTakenOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db, b := open(t), new(broker)
+		defer db.Close()
+		add(t, db, messages("topic", 5)...)
+		sent := crash(t, db)
+		if rows, claimed := left(t, db); rows != 5 || claimed != 5 {
+			t.Fatalf("after the kill: %d rows, %d claimed, want 5 and 5", rows, claimed)
+		}
+		second := outbox.NewRelay(db, b, "pubsub")
+		time.Sleep(29 * time.Second)
+		round(t, second)
+		if len(b.calls) != 0 {
+			t.Errorf("sent again while the claim lasts: %v", b.calls)
+		}
+		time.Sleep(2 * time.Second)
+		round(t, second)
+		if len(b.calls) != 1 {
+			t.Fatalf("%d calls after the claim has expired, want one", len(b.calls))
+		}
+		if diff := cmp.Diff(sent, b.calls[0].events); diff != "" {
+			t.Errorf("sent again otherwise (-first +again):\n%s", diff)
+		}
+		if rows, _ := left(t, db); rows != 0 {
+			t.Errorf("%d rows are left", rows)
+		}
+	})
+}
+
+// A publisher that hangs is left after half the claim, so that the claim never ends under its feet.
+func TestHangingPublisher(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := open(t)
+		defer db.Close()
+		b := &broker{fail: func(ctx context.Context, _ string, events []sidecar.Event) (map[string]bool, error) {
+			<-ctx.Done()
+			return all(events), ctx.Err()
+		}}
+		add(t, db, messages("topic", 3)...)
+		begin := time.Now()
+		_, err := outbox.NewRelay(db, b, "pubsub").Round(t.Context())
+		if took := time.Since(begin); !errors.Is(err, context.DeadlineExceeded) || took > 20*time.Second {
+			t.Errorf("Round = %v after %v", err, took)
+		}
+		if rows, claimed := left(t, db); rows != 3 || claimed != 0 {
+			t.Errorf("%d rows, %d claimed, want 3 and 0", rows, claimed)
+		}
+	})
+}
+
+// A service that stops during a round forgets what the broker has confirmed, and frees what it has not.
+func TestStopDuringARound(t *testing.T) {
+	for name, test := range map[string]struct {
+		confirmed bool
+		kept      int
+	}{"confirmed": {true, 0}, "not confirmed": {false, 3}} {
+		db := open(t)
+		ctx, stop := context.WithCancel(t.Context())
+		b := &broker{fail: func(ctx context.Context, _ string, events []sidecar.Event) (map[string]bool, error) {
+			stop()
+			if test.confirmed {
+				return nil, nil
+			}
+			return all(events), ctx.Err()
+		}}
+		add(t, db, messages("topic", 3)...)
+		_, _ = outbox.NewRelay(db, b, "pubsub").Round(ctx)
+		if rows, claimed := left(t, db); rows != test.kept || claimed != 0 {
+			t.Errorf("%s: %d rows, %d claimed, want %d and 0", name, rows, claimed, test.kept)
+		}
+	}
+}
+
+// The database goes away after the broker has confirmed: the events stay, and are sent again with the same ids.
+func TestDatabaseLostAfterPublishing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "outbox.db")
+	db, err := sqldb.Open(t.Context(), "sqlite:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Migrate(t.Context(), migrations); err != nil {
+		t.Fatal(err)
+	}
+	add(t, db, messages("topic", 3)...)
+	b := &broker{fail: func(context.Context, string, []sidecar.Event) (map[string]bool, error) { return nil, db.Close() }}
+	if _, err := outbox.NewRelay(db, b, "pubsub").Round(t.Context()); err == nil {
+		t.Error("a round that could not forget its events is no error")
+	}
+	again, err := sqldb.Open(t.Context(), "sqlite:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if rows, claimed := left(t, again); rows != 3 || claimed != 3 {
+		t.Errorf("%d rows, %d claimed, want 3 and 3", rows, claimed)
+	}
+}
+
+// Several relays at once, and a broker that fails at random: every event arrives, none is left, and while nothing
+// fails none is sent twice.
+func TestSeveralRelays(t *testing.T) {
+	for name, chance := range map[string]float64{"reliable": 0, "failing": 0.3} {
+		t.Run(name, func(t *testing.T) {
+			db := open(t)
+			const events = 900
+			var mu sync.Mutex
+			confirmed := map[string]int{}
+			b := &broker{fail: func(_ context.Context, _ string, events []sidecar.Event) (map[string]bool, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				failed := map[string]bool{}
+				for _, e := range events {
+					if rand.Float64() < chance {
+						failed[e.ID] = true
+						continue
+					}
+					confirmed[e.ID]++
+				}
+				if len(failed) > 0 {
+					return failed, errDown
+				}
+				return nil, nil
+			}}
+			var relays sync.WaitGroup
+			done := make(chan struct{})
+			for range 3 {
+				relays.Go(func() {
+					relay := outbox.NewRelay(db, b, "pubsub")
+					for {
+						more, err := relay.Round(t.Context())
+						if err != nil && !errors.Is(err, errDown) {
+							t.Error(err)
+							return
+						}
+						if more || err != nil {
+							continue
+						}
+						select {
+						case <-done:
+							if rows, _ := left(t, db); rows == 0 {
+								return
+							}
+						case <-time.After(time.Millisecond):
+						}
+					}
+				})
+			}
+			for i := range events / 50 {
+				add(t, db, messages(fmt.Sprint("topic ", i%2), 50)...)
+			}
+			close(done)
+			relays.Wait()
+			if len(confirmed) != events {
+				t.Errorf("%d events arrived, want %d", len(confirmed), events)
+			}
+			if rows, _ := left(t, db); rows != 0 {
+				t.Errorf("%d rows are left", rows)
+			}
+			if most := slices.Max(slices.Collect(maps.Values(confirmed))); most != 1 {
+				t.Errorf("an event was confirmed %d times though no relay was lost", most)
+			}
+		})
+	}
+}
+
+func TestGaugesShowALaggingRelay(t *testing.T) {
+	db := open(t)
+	b := &broker{fail: func(_ context.Context, _ string, events []sidecar.Event) (map[string]bool, error) {
+		return all(events), errDown
+	}}
+	relay := outbox.NewRelay(db, b, "pubsub")
+	err := db.InTx(t.Context(), func(tx *sql.Tx) error {
+		return outbox.Add(t.Context(), tx, time.Now().Add(-time.Minute), messages("topic", 3))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = relay.Round(t.Context())
+	if waiting, age := gauge(t, "outbox_waiting"), gauge(t, "outbox_oldest_seconds"); waiting != 3 || age < 60 || age > 70 {
+		t.Errorf("%v waiting, the oldest for %v s, want 3 and about 60", waiting, age)
+	}
+	b.fail = nil
+	round(t, relay)
+	round(t, relay)
+	if waiting, age := gauge(t, "outbox_waiting"), gauge(t, "outbox_oldest_seconds"); waiting != 0 || age != 0 {
+		t.Errorf("%v waiting, the oldest for %v s, want 0 and 0", waiting, age)
+	}
+}
+
+func gauge(t *testing.T, name string) float64 {
+	t.Helper()
+	families, err := prometheus.DefaultGatherer.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() == name {
+			return family.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	t.Fatalf("no metric %s", name)
+	return 0
+}

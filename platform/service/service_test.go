@@ -1,0 +1,115 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// output runs the command line and returns its exit code and what it printed.
+func output(t *testing.T, commands Commands, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	outReader, out := pipe(t)
+	errReader, errOut := pipe(t)
+	defer func(o, e *os.File) { os.Stdout, os.Stderr = o, e }(os.Stdout, os.Stderr)
+	os.Stdout, os.Stderr = out, errOut
+	code = run(commands, append([]string{"/opt/bin/thing-svc"}, args...))
+	out.Close()
+	errOut.Close()
+	return code, read(t, outReader), read(t, errReader)
+}
+
+func pipe(t *testing.T) (r, w *os.File) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, w
+}
+
+func read(t *testing.T, r *os.File) string {
+	t.Helper()
+	text, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestExitCodes(t *testing.T) {
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.DiscardHandler))
+	defer slog.SetDefault(before)
+	ran := ""
+	commands := Commands{
+		"serve":  func(context.Context) error { ran = "serve"; return nil },
+		"verify": func(context.Context) error { ran = "verify"; return errors.New("violated") },
+	}
+	const usage = "usage: thing-svc serve|verify|version\n"
+	for _, test := range []struct {
+		args   []string
+		code   int
+		ran    string
+		stderr string
+	}{
+		{[]string{"serve"}, 0, "serve", ""},
+		{[]string{"verify"}, 1, "verify", ""},
+		{nil, 2, "", usage},
+		{[]string{""}, 2, "", usage},
+		{[]string{"nope"}, 2, "", usage},
+		{[]string{"--help"}, 2, "", usage},
+		{[]string{"SERVE"}, 2, "", usage},
+		{[]string{"serve", "now"}, 2, "", usage},
+		{[]string{"version", "please"}, 2, "", usage},
+	} {
+		ran = ""
+		code, stdout, stderr := output(t, commands, test.args...)
+		if code != test.code || ran != test.ran || stderr != test.stderr || stdout != "" {
+			t.Errorf("%q: exit code %d, ran %q, stdout %q, stderr %q", test.args, code, ran, stdout, stderr)
+		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	code, stdout, stderr := output(t, nil, "version")
+	if want := "thing-svc " + Version() + "\n"; code != 0 || stdout != want || stderr != "" {
+		t.Errorf("exit code %d, stdout %q, stderr %q, want %q", code, stdout, stderr, want)
+	}
+	if Version() == "" || Version() == "unknown" || strings.ContainsAny(Version(), " \n") {
+		t.Errorf("version %q", Version())
+	}
+}
+
+func TestErrorIsLogged(t *testing.T) {
+	before := slog.Default()
+	defer slog.SetDefault(before)
+	out := new(strings.Builder)
+	slog.SetDefault(slog.New(slog.NewTextHandler(out, nil)))
+	if code := run(Commands{"serve": func(context.Context) error { return errors.New("port is busy") }}, []string{"x", "serve"}); code != 1 {
+		t.Errorf("exit code %d", code)
+	}
+	if !strings.Contains(out.String(), "level=ERROR") || !strings.Contains(out.String(), "port is busy") {
+		t.Errorf("log: %s", out)
+	}
+}
+
+func TestSignalsEndTheContext(t *testing.T) {
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		code := run(Commands{"serve": func(ctx context.Context) error {
+			if err := syscall.Kill(os.Getpid(), sig); err != nil {
+				return err
+			}
+			<-ctx.Done()
+			return nil
+		}}, []string{"x", "serve"})
+		if code != 0 {
+			t.Errorf("%v: exit code %d", sig, code)
+		}
+	}
+}

@@ -1,0 +1,170 @@
+package worker_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/bankmore/bankmore/platform/worker"
+)
+
+const interval = 10 * time.Second
+
+// rounds runs a worker in a bubble of time whose rounds answer as step says, lets the test drive it, stops it, and
+// returns the seconds at which rounds began.
+func rounds(t *testing.T, step func(n int) (bool, error), drive func(bell worker.Bell)) (seconds []float64) {
+	t.Helper()
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.DiscardHandler))
+	defer slog.SetDefault(before)
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		ctx, stop := context.WithCancel(t.Context())
+		bell, ended := worker.NewBell(), make(chan struct{})
+		go func() {
+			defer close(ended)
+			worker.Run(ctx, "test", interval, bell, func(context.Context) (bool, error) {
+				seconds = append(seconds, time.Since(begin).Seconds())
+				return step(len(seconds))
+			})
+		}()
+		drive(bell)
+		stop()
+		<-ended
+	})
+	return seconds
+}
+
+func idle(int) (bool, error) { return false, nil }
+
+func expect(t *testing.T, got []float64, want ...float64) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("rounds began at these seconds (-want +got):\n%s", diff)
+	}
+}
+
+func TestAtOnceAndEveryInterval(t *testing.T) {
+	expect(t, rounds(t, idle, func(worker.Bell) { time.Sleep(25 * time.Second) }), 0, 10, 20)
+}
+
+func TestBellWakes(t *testing.T) {
+	got := rounds(t, idle, func(bell worker.Bell) {
+		time.Sleep(3 * time.Second)
+		bell.Ring()
+		time.Sleep(9 * time.Second) // the interval begins anew with the round
+		bell.Ring()
+		time.Sleep(11 * time.Second)
+	})
+	expect(t, got, 0, 3, 12, 22)
+}
+
+func TestManyRingsAreOne(t *testing.T) {
+	got := rounds(t, idle, func(bell worker.Bell) {
+		time.Sleep(time.Second)
+		for range 100 {
+			bell.Ring()
+		}
+		time.Sleep(time.Second)
+	})
+	if len(got) > 3 { // one, and one more for rings during it
+		t.Errorf("%d rounds for 100 rings", len(got))
+	}
+}
+
+// A ring during a round is not lost: what it tells of may have come too late for that round.
+func TestRingDuringARound(t *testing.T) {
+	var bell worker.Bell
+	got := rounds(t, func(n int) (bool, error) {
+		if n == 1 {
+			time.Sleep(2 * time.Second)
+		}
+		return false, nil
+	}, func(b worker.Bell) {
+		bell = b
+		time.Sleep(time.Second)
+		bell.Ring()
+		time.Sleep(5 * time.Second)
+	})
+	expect(t, got, 0, 2)
+}
+
+func TestMoreFollowsAtOnce(t *testing.T) {
+	got := rounds(t, func(n int) (bool, error) { return n < 4, nil }, func(worker.Bell) { time.Sleep(11 * time.Second) })
+	expect(t, got, 0, 0, 0, 0, 10)
+}
+
+// After an error nothing hastens the next round: not the bell, not what is waiting.
+func TestErrorWaitsForTheInterval(t *testing.T) {
+	got := rounds(t, func(n int) (bool, error) {
+		if n <= 2 {
+			return true, errors.New("away")
+		}
+		return false, nil
+	}, func(bell worker.Bell) {
+		time.Sleep(500 * time.Millisecond) // never at the same moment as the interval
+		for range 23 {
+			time.Sleep(time.Second)
+			bell.Ring()
+		}
+		synctest.Wait()
+	})
+	want := []float64{0, 10, 20, 20, 20.5, 21.5, 22.5, 23.5} // at 20 it heals, and hears the ring it was deaf to
+	expect(t, got, want...)
+}
+
+func TestStopEndsTheWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		n := 0
+		worker.Run(ctx, "test", interval, nil, func(context.Context) (bool, error) { // without a bell, and always busy
+			if n++; n == 3 {
+				stop()
+			}
+			return true, nil
+		})
+		if n != 3 {
+			t.Errorf("%d rounds, want 3: none after the stop", n)
+		}
+	})
+}
+
+func TestErrorsAreLoggedButNotThoseOfStopping(t *testing.T) {
+	before := slog.Default()
+	defer slog.SetDefault(before)
+	out := new(log)
+	slog.SetDefault(slog.New(slog.NewTextHandler(out, nil)))
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		n := 0
+		worker.Run(ctx, "counter", interval, nil, func(ctx context.Context) (bool, error) {
+			if n++; n == 2 {
+				stop()
+				return false, ctx.Err()
+			}
+			return false, errors.New("away")
+		})
+	})
+	if len(out.lines) != 1 || !strings.Contains(out.lines[0], "worker=counter") || !strings.Contains(out.lines[0], "error=away") {
+		t.Errorf("logged %q, want one line about the first error", out.lines)
+	}
+}
+
+type log struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (l *log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, string(p))
+	return len(p), nil
+}
