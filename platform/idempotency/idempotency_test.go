@@ -464,7 +464,7 @@ func TestKeyIsFitForAnyStore(t *testing.T) {
 func TestFingerprintKeepsFieldsApart(t *testing.T) {
 	seen := map[string][]string{}
 	for _, fields := range [][]string{
-		nil, {""}, {"", ""}, {"a"}, {"a", ""}, {"", "a"}, {"a", "b"}, {"ab"}, {"ab", ""}, {"a,b"}, {"a\x01b"}, {"a", "\x01b"},
+		nil, {""}, {"", ""}, {"a"}, {"a", ""}, {"", "a"}, {"a", "b"}, {"ab"}, {"ab", ""}, {"a,b"}, {"a\x01b"}, {"a\x00b"}, {"a|b"}, {"a", "\x01b"},
 		{"\x01a\x01b"}, {"b", "a"}, {"A", "b"}, {"10", "0.00"}, {"100", ".00"}, {strings.Repeat("x", 127)}, {strings.Repeat("x", 128)},
 	} {
 		print := idempotency.Fingerprint(fields...)
@@ -484,10 +484,14 @@ func FuzzFingerprint(f *testing.F) {
 	f.Add("", "|", "|")
 	f.Add("\x01a", "a", "a")
 	f.Add("a||b", "a|b", "|")
+	f.Add("a\x00b", "a\x00\x00b", "\x00")
 	f.Fuzz(func(t *testing.T, a, b, separator string) {
 		x, y := strings.Split(a, separator), strings.Split(b, separator)
 		if same := idempotency.Fingerprint(x...) == idempotency.Fingerprint(y...); same != slices.Equal(x, y) {
 			t.Errorf("%q and %q: same fingerprint %t", x, y, same)
+		}
+		if same := idempotency.Fingerprint(a) == idempotency.Fingerprint(x...); same != (len(x) == 1 && x[0] == a) {
+			t.Errorf("%q and %q: same fingerprint %t", a, x, same)
 		}
 		for i := range len(a) {
 			if idempotency.Fingerprint(a) == idempotency.Fingerprint(a[:i], a[i:]) {

@@ -26,7 +26,7 @@ type Config struct {
 }
 
 // DB is a service's database. SQLite has one writer, so writes have a pool of their own with a single connection:
-// they queue in Go, fairly, instead of polling for the file lock.
+// they queue in Go, instead of polling for the file lock.
 type DB struct {
 	read, write *sql.DB
 }
