@@ -47,8 +47,9 @@ func loadConfig() (Config, error) {
 
 // Validate checks what only the whole configuration can tell.
 func (c *Config) Validate() error {
+	problems := []error{c.Server.Validate(), c.Auth.Validate(), c.Idempotency.Validate(), c.Login.Validate()}
 	if c.Environment != config.Local && c.AppAPIToken == "" {
-		return errors.New(`required environment variable "APP_API_TOKEN" is not set`)
+		problems = append(problems, errors.New(`required environment variable "APP_API_TOKEN" is not set`))
 	}
-	return nil
+	return errors.Join(problems...)
 }

@@ -41,7 +41,7 @@ func loadConfig() (Config, error) {
 
 // Validate checks what only the whole configuration can tell.
 func (c *Config) Validate() error {
-	err := c.Fees.Validate()
+	err := errors.Join(c.Server.Validate(), c.Auth.Validate(), c.Fees.Validate())
 	if c.Environment != config.Local && c.AppAPIToken == "" {
 		err = errors.Join(err, errors.New(`required environment variable "APP_API_TOKEN" is not set`))
 	}

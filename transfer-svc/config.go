@@ -60,7 +60,7 @@ const maxDeadline = 30 * time.Second
 
 // Validate checks what only the whole configuration can tell.
 func (c *Config) Validate() error {
-	var problems []error
+	problems := []error{c.Server.Validate(), c.Auth.Validate(), c.Idempotency.Validate()}
 	positive := func(name string, d time.Duration) {
 		if d <= 0 {
 			problems = append(problems, fmt.Errorf("%s must be positive", name))

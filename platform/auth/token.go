@@ -14,6 +14,9 @@ import (
 // MinKeyBytes is the least length of an HS256 secret: that of its hash (RFC 7518 section 3.2).
 const MinKeyBytes = 32
 
+// clockSkew is how far the clocks of two replicas may differ.
+const clockSkew = 5 * time.Second
+
 // defaultKeyID names the key of a JWT_SECRET_KEY that is a bare secret.
 const defaultKeyID = "default"
 
@@ -58,6 +61,14 @@ type Config struct {
 	TTL      time.Duration `env:"JWT_TTL" envDefault:"1h"`
 }
 
+// Validate returns an error for each value out of range.
+func (c Config) Validate() error {
+	if c.TTL <= 0 {
+		return errors.New("JWT_TTL is not positive")
+	}
+	return nil
+}
+
 // Tokens signs and verifies JWTs (RFC 7519) with HS256.
 type Tokens struct {
 	config Config
@@ -72,6 +83,7 @@ func New(config Config) *Tokens {
 		jwt.WithAudience(config.Audience),
 		jwt.WithExpirationRequired(),
 		jwt.WithIssuedAt(),
+		jwt.WithLeeway(clockSkew),
 	)}
 }
 

@@ -3,6 +3,7 @@
 package fault
 
 import (
+	"context"
 	"errors"
 	"time"
 )
@@ -96,13 +97,14 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Is matches by kind and type, so that copies made by Because and After still match their origin.
+// Is matches by what the client sees, so that copies made by Because and After still match their origin.
 func (e *Error) Is(target error) bool {
 	var t *Error
-	return errors.As(target, &t) && t.Kind == e.Kind && t.Type == e.Type
+	return errors.As(target, &t) && t.Kind == e.Kind && t.Type == e.Type && t.Message == e.Message
 }
 
-// From finds the fault in err's chain; anything else is an internal failure with err as its cause. It returns nil for nil.
+// From finds the fault in err's chain. A time that ran out is a dependency that is away; anything else is an internal
+// failure with err as its cause. It returns nil for nil.
 func From(err error) *Error {
 	if err == nil {
 		return nil
@@ -110,6 +112,9 @@ func From(err error) *Error {
 	var f *Error
 	if errors.As(err, &f) {
 		return f
+	}
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return Away(err)
 	}
 	return &Error{Kind: Internal, Type: TypeInternal, Message: "Erro interno.", Err: err}
 }

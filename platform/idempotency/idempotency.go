@@ -25,12 +25,6 @@ import (
 	"github.com/bankmore/bankmore/platform/web"
 )
 
-// Failures that repeated requests meet.
-var (
-	ErrConflict   = fault.ErrKeyReused
-	ErrInProgress = fault.ErrInProgress
-)
-
 var lookups = promauto.NewCounterVec(prometheus.CounterOpts{
 	Name: "idempotency_memory_operations_total",
 	Help: "Accesses to the idempotency memory, by operation and result (hit, miss, unreadable, ok, away, dropped).",
@@ -45,6 +39,14 @@ type Store interface {
 // Config bounds the memory.
 type Config struct {
 	TTL time.Duration `env:"IDEMPOTENCY_TTL" envDefault:"24h"`
+}
+
+// Validate returns an error for each value out of range.
+func (c Config) Validate() error {
+	if c.TTL < time.Second { // the store counts in whole seconds
+		return errors.New("IDEMPOTENCY_TTL is less than a second")
+	}
+	return nil
 }
 
 // What a store that is slow or away may cost a request, and for how long it is then left alone.
@@ -109,12 +111,12 @@ func (m *Memory) Close() {
 }
 
 // Once answers a request that carries key: from memory if an answer with the same fingerprint is there, with
-// ErrConflict if one with another fingerprint is, else by running it. A definitive answer (anything but an error and
+// fault.ErrKeyReused if one with another fingerprint is, else by running it. A definitive answer (anything but an error and
 // 202 Accepted) is then remembered, behind the caller's back.
 func (m *Memory) Once(ctx context.Context, key, fingerprint string, run func(ctx context.Context) (web.Answer, error)) (web.Answer, error) {
 	if first, ok := m.recall(ctx, key); ok {
 		if first.Fingerprint != fingerprint {
-			return web.Answer{}, ErrConflict
+			return web.Answer{}, fault.ErrKeyReused
 		}
 		return web.Answer{Status: first.Status, Body: first.Body, Replayed: true}, nil
 	}

@@ -188,7 +188,7 @@ func TestConflict(t *testing.T) {
 		}
 		synctest.Wait()
 		answer, err := memory.Once(t.Context(), "key", "other", r.answers(created, nil))
-		if !errors.Is(err, idempotency.ErrConflict) || answer.Status != 0 || r.times != 1 {
+		if !errors.Is(err, fault.ErrKeyReused) || answer.Status != 0 || r.times != 1 {
 			t.Errorf("another payload: %+v, %v, ran %d times", answer, err, r.times)
 		}
 		if answer, err := memory.Once(t.Context(), "key", "print", r.answers(created, nil)); err != nil || !answer.Replayed {
@@ -232,10 +232,10 @@ func TestUndecidedIsNotKept(t *testing.T) {
 		err    error
 	}{
 		"accepted":       {web.Answer{Status: 202, Body: []byte(`{"status":"PENDING"}`)}, nil},
-		"in progress":    {web.Answer{}, idempotency.ErrInProgress},
+		"in progress":    {web.Answer{}, fault.ErrInProgress},
 		"unavailable":    {web.Answer{}, fault.Away(errors.New("database"))},
 		"unknown error":  {web.Answer{}, errors.New("defect")},
-		"conflict below": {web.Answer{}, idempotency.ErrConflict},
+		"conflict below": {web.Answer{}, fault.ErrKeyReused},
 	} {
 		in(t, func(t *testing.T, store *stateStore, memory *idempotency.Memory) {
 			var r running

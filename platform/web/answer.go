@@ -88,7 +88,11 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	status := statuses[f.Kind]
 	message := f.Message
 	if status >= http.StatusInternalServerError {
-		slog.ErrorContext(r.Context(), "request failed", "method", r.Method, "route", route(r), "status", status, "error", err)
+		level := slog.LevelError
+		if r.Context().Err() != nil { // the client has gone, and what it waited for was given up
+			level = slog.LevelInfo
+		}
+		slog.Log(r.Context(), level, "request failed", "method", r.Method, "route", route(r), "status", status, "error", err)
 		message += " Código para o suporte: " + telemetry.RequestID(r.Context())
 	} else {
 		slog.DebugContext(r.Context(), "request refused", "method", r.Method, "route", route(r), "status", status, "error", err)

@@ -3,6 +3,7 @@ package web
 import (
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -66,7 +67,7 @@ func decodeError(err error) error {
 	case errors.As(err, &semantic):
 		field := strings.TrimPrefix(string(semantic.JSONPointer), "/")
 		if errors.Is(err, json.ErrUnknownName) {
-			return fault.BadArgument("Campo desconhecido: " + field + ".").Because(err)
+			return fault.BadArgument(fmt.Sprintf("Campo desconhecido: %.64s.", field)).Because(err)
 		}
 		return fault.BadArgument("Campo com tipo inválido: " + field + ".").Because(err)
 	default:

@@ -20,6 +20,14 @@ type ServerConfig struct {
 	DrainTimeout  time.Duration `env:"DRAIN_TIMEOUT" envDefault:"15s"`
 }
 
+// Validate returns an error for each value out of range.
+func (c ServerConfig) Validate() error {
+	if c.DrainTimeout <= 0 {
+		return errors.New("DRAIN_TIMEOUT is not positive")
+	}
+	return nil
+}
+
 // Check is a dependency that a ready service needs.
 type Check struct {
 	Name  string

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -14,6 +15,14 @@ import (
 // LoginConfig bounds the guessing of passwords.
 type LoginConfig struct {
 	PerMinute uint64 `env:"LOGIN_RATE_LIMIT" envDefault:"10"` // attempts per CPF, and per account for deactivation
+}
+
+// Validate returns an error for each value out of range.
+func (c LoginConfig) Validate() error {
+	if c.PerMinute == 0 {
+		return errors.New("LOGIN_RATE_LIMIT is zero: nobody could log in")
+	}
+	return nil
 }
 
 // errTooMany is the answer to an attempt over the limit.
