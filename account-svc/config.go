@@ -15,17 +15,22 @@ import (
 	"github.com/bankmore/bankmore/platform/web"
 )
 
-// Config is everything that the environment decides.
+// StorageConfig is what migrate and verify need of the environment.
+type StorageConfig struct {
+	Database  sqldb.Config
+	Telemetry telemetry.Config
+}
+
+// Config is everything that the environment decides for serve.
 type Config struct {
+	StorageConfig
 	Environment string `env:"BANKMORE_ENV" envDefault:"production"`
 	AppAPIToken string `env:"APP_API_TOKEN"`
 
 	Server      web.ServerConfig
-	Database    sqldb.Config
 	Sidecar     sidecar.Config
 	Auth        auth.Config
 	Idempotency idempotency.Config
-	Telemetry   telemetry.Config
 	CPF         account.CPFKeys
 	Login       httpapi.LoginConfig
 }
@@ -39,8 +44,9 @@ var localDefaults = map[string]string{
 	"CPF_HASH_KEY":       "bG9jYWwtZGV2ZWxvcG1lbnQtb25seS1oYXNoLWtleSE=",
 }
 
-func loadConfig() (Config, error) {
-	var c Config
+// loadConfig reads a Config, or only a StorageConfig.
+func loadConfig[C any]() (C, error) {
+	var c C
 	err := config.Load(&c, os.Environ(), localDefaults)
 	return c, err
 }

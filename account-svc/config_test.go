@@ -12,11 +12,11 @@ func TestConfigNamesEveryProblem(t *testing.T) {
 	t.Setenv("JWT_SECRET_KEY", "short")
 	t.Setenv("CPF_ENCRYPTION_KEY", "c2hvcnQ=")
 	t.Setenv("LOGIN_RATE_LIMIT", "many")
-	_, err := loadConfig()
+	_, err := loadConfig[Config]()
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, name := range []string{"LISTEN_ADDRESS", "DATABASE_URL", "APP_API_TOKEN", "CPF_HASH_KEY", "shorter than 32 bytes", "want 32 bytes in base64", "PerMinute"} {
+	for _, name := range []string{"LISTEN_ADDRESS", "DATABASE_URL", "APP_API_TOKEN", "CPF_HASH_KEY", "shorter than 32 bytes", "want 32 bytes in base64", "LOGIN_RATE_LIMIT"} {
 		if !strings.Contains(err.Error(), name) {
 			t.Errorf("%q is not in: %v", name, err)
 		}
@@ -28,7 +28,7 @@ func TestConfigNamesEveryProblem(t *testing.T) {
 
 func TestLocalConfigNeedsNothing(t *testing.T) {
 	t.Setenv("BANKMORE_ENV", "local")
-	config, err := loadConfig()
+	config, err := loadConfig[Config]()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,19 +29,18 @@ func main() {
 	service.Main(service.Commands{"serve": serve, "migrate": migrate, "verify": verify})
 }
 
-// open reads the configuration and opens the database: what every subcommand needs.
-func open(ctx context.Context) (Config, *sqldb.DB, error) {
-	config, err := loadConfig()
-	if err != nil {
-		return config, nil, err
-	}
+// open sets up the logs and opens the database: what every subcommand needs.
+func open(ctx context.Context, config StorageConfig) (*sqldb.DB, error) {
 	telemetry.Setup(os.Stderr, accountapi.AppID, config.Telemetry.LogLevel)
-	db, err := sqldb.Open(ctx, config.Database.URL)
-	return config, db, err
+	return sqldb.Open(ctx, config.Database.URL)
 }
 
 func serve(ctx context.Context) (err error) {
-	config, db, err := open(ctx)
+	config, err := loadConfig[Config]()
+	if err != nil {
+		return err
+	}
+	db, err := open(ctx, config.StorageConfig)
 	if err != nil {
 		return err
 	}
@@ -92,7 +91,11 @@ func serve(ctx context.Context) (err error) {
 }
 
 func migrate(ctx context.Context) error {
-	_, db, err := open(ctx)
+	config, err := loadConfig[StorageConfig]()
+	if err != nil {
+		return err
+	}
+	db, err := open(ctx, config)
 	if err != nil {
 		return err
 	}
@@ -100,7 +103,11 @@ func migrate(ctx context.Context) error {
 }
 
 func verify(ctx context.Context) error {
-	_, db, err := open(ctx)
+	config, err := loadConfig[StorageConfig]()
+	if err != nil {
+		return err
+	}
+	db, err := open(ctx, config)
 	if err != nil {
 		return err
 	}

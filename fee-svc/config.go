@@ -13,17 +13,22 @@ import (
 	"github.com/bankmore/bankmore/platform/web"
 )
 
-// Config is everything that the environment decides.
+// StorageConfig is what migrate and verify need of the environment.
+type StorageConfig struct {
+	Database  sqldb.Config
+	Telemetry telemetry.Config
+}
+
+// Config is everything that the environment decides for serve.
 type Config struct {
+	StorageConfig
 	Environment string `env:"BANKMORE_ENV" envDefault:"production"`
 	AppAPIToken string `env:"APP_API_TOKEN"`
 
-	Server    web.ServerConfig
-	Database  sqldb.Config
-	Sidecar   sidecar.Config
-	Auth      auth.Config
-	Telemetry telemetry.Config
-	Fees      fee.Config
+	Server  web.ServerConfig
+	Sidecar sidecar.Config
+	Auth    auth.Config
+	Fees    fee.Config
 }
 
 // localDefaults make a developer's machine work without any setup. They hold no secret: everybody can read them here.
@@ -33,8 +38,9 @@ var localDefaults = map[string]string{
 	"JWT_SECRET_KEY": "local-development-only-not-a-secret",
 }
 
-func loadConfig() (Config, error) {
-	var c Config
+// loadConfig reads a Config, or only a StorageConfig.
+func loadConfig[C any]() (C, error) {
+	var c C
 	err := config.Load(&c, os.Environ(), localDefaults)
 	return c, err
 }

@@ -31,15 +31,10 @@ func main() {
 	service.Main(service.Commands{"serve": serve, "migrate": migrate, "verify": verify})
 }
 
-// open reads the configuration and opens the database: what every subcommand needs.
-func open(ctx context.Context) (Config, *sqldb.DB, error) {
-	config, err := loadConfig()
-	if err != nil {
-		return config, nil, err
-	}
+// open sets up the logs and opens the database: what every subcommand needs.
+func open(ctx context.Context, config StorageConfig) (*sqldb.DB, error) {
 	telemetry.Setup(os.Stderr, "fee-svc", config.Telemetry.LogLevel)
-	db, err := sqldb.Open(ctx, config.Database.URL)
-	return config, db, err
+	return sqldb.Open(ctx, config.Database.URL)
 }
 
 // pubsub is the Dapr component that fee-svc publishes to.
@@ -53,7 +48,11 @@ const (
 )
 
 func serve(ctx context.Context) (err error) {
-	config, db, err := open(ctx)
+	config, err := loadConfig[Config]()
+	if err != nil {
+		return err
+	}
+	db, err := open(ctx, config.StorageConfig)
 	if err != nil {
 		return err
 	}
@@ -102,11 +101,16 @@ func serve(ctx context.Context) (err error) {
 	workers.Go(func() { worker.Run(ctx, "fee collector", collectInterval, due, collector.Round) })
 	workers.Go(func() { worker.Run(ctx, "fee gauges", measureInterval, nil, collector.Measure) })
 	workers.Go(func() { worker.Run(ctx, "outbox relay", publishInterval, charged, relay.Round) })
+	workers.Go(func() { worker.Run(ctx, "outbox gauges", measureInterval, nil, relay.Measure) })
 	return server.Serve(ctx)
 }
 
 func migrate(ctx context.Context) error {
-	_, db, err := open(ctx)
+	config, err := loadConfig[StorageConfig]()
+	if err != nil {
+		return err
+	}
+	db, err := open(ctx, config)
 	if err != nil {
 		return err
 	}
@@ -114,7 +118,11 @@ func migrate(ctx context.Context) error {
 }
 
 func verify(ctx context.Context) error {
-	_, db, err := open(ctx)
+	config, err := loadConfig[StorageConfig]()
+	if err != nil {
+		return err
+	}
+	db, err := open(ctx, config)
 	if err != nil {
 		return err
 	}

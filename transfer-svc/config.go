@@ -16,19 +16,24 @@ import (
 	"github.com/bankmore/bankmore/transfer-svc/internal/transfer"
 )
 
-// Config is everything that the environment decides.
+// StorageConfig is what migrate and verify need of the environment.
+type StorageConfig struct {
+	Database  sqldb.Config
+	Telemetry telemetry.Config
+	Verify    VerifyConfig
+}
+
+// Config is everything that the environment decides for serve.
 type Config struct {
+	StorageConfig
 	Environment string `env:"BANKMORE_ENV" envDefault:"production"`
 
 	Server      web.ServerConfig
-	Database    sqldb.Config
 	Sidecar     sidecar.Config
 	Auth        auth.Config
 	Idempotency idempotency.Config
-	Telemetry   telemetry.Config
 	Saga        transfer.Config
 	Workers     WorkersConfig
-	Verify      VerifyConfig
 }
 
 // WorkersConfig says how often the workers look without being woken.
@@ -49,8 +54,9 @@ var localDefaults = map[string]string{
 	"JWT_SECRET_KEY": "local-development-only-not-a-secret", // account-svc's, which signs the tokens
 }
 
-func loadConfig() (Config, error) {
-	var c Config
+// loadConfig reads a Config, or only a StorageConfig.
+func loadConfig[C any]() (C, error) {
+	var c C
 	err := config.Load(&c, os.Environ(), localDefaults)
 	return c, err
 }

@@ -15,7 +15,7 @@ func TestConfigNamesEveryProblem(t *testing.T) {
 	t.Setenv("RECOVERY_INTERVAL", "-1s")
 	t.Setenv("OUTBOX_INTERVAL", "often")
 	t.Setenv("VERIFY_MAX_UNFINISHED", "0s")
-	_, err := loadConfig()
+	_, err := loadConfig[Config]()
 	if err == nil {
 		t.Fatal("no error")
 	}
@@ -32,7 +32,7 @@ func TestConfigNamesEveryProblem(t *testing.T) {
 
 func TestLocalConfigNeedsNothing(t *testing.T) {
 	t.Setenv("BANKMORE_ENV", "local")
-	config, err := loadConfig()
+	config, err := loadConfig[Config]()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,21 +31,23 @@ func main() {
 	service.Main(service.Commands{"serve": serve, "migrate": migrate, "verify": verify})
 }
 
-// open reads the configuration and opens the database: what every subcommand needs.
-func open(ctx context.Context) (Config, *sqldb.DB, error) {
-	config, err := loadConfig()
-	if err != nil {
-		return config, nil, err
-	}
+// open sets up the logs and opens the database: what every subcommand needs.
+func open(ctx context.Context, config StorageConfig) (*sqldb.DB, error) {
 	telemetry.Setup(os.Stderr, "transfer-svc", config.Telemetry.LogLevel)
-	db, err := sqldb.Open(ctx, config.Database.URL)
-	return config, db, err
+	return sqldb.Open(ctx, config.Database.URL)
 }
+
+// measureInterval is how often the outbox is counted.
+const measureInterval = 5 * time.Second
 
 // serve runs the service until ctx ends. Then what it opened closes in reverse order: first the requests and rounds
 // under way end, then what they used closes, the database last.
 func serve(ctx context.Context) (err error) {
-	config, db, err := open(ctx)
+	config, err := loadConfig[Config]()
+	if err != nil {
+		return err
+	}
+	db, err := open(ctx, config.StorageConfig)
 	if err != nil {
 		return err
 	}
@@ -91,11 +93,16 @@ func serve(ctx context.Context) (err error) {
 	workers.Go(func() {
 		worker.Run(ctx, "outbox", config.Workers.OutboxInterval, bells.Completed, relay.Round)
 	})
+	workers.Go(func() { worker.Run(ctx, "outbox gauges", measureInterval, nil, relay.Measure) })
 	return server.Serve(ctx)
 }
 
 func migrate(ctx context.Context) error {
-	_, db, err := open(ctx)
+	config, err := loadConfig[StorageConfig]()
+	if err != nil {
+		return err
+	}
+	db, err := open(ctx, config)
 	if err != nil {
 		return err
 	}
@@ -103,7 +110,11 @@ func migrate(ctx context.Context) error {
 }
 
 func verify(ctx context.Context) error {
-	config, db, err := open(ctx)
+	config, err := loadConfig[StorageConfig]()
+	if err != nil {
+		return err
+	}
+	db, err := open(ctx, config)
 	if err != nil {
 		return err
 	}

@@ -33,14 +33,12 @@ const (
 	Debit  = "D"
 )
 
-// Kinds of movement. The kind decides the contra account: cash for deposit and withdrawal, transit for transfer and
-// refund, fee-revenue for fee.
+// Kinds of movement that services may ask for. The kind decides the contra account: transit for transfer and refund,
+// fee-revenue for fee.
 const (
-	KindDeposit    = "deposit"
-	KindWithdrawal = "withdrawal"
-	KindTransfer   = "transfer"
-	KindFee        = "fee"
-	KindRefund     = "refund"
+	KindTransfer = "transfer"
+	KindFee      = "fee"
+	KindRefund   = "refund"
 )
 
 // Movements is a batch of commands; each stands or falls alone.

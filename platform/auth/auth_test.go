@@ -173,8 +173,8 @@ func TestKeyring(t *testing.T) {
 		"a:" + secretA + ",b:short":       "key 2 is shorter than 32 bytes",
 		"a:" + secretA + ",a:" + secretB:  `key id "a" occurs twice`,
 		secretA + "," + secretB:           `key id "default" occurs twice`,
-		":" + secretA:                     "key 1 has an empty id, or one with a space",
-		"a:" + secretA + ", b:" + secretB: "key 2 has an empty id, or one with a space",
+		":" + secretA:                     "key 1: an id has 1 to 32 of A-Z a-z 0-9 _ -, a secret has no colon",
+		"a:" + secretA + ", b:" + secretB: "key 2: an id has 1 to 32 of A-Z a-z 0-9 _ -, a secret has no colon",
 	} {
 		err := new(auth.Keyring).UnmarshalText([]byte(text))
 		if err == nil || err.Error() != want {

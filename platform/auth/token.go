@@ -5,6 +5,7 @@ import (
 	"encoding"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -13,6 +14,9 @@ import (
 
 // MinKeyBytes is the least length of an HS256 secret: that of its hash (RFC 7518 section 3.2).
 const MinKeyBytes = 32
+
+// keyID is the form of a key's id. It shows in every token, so nothing of a secret may be taken for one.
+var keyID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
 
 // clockSkew is how far the clocks of two replicas may differ.
 const clockSkew = 5 * time.Second
@@ -38,8 +42,8 @@ func (k *Keyring) UnmarshalText(text []byte) error {
 			id, secret = defaultKeyID, part
 		}
 		switch {
-		case id == "" || strings.ContainsAny(id, " \t\r\n"):
-			return fmt.Errorf("key %d has an empty id, or one with a space", i+1)
+		case !keyID.MatchString(id):
+			return fmt.Errorf("key %d: an id has 1 to 32 of A-Z a-z 0-9 _ -, a secret has no colon", i+1)
 		case len(secret) < MinKeyBytes:
 			return fmt.Errorf("key %d is shorter than %d bytes", i+1, MinKeyBytes)
 		case ring.secrets[id] != nil:

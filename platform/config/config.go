@@ -4,6 +4,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/caarlos0/env/v11"
@@ -40,7 +41,9 @@ func Load(cfg any, environ []string, localDefaults map[string]string) error {
 	if err := env.ParseWithOptions(cfg, env.Options{Environment: vars}); err != nil {
 		var all env.AggregateError
 		if errors.As(err, &all) {
-			problems = append(problems, all.Errors...)
+			for _, problem := range all.Errors {
+				problems = append(problems, named(problem, reflect.Indirect(reflect.ValueOf(cfg)).Type()))
+			}
 		} else {
 			problems = append(problems, err)
 		}
@@ -54,4 +57,29 @@ func Load(cfg any, environ []string, localDefaults map[string]string) error {
 		return nil
 	}
 	return fmt.Errorf("configuration:\n%w", errors.Join(problems...))
+}
+
+// named says which variable a problem is about, where the library names the struct's field.
+func named(problem error, config reflect.Type) error {
+	var parse env.ParseError
+	if !errors.As(problem, &parse) {
+		return problem
+	}
+	return fmt.Errorf("%s: %w", strings.Join(variables(config, parse), " or "), parse.Err)
+}
+
+// variables are those whose fields have the name and the type that could not be parsed.
+func variables(config reflect.Type, parse env.ParseError) (names []string) {
+	for i := range config.NumField() {
+		field := config.Field(i)
+		tag, tagged := field.Tag.Lookup("env")
+		switch {
+		case !tagged && field.Type.Kind() == reflect.Struct:
+			names = append(names, variables(field.Type, parse)...)
+		case field.Name == parse.Name && field.Type == parse.Type:
+			name, _, _ := strings.Cut(tag, ",")
+			names = append(names, name)
+		}
+	}
+	return names
 }

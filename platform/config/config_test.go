@@ -79,7 +79,7 @@ func TestEveryProblemAtOnce(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, name := range []string{"SECRET", "URL", "Drain", "PORT 1 does not go with URL"} {
+	for _, name := range []string{"SECRET", "URL", "DRAIN", "PORT 1 does not go with URL"} {
 		if !strings.Contains(err.Error(), name) {
 			t.Errorf("the error does not mention %s:\n%v", name, err)
 		}

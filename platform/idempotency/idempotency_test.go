@@ -240,7 +240,7 @@ func TestUndecidedIsNotKept(t *testing.T) {
 		in(t, func(t *testing.T, store *stateStore, memory *idempotency.Memory) {
 			var r running
 			for range 2 {
-				if got, err := memory.Once(t.Context(), "key", "print", r.answers(test.answer, test.err)); err != test.err || got.Status != test.answer.Status {
+				if got, err := memory.Once(t.Context(), "key", "print", r.answers(test.answer, test.err)); !errors.Is(err, test.err) || got.Status != test.answer.Status {
 					t.Errorf("%s: %+v, %v", name, got, err)
 				}
 				synctest.Wait()

@@ -108,9 +108,6 @@ type row struct {
 
 // Round publishes one portion, oldest first; it is a worker.Round.
 func (r *Relay) Round(ctx context.Context) (more bool, err error) {
-	if err := r.measure(ctx); err != nil {
-		return false, err
-	}
 	rows, err := r.claim(ctx)
 	if err != nil || len(rows) == 0 {
 		return false, err
@@ -195,17 +192,18 @@ func (r *Relay) claim(ctx context.Context) (rows []row, err error) {
 	return rows, nil
 }
 
-// measure sets the gauges that show a relay falling behind.
-func (r *Relay) measure(ctx context.Context) error {
+// Measure sets the gauges that show a relay falling behind; it is a worker.Round. It counts, so it is not for every
+// moment.
+func (r *Relay) Measure(ctx context.Context) (more bool, err error) {
 	var count, first int64
-	err := r.db.Read().QueryRowContext(ctx, "SELECT count(*), coalesce(min(created_at), 0) FROM outbox").Scan(&count, &first)
+	err = r.db.Read().QueryRowContext(ctx, "SELECT count(*), coalesce(min(created_at), 0) FROM outbox").Scan(&count, &first)
 	if err != nil {
-		return sqldb.Away(err)
+		return false, sqldb.Away(err)
 	}
 	waiting.Set(float64(count))
 	oldest.Set(0)
 	if count > 0 {
 		oldest.Set(time.Since(sqldb.Time(first)).Seconds())
 	}
-	return nil
+	return false, nil
 }

@@ -41,6 +41,14 @@ func Open(ctx context.Context, rawURL string) (*DB, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}
+	// SQLite would let everybody read the file; its journal files take the same mode.
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	if err := file.Close(); err != nil {
+		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+	}
 	write, err := sql.Open("sqlite", sqliteDSN(path, "_txlock=immediate"))
 	if err != nil {
 		return nil, err

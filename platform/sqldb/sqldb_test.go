@@ -155,7 +155,7 @@ func TestInTxRollsBack(t *testing.T) {
 			return fail()
 		})
 	}
-	if err := inTx(func() error { return refused }); err != error(refused) {
+	if err := inTx(func() error { return refused }); !errors.Is(err, refused) {
 		t.Errorf("a fault comes back as %v", err)
 	}
 	wrapped := fmt.Errorf("item 3: %w", refused)

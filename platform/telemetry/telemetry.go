@@ -25,7 +25,7 @@ var Propagator = propagation.TraceContext{}
 func Setup(out *os.File, name string, level slog.Level) {
 	var handler slog.Handler
 	if term.IsTerminal(int(out.Fd())) {
-		handler = tint.NewHandler(out, &tint.Options{Level: level})
+		handler = tint.NewTextHandler(out, &tint.Options{Level: level})
 	} else {
 		handler = jsonHandler(out, level)
 	}

@@ -43,7 +43,7 @@ var (
 // NewRouter returns a router with what every route of every service shares.
 func NewRouter() *chi.Mux {
 	r := chi.NewRouter()
-	r.Use(identify, observe, recoverPanics, middleware.StripSlashes, secureHeaders)
+	r.Use(identify, observe, recoverPanics, middleware.StripSlashes, middleware.GetHead, secureHeaders)
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) { WriteError(w, r, errNotFound) })
 	r.MethodNotAllowed(func(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Allow", allowed(r, req)) // RFC 9110 section 15.5.6

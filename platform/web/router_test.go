@@ -99,7 +99,7 @@ func TestRouting(t *testing.T) {
 		{"DELETE", "/api/thing/", 405, notAllowed, "GET, POST"},
 		{"GET", "/api/sub/7", 405, notAllowed, "PUT"},
 		{"POST", "/api/sub/7/detail/", 405, notAllowed, "GET"},
-		{"HEAD", "/api/thing", 405, notAllowed, "GET, POST"},
+		{"HEAD", "/api/sub/7", 405, notAllowed, "PUT"},
 		{"OPTIONS", "/api/thing", 405, notAllowed, "GET, POST"},
 		{"INVENTED", "/api/thing", 405, notAllowed, "GET, POST"},
 	} {
@@ -124,7 +124,7 @@ func TestHeadOverTheWire(t *testing.T) {
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	if resp.StatusCode != 405 || len(body) != 0 || err != nil || resp.ContentLength <= 0 {
+	if resp.StatusCode != 200 || len(body) != 0 || err != nil || resp.ContentLength <= 0 {
 		t.Errorf("HEAD: %d, %d bytes of body, content length %d, %v", resp.StatusCode, len(body), resp.ContentLength, err)
 	}
 }
@@ -147,7 +147,7 @@ func TestPanicIsAnInternalError(t *testing.T) {
 
 func TestAbortedRequestStaysAborted(t *testing.T) {
 	defer func() {
-		if p := recover(); p != http.ErrAbortHandler {
+		if p := recover(); p != any(http.ErrAbortHandler) {
 			t.Errorf("recovered %v, want http.ErrAbortHandler", p)
 		}
 	}()

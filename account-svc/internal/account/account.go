@@ -16,6 +16,8 @@ import (
 
 	"github.com/alexedwards/argon2id"
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/bankmore/bankmore/platform/fault"
 )
@@ -29,6 +31,7 @@ var (
 	ErrWrongLogin      = fault.New(fault.Unauthenticated, fault.TypeUnauthorized, "CPF ou senha incorretos.")
 	ErrWrongPassword   = fault.New(fault.Unauthenticated, fault.TypeUnauthorized, "Senha incorreta.")
 	ErrInactive        = fault.New(fault.Refused, "INACTIVE_ACCOUNT", "Conta inativa.")
+	ErrBusy            = fault.New(fault.RateLimited, fault.TypeRateLimited, "Muitas tentativas. Tente novamente mais tarde.").After(time.Second)
 	ErrUnknown         = fault.New(fault.Refused, "INVALID_ACCOUNT", "Conta não encontrada.")
 )
 
@@ -74,6 +77,10 @@ type Service struct {
 	hashing chan struct{} // a hash takes 19 MiB and a core: no more at once than there are cores
 }
 
+var hashes = promauto.NewCounter(prometheus.CounterOpts{
+	Name: "password_hashes_total", Help: "Passwords hashed, to store or to check them.",
+})
+
 // hashParams are OWASP's first choice of argon2id parameters (Password Storage Cheat Sheet).
 var hashParams = &argon2id.Params{Memory: 19 * 1024, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
 
@@ -86,15 +93,15 @@ func New(store Store, keys CPFKeys) (*Service, error) {
 	return &Service{store: store, keys: keys, decoy: decoy, hashing: make(chan struct{}, runtime.GOMAXPROCS(0))}, nil
 }
 
-// Register opens an account and returns its number. The name has 2 to 100 characters, none of them
-// control characters, the password 6 to 128.
+// Register opens an account and returns its number. The name has 2 to 100 characters, all of them
+// visible or spaces, the password 6 to 128.
 func (s *Service) Register(ctx context.Context, cpfText, name, password string) (number string, err error) {
 	cpf, err := ParseCPF(cpfText)
 	if err != nil {
 		return "", err
 	}
 	name = strings.TrimSpace(name)
-	if n := utf8.RuneCountInString(name); n < 2 || n > 100 || strings.ContainsFunc(name, unicode.IsControl) {
+	if n := utf8.RuneCountInString(name); n < 2 || n > 100 || strings.ContainsFunc(name, invisible) {
 		return "", ErrInvalidName
 	}
 	if n := utf8.RuneCountInString(password); n < 6 || n > 128 {
@@ -120,6 +127,9 @@ func (s *Service) Register(ctx context.Context, cpfText, name, password string) 
 	}
 	return "", fmt.Errorf("no free account number in %d draws", maxDraws)
 }
+
+// invisible characters, such as control characters and marks of writing direction, would let a name pass for another.
+func invisible(r rune) bool { return !unicode.IsPrint(r) }
 
 // Login returns the customer whose CPF and password these are. Whatever is wrong, even the form of the CPF, looks and
 // costs the same; only who knows the password learns that an account is inactive.
@@ -192,11 +202,20 @@ func (s *Service) matches(ctx context.Context, password, hash string) (ok bool, 
 	return ok, err
 }
 
+// maxQueue is how long a request may wait to have a password hashed: beyond, more attempts come than can be served.
+const maxQueue = 2 * time.Second
+
+// withCore runs work, which hashes a password, when a core is free for it. It returns ErrBusy if none is in time.
 func (s *Service) withCore(ctx context.Context, work func() error) error {
+	timeout := time.NewTimer(maxQueue)
+	defer timeout.Stop()
 	select {
 	case s.hashing <- struct{}{}:
 		defer func() { <-s.hashing }()
+		hashes.Inc()
 		return work()
+	case <-timeout.C:
+		return ErrBusy
 	case <-ctx.Done():
 		return fault.Away(ctx.Err())
 	}

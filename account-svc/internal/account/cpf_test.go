@@ -1,6 +1,9 @@
 package account
 
 import (
+	"crypto/aes"
+	"crypto/cipher"
+	"encoding/base64"
 	"errors"
 	"log/slog"
 	"strings"
@@ -90,6 +93,40 @@ func TestCPFKeys(t *testing.T) {
 	if first == second || strings.Contains(first, "52998224725") {
 		t.Errorf("encryption repeats itself or shows the CPF: %q %q", first, second)
 	}
+	for _, sealed := range []string{first, second} {
+		if cpf, err := open(t, keys.Encryption, sealed, "id-1"); err != nil || cpf != "52998224725" {
+			t.Errorf("decrypted %q, %v", cpf, err)
+		}
+	}
+	if _, err := open(t, keys.Encryption, first, "id-2"); err == nil {
+		t.Error("the CPF opens for another account")
+	}
+	if _, err := open(t, other.Encryption, first, "id-1"); err == nil {
+		t.Error("the CPF opens with another key")
+	}
+}
+
+// open decrypts what encrypt wrote, as whoever has to read it one day will.
+func open(t *testing.T, key Key256, sealed, accountID string) (string, error) {
+	t.Helper()
+	text, ok := strings.CutPrefix(sealed, "1:")
+	if !ok {
+		t.Fatalf("no key id: %q", sealed)
+	}
+	raw, err := base64.RawStdEncoding.DecodeString(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := aes.NewCipher(key[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	gcm, err := cipher.NewGCM(block)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := gcm.Open(nil, raw[:gcm.NonceSize()], raw[gcm.NonceSize():], []byte(accountID))
+	return string(plain), err
 }
 
 func TestLuhn(t *testing.T) {

@@ -3,7 +3,6 @@ package httpapi
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/sethvargo/go-limiter"
@@ -35,7 +34,9 @@ type Attempts struct {
 
 // NewAttempts returns a counter.
 func NewAttempts(config LoginConfig) (*Attempts, error) {
-	store, err := memorystore.New(&memorystore.Config{Tokens: config.PerMinute, Interval: time.Minute})
+	store, err := memorystore.New(&memorystore.Config{
+		Tokens: config.PerMinute, Interval: time.Minute, SweepInterval: time.Minute, SweepMinTTL: 2 * time.Minute,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -45,9 +46,8 @@ func NewAttempts(config LoginConfig) (*Attempts, error) {
 // Close ends the counter.
 func (a *Attempts) Close(ctx context.Context) error { return a.store.Close(ctx) }
 
-// Allow takes one attempt, or fails with errTooMany. Punctuation does not make another CPF of a CPF.
+// Allow takes one attempt at the password of who, or fails with errTooMany.
 func (a *Attempts) Allow(ctx context.Context, who string) error {
-	who = strings.NewReplacer(".", "", "-", "").Replace(who)
 	_, _, reset, ok, err := a.store.Take(ctx, who)
 	if err != nil {
 		return fault.Away(err)

@@ -439,6 +439,7 @@ func TestBadInput(t *testing.T) {
 		{"name of one character", registering, register("12345678909", "A", password), 400, invalidArgument, "", nil},
 		{"name of 101 characters", registering, register("12345678909", strings.Repeat("é", 101), password), 400, invalidArgument, "", nil},
 		{"name with a control character", registering, register("12345678909", `A\u0007na`, password), 400, invalidArgument, "", nil},
+		{"name of invisible characters", registering, register("12345678909", `\u200b\u202eAna`, password), 400, invalidArgument, "", nil},
 		{"name of spaces", registering, register("12345678909", "    ", password), 400, invalidArgument, "", nil},
 		{"password of 5", registering, register("12345678909", "Ana", "12345"), 400, invalidArgument, "", nil},
 		{"password of 129", registering, register("12345678909", "Ana", strings.Repeat("x", 129)), 400, invalidArgument, "", nil},
@@ -498,6 +499,17 @@ func TestTooManyLogins(t *testing.T) {
 	a.register(biaCPF, "Bia") // others are not affected
 }
 
+func TestTooManyDeactivations(t *testing.T) {
+	a := newAPI(t)
+	_, token := a.register(anaCPF, "Ana")
+	for i := range 6 {
+		rec := a.do(request{method: "PUT", path: "/api/account/deactivate", token: token, body: `{"password":"errada"}`})
+		if want := map[bool]int{true: 401, false: 429}[i < 5]; rec.Code != want {
+			t.Errorf("attempt %d: %d %s", i, rec.Code, rec.Body)
+		}
+	}
+}
+
 func TestLedgerOperation(t *testing.T) {
 	a := newAPI(t)
 	ana, token := a.register(anaCPF, "Ana")
@@ -522,7 +534,7 @@ func TestLedgerOperation(t *testing.T) {
 		with(func(m *accountapi.Movement) { m.RequestID = "t3:debit"; m.Counterparty = "1" }),
 		with(func(m *accountapi.Movement) {
 			m.RequestID = "x"
-			m.Kind, m.Type = accountapi.KindDeposit, accountapi.Credit
+			m.Kind, m.Type = string(ledger.Deposit), accountapi.Credit
 		}),
 	), 200, `{"results":[{"status":"applied"},{"status":"applied","replayed":true},`+
 		`{"status":"refused","type":"INSUFFICIENT_BALANCE","message":"Saldo insuficiente."},`+

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -71,7 +72,11 @@ func (d Decision) replay(c Command) Result {
 	if d.Fingerprint != c.Fingerprint {
 		return Result{Err: fault.ErrKeyReused}
 	}
-	return Result{Refusal: refusals[d.Refusal], Replayed: true}
+	refusal := refusals[d.Refusal]
+	if refusal == nil && d.Refusal != "" {
+		return Result{Err: fmt.Errorf("request %s was refused with the unknown type %s", c.RequestKey, d.Refusal)}
+	}
+	return Result{Refusal: refusal, Replayed: true}
 }
 
 func (b *bookkeeper) apply(c Command, account *Account) {

@@ -130,6 +130,18 @@ func TestDecideRepeatsRecordedDecisions(t *testing.T) {
 	}
 }
 
+// A refusal that this version does not know, from a newer one say, is not taken for a yes.
+func TestDecideDoesNotGuess(t *testing.T) {
+	state := bank()
+	state.Decisions["k"] = Decision{Fingerprint: "f", Refusal: "FROM_THE_FUTURE"}
+	results, effects := decide(state, []Command{
+		{RequestKey: "k", Fingerprint: "f", AccountNumber: "1", Type: Debit, Kind: Withdrawal, Amount: 1},
+	}, noon)
+	if results[0].Err == nil || len(effects.Movements) > 0 {
+		t.Errorf("%+v, %+v", results[0], effects)
+	}
+}
+
 // Whatever commands come, in whatever batches: balances are the sums of the movements, never negative, keys decide
 // once, and both sides of the ledger sum to zero.
 func TestDecideKeepsTheBooks(t *testing.T) {

@@ -26,7 +26,7 @@ const DeadLetterTopic = transferapi.TopicCompleted + "-dead-letter"
 // message, with room for envelopes: a delivery refused for its size would be delivered again for ever.
 const maxDeliveryBytes = 128 << 20
 
-// deadLetterTimeout bounds the keeping of one dead letter.
+// deadLetterTimeout bounds the keeping of a delivery's dead letters.
 const deadLetterTimeout = 5 * time.Second
 
 // verdict is the answer to one event, as Dapr reads it. There is a third, DROP, which is no option: daprd 1.18 loses
@@ -97,15 +97,22 @@ func (s subscriber) completed(r *http.Request) (web.Answer, error) {
 func (s subscriber) judge(ctx context.Context, messages [][]byte) []verdict {
 	verdicts := make([]verdict, len(messages))
 	var transfers []fee.Transfer
-	var places []int // of transfers among the events
+	var places []int // of transfers among the messages
+	var bad []deadLetter
 	for i, message := range messages {
 		id, t, err := readCompleted(message)
 		if err != nil {
-			verdicts[i] = s.bury(ctx, message, id, err)
+			bad = append(bad, deadLetter{place: i, message: message, id: id, why: err})
 			continue
 		}
 		transfers, places = append(transfers, t), append(places, i)
 	}
+	s.record(ctx, transfers, places, verdicts) // first: good events do not wait for bad ones
+	s.bury(ctx, bad, verdicts)
+	return verdicts
+}
+
+func (s subscriber) record(ctx context.Context, transfers []fee.Transfer, places []int, verdicts []verdict) {
 	added, err := s.recorder.Record(ctx, transfers)
 	if err != nil {
 		slog.ErrorContext(ctx, "events not recorded, to be delivered again", "topic", transferapi.TopicCompleted, "events", len(transfers), "error", err)
@@ -121,23 +128,38 @@ func (s subscriber) judge(ctx context.Context, messages [][]byte) []verdict {
 		}
 		consumed.WithLabelValues(result).Inc()
 	}
-	return verdicts
 }
 
-// bury keeps a message that cannot be understood, for the reason that why gives.
-func (s subscriber) bury(ctx context.Context, message []byte, id string, why error) verdict {
+// deadLetter is a message that cannot be understood, and why not.
+type deadLetter struct {
+	place   int // among the messages
+	message []byte
+	id      string // of the CloudEvent, as far as it can be read
+	why     error
+}
+
+// bury keeps dead letters in their topic. After the first that the broker does not take, the others wait for the next
+// delivery: each would take as long to fail.
+func (s subscriber) bury(ctx context.Context, letters []deadLetter, verdicts []verdict) {
 	ctx, cancel := context.WithTimeout(ctx, deadLetterTimeout)
 	defer cancel()
-	if err := s.deadLetter(ctx, message); err != nil {
-		consumed.WithLabelValues("retried").Inc()
-		slog.ErrorContext(ctx, "event not understood and not kept, to be delivered again", "topic", transferapi.TopicCompleted,
-			"cloudevent_id", shortened(id), "error", errors.Join(why, err))
-		return retry
+	var err error
+	for _, l := range letters {
+		if err == nil {
+			err = s.deadLetter(ctx, l.message)
+		}
+		if err != nil {
+			verdicts[l.place] = retry
+			consumed.WithLabelValues("retried").Inc()
+			slog.ErrorContext(ctx, "event not understood and not kept, to be delivered again", "topic", transferapi.TopicCompleted,
+				"cloudevent_id", shortened(l.id), "error", errors.Join(l.why, err))
+			continue
+		}
+		verdicts[l.place] = success
+		consumed.WithLabelValues("dead_lettered").Inc()
+		slog.WarnContext(ctx, "event not understood, kept as a dead letter", "topic", transferapi.TopicCompleted,
+			"cloudevent_id", shortened(l.id), "error", l.why)
 	}
-	consumed.WithLabelValues("dead_lettered").Inc()
-	slog.WarnContext(ctx, "event not understood, kept as a dead letter", "topic", transferapi.TopicCompleted,
-		"cloudevent_id", shortened(id), "error", why)
-	return success
 }
 
 // delivery is what daprd posts: one message, or a bulk of entries, each with a message and an id for the answer.

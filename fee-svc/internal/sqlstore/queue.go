@@ -19,9 +19,9 @@ import (
 // Claim implements fee.Queue.
 func (s *Store) Claim(ctx context.Context, now, until time.Time, limit int) (claims []fee.Claim, err error) {
 	// A collector asks several times a second and mostly in vain: only a reader then, and the writer is left alone.
-	var any bool
-	err = s.db.Read().QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM fees WHERE status = 'PENDING' AND due_at <= $1)", sqldb.Micros(now)).Scan(&any)
-	if err != nil || !any {
+	var due bool
+	err = s.db.Read().QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM fees WHERE status = 'PENDING' AND due_at <= $1)", sqldb.Micros(now)).Scan(&due)
+	if err != nil || !due {
 		return nil, sqldb.Away(err)
 	}
 	err = s.db.InTx(ctx, func(tx *sql.Tx) error {

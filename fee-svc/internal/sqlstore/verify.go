@@ -12,6 +12,9 @@ import (
 // overdueLimit is how long a fee may be due before that is a violation: no collector is running, or none comes along.
 const overdueLimit = 5 * time.Minute
 
+// unknownLimit is how many outcomes of one attempt may be lost; with their pauses that is most of an hour.
+const unknownLimit = 100
+
 func invariants(now time.Time) []sqldb.Invariant {
 	return []sqldb.Invariant{
 		{Name: "a transfer has one fee", Query: `
@@ -29,6 +32,9 @@ func invariants(now time.Time) []sqldb.Invariant {
 			SELECT 'fee ' || id || ' has been due since ' || due_at || ', attempt ' || attempt
 			FROM fees WHERE status = 'PENDING' AND due_at < $1`,
 			Args: []any{sqldb.Micros(now.Add(-overdueLimit))}},
+		{Name: "no fee's outcome stays unknown", Args: []any{unknownLimit}, Query: `
+			SELECT 'fee ' || id || ' has no known outcome after ' || unknowns || ' tries of attempt ' || attempt
+			FROM fees WHERE status = 'PENDING' AND unknowns > $1`},
 		{Name: "an event waits only for a charged fee of its account", Query: `
 			SELECT 'event ' || o.id || ' for ' || o.topic || ': ' || o.payload
 			FROM outbox o LEFT JOIN fees f ON f.id = o.id

@@ -81,6 +81,9 @@ func (s *Service) record(ctx context.Context, before, after Transfer) (Transfer,
 	if err != nil {
 		return before, err
 	}
+	if !stored.State.Final() {
+		stored.Claims = before.Claims // the other driver's lease is not ours to release
+	}
 	return stored, nil
 }
 

@@ -1,0 +1,73 @@
+package account
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/bankmore/bankmore/platform/fault"
+)
+
+// registry is a store of one customer.
+type registry struct {
+	Store
+	cpfHash  string
+	customer Customer
+}
+
+func (r registry) ByCPF(_ context.Context, cpfHash string) (Customer, error) {
+	if cpfHash != r.cpfHash {
+		return Customer{}, ErrUnknown
+	}
+	return r.customer, nil
+}
+
+// Every login that fails looks the same and costs one hash, whoever it is for.
+func TestFailedLoginsAreAlike(t *testing.T) {
+	s, err := New(nil, CPFKeys{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash, err := s.hash(t.Context(), "senha123")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		cpf, password string
+		active        bool
+		want          error
+	}{
+		"right":                         {"529.982.247-25", "senha123", true, nil},
+		"inactive":                      {"52998224725", "senha123", false, ErrInactive},
+		"wrong password":                {"52998224725", "errada", true, ErrWrongLogin},
+		"wrong password while inactive": {"52998224725", "errada", false, ErrWrongLogin},
+		"unknown CPF":                   {"11144477735", "senha123", true, ErrWrongLogin},
+		"no CPF at all":                 {"x", "senha123", true, ErrWrongLogin},
+	} {
+		s.store = registry{cpfHash: s.keys.hash("52998224725"), customer: Customer{Active: test.active, PasswordHash: hash}}
+		before := testutil.ToFloat64(hashes)
+		if _, err := s.Login(t.Context(), test.cpf, test.password); !errors.Is(err, test.want) {
+			t.Errorf("%s: %v, want %v", name, err, test.want)
+		}
+		if n := testutil.ToFloat64(hashes) - before; n != 1 {
+			t.Errorf("%s: %v hashes, want 1", name, n)
+		}
+	}
+}
+
+// More attempts than can be hashed are turned away soon, with a time to come back.
+func TestHashingDoesNotQueueForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &Service{hashing: make(chan struct{}, 1)}
+		s.hashing <- struct{}{} // somebody hashes, and does not end
+		start := time.Now()
+		_, err := s.hash(t.Context(), "senha123")
+		if f := fault.From(err); !errors.Is(err, ErrBusy) || f.RetryAfter == 0 || time.Since(start) != maxQueue {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+	})
+}
