@@ -22,6 +22,9 @@ func TestBadInput(t *testing.T) {
 		for _, r := range badRegistrations() {
 			r.check(t)
 		}
+		for _, r := range otherPeople(ana, bia) {
+			r.check(t)
+		}
 	})
 	ana.wantBalance(t, "100.00")
 	checkLedger(t)
@@ -122,6 +125,18 @@ func badRegistrations() (all []refused) {
 		add(what, good, "Ana Souza", password, "INVALID_ARGUMENT")
 	}
 	return all
+}
+
+// otherPeople is what ana tries with bia's account, and with accounts that are not there.
+func otherPeople(ana, bia person) []refused {
+	return []refused{
+		{"deposit to somebody else", "POST", "/api/account/movement/", movement(key(), bia.Number, `"1.00"`, "C"), as(ana), 403, "INVALID_OPERATION"},
+		{"withdrawal from somebody else", "POST", "/api/account/movement/", movement(key(), bia.Number, `"1.00"`, "D"), as(ana), 403, "INVALID_OPERATION"},
+		{"movement of no account", "POST", "/api/account/movement/", movement(key(), "0", `"1.00"`, "C"), as(ana), 400, "INVALID_ACCOUNT"},
+		{"deactivation with somebody else's password", "PUT", "/api/account/deactivate/", fmt.Sprintf(`{"password":%q}`, bia.password), as(ana), 401, "USER_UNAUTHORIZED"},
+		{"transfer to oneself", "POST", "/api/transfer/", transferTo(key(), ana.Number, `"1.00"`), as(ana), 400, "INVALID_TRANSFER"},
+		{"fees of somebody else", "GET", "/api/fee/" + bia.Number + "/", "", as(ana), 403, "INVALID_OPERATION"},
+	}
 }
 
 // What looks odd and is right: a formatted CPF, amounts as numbers and as strings, accents.

@@ -120,32 +120,34 @@ func TestTokens(t *testing.T) {
 	ana := newPerson(t, "Ana Token", "")
 	good, bad := badTokens(t, ana)
 	absent := "019ab0f2-5a3e-7c41-9d3b-2f6f0c9e8a11"
-	for _, path := range []struct{ method, path, body string }{
-		{"PUT", "/api/account/deactivate/", `{"password":"x"}`},
-		{"POST", "/api/account/movement/", movement(key(), ana.Number, `"1.00"`, "C")},
-		{"GET", "/api/account/balance/", ""},
-		{"GET", "/api/account/exists/" + ana.Number + "/", ""},
-		{"GET", "/api/account/statement/", ""},
-		{"POST", "/api/transfer/", transferTo(key(), "1", `"1.00"`)},
-		{"GET", "/api/transfer/list/", ""},
-		{"GET", "/api/transfer/" + absent + "/", ""},
-		{"GET", "/api/fee/" + ana.Number + "/", ""},
-		{"GET", "/api/fee/my/", ""},
-		{"GET", "/api/fee/detail/" + absent + "/", ""},
-	} {
-		try := func(what, authorization string, status int, failure string) {
-			header := http.Header{"Content-Type": {"application/json"}}
-			if authorization != "" {
-				header.Set("Authorization", authorization)
+	leavesNoTrace(t, func() {
+		for _, path := range []struct{ method, path, body string }{
+			{"PUT", "/api/account/deactivate/", `{"password":"x"}`},
+			{"POST", "/api/account/movement/", movement(key(), ana.Number, `"1.00"`, "C")},
+			{"GET", "/api/account/balance/", ""},
+			{"GET", "/api/account/exists/" + ana.Number + "/", ""},
+			{"GET", "/api/account/statement/", ""},
+			{"POST", "/api/transfer/", transferTo(key(), "1", `"1.00"`)},
+			{"GET", "/api/transfer/list/", ""},
+			{"GET", "/api/transfer/" + absent + "/", ""},
+			{"GET", "/api/fee/" + ana.Number + "/", ""},
+			{"GET", "/api/fee/my/", ""},
+			{"GET", "/api/fee/detail/" + absent + "/", ""},
+		} {
+			try := func(what, authorization string, status int, failure string) {
+				header := http.Header{"Content-Type": {"application/json"}}
+				if authorization != "" {
+					header.Set("Authorization", authorization)
+				}
+				refused{what + " at " + path.path, path.method, path.path, path.body, header, status, failure}.check(t)
 			}
-			refused{what + " at " + path.path, path.method, path.path, path.body, header, status, failure}.check(t)
+			try("no token", "", 401, "USER_UNAUTHORIZED")
+			try("no bearer", "Basic YTpi", 401, "USER_UNAUTHORIZED")
+			for what, token := range bad {
+				try(what, "Bearer "+token, 403, "INVALID_TOKEN")
+			}
 		}
-		try("no token", "", 401, "USER_UNAUTHORIZED")
-		try("no bearer", "Basic YTpi", 401, "USER_UNAUTHORIZED")
-		for what, token := range bad {
-			try(what, "Bearer "+token, 403, "INVALID_TOKEN")
-		}
-	}
+	})
 	header := http.Header{"Authorization": {"Bearer " + good}}
 	if answer := send(t, "GET", system.URL()+"/api/account/balance/", "", header); answer.Status != http.StatusOK {
 		t.Errorf("the good token gets %d: the bad ones prove nothing", answer.Status)

@@ -74,6 +74,62 @@ func TestIngressIgnoresDaprHeaders(t *testing.T) {
 	}
 }
 
+// Headers and queries of any kind get an answer of the API, or a refusal, never a 5xx; nothing breaks on the way.
+func TestOddHeaders(t *testing.T) {
+	ana, bia := newPerson(t, "Ana Cabeçalho", "50.00"), newPerson(t, "Bia Cabeçalho", "")
+	token := "Authorization: Bearer " + ana.Token + "\r\n"
+	for what, header := range map[string]string{
+		"user agent":           token + "User-Agent: \xff\xfe\r\n",
+		"any header":           token + "X-Other: a\xffb\r\n",
+		"Latin 1":              token + "X-Name: Jo\xe3o\r\n",
+		"UTF-8":                token + "X-Name: João 🔑\r\n",
+		"cookie":               token + "Cookie: a=\xff\r\n",
+		"language":             token + "Accept-Language: \xff\r\n",
+		"accept":               token + "Accept: \xff\r\n",
+		"origin":               token + "Origin: \xff\r\n",
+		"media type":           token + "Content-Type: \xff\r\n",
+		"request id":           token + "X-Request-ID: \xff\r\n",
+		"forwarded":            token + "X-Forwarded-For: \xff\r\nForwarded: \xff\r\n",
+		"trace":                token + "traceparent: garbage\r\ntracestate: \xff\r\nbaggage: \xff\r\n",
+		"trace, almost right":  token + "traceparent: 00-00000000000000000000000000000000-0000000000000000-01\r\n",
+		"gRPC":                 token + "grpc-timeout: 1n\r\ngrpc-trace-bin: !!\r\nx-bin: \xff\r\n",
+		"encoding":             token + "Accept-Encoding: gzip, br, \xff\r\nTE: trailers\r\n",
+		"upgrade":              token + "Upgrade: websocket\r\n",
+		"bearer":               "Authorization: Bearer \xff\r\n",
+		"no token":             "Authorization: Bearer\r\n",
+		"authorization, twice": token + "Authorization: Basic YTpi\r\n",
+		"a long header":        token + "X-Long: " + strings.Repeat("x", 20<<10) + "\r\n",
+		"many headers":         token + strings.Repeat("X-Many: x\r\n", 500),
+		"a name that is none":  token + "X-\xff: a\r\n",
+		"a line that is none":  token + "nothing\r\n",
+		"two lengths":          token + "Content-Length: 7\r\n",
+		"expectation":          token + "Expect: 100-continue\r\n",
+		"two hosts":            token + "Host: elsewhere\r\n",
+	} {
+		if answer := sendRaw(t, "GET", "/api/account/balance", header, ""); answer.Status >= 500 {
+			t.Errorf("%s: %d %.200s", what, answer.Status, answer.Body)
+		}
+	}
+	if answer := sendRaw(t, "GET", "/api/account/balance", token+"Transfer-Encoding: chunked\r\n", "0\r\n\r\n"); answer.Status >= 500 {
+		t.Errorf("chunks beside a length: %d %.200s", answer.Status, answer.Body)
+	}
+	for _, query := range []string{"cursor=%ff", "cursor=%00", "limit=%", "from=%zz", "cursor=" + strings.Repeat("A", 10000), "a;b", "&&&===", "limit=1&limit=2", "to=9999-99-99", "%ff=%ff"} {
+		for _, path := range []string{"/api/account/statement?", "/api/transfer/list?", "/api/fee/my?"} {
+			if answer := sendRaw(t, "GET", path+query, token, ""); answer.Status >= 500 {
+				t.Errorf("%s%.50s: %d %.200s", path, query, answer.Status, answer.Body)
+			}
+		}
+	}
+	for what, key := range map[string]string{"bytes": "\xff", "Latin 1": "a\xe7\xe3o", "empty": "", "half a quote": `"a`, "long": strings.Repeat("x", 300)} {
+		body := fmt.Sprintf(`{"destination_account_number":%q,"amount":"1.00"}`, bia.Number)
+		answer := sendRaw(t, "POST", "/api/transfer", token+"Content-Type: application/json\r\nIdempotency-Key: "+key+"\r\n", body)
+		if answer.Status != http.StatusBadRequest && key != `"a` {
+			t.Errorf("Idempotency-Key, %s: %d %.200s", what, answer.Status, answer.Body)
+		}
+	}
+	checkLedger(t)
+}
+
 // At a service's own port, only its sidecar may call what is internal.
 func TestInternalRoutesWantTheAppToken(t *testing.T) {
 	ana := newPerson(t, "Ana Token Interno", "100.00")

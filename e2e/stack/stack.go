@@ -25,13 +25,14 @@ const Ingress = "ingress"
 // Options vary a stack. The zero value is the stack of the run file.
 type Options struct {
 	Root string            // of the repository; found upward from the working directory if empty
-	Bin  string            // folder of the services' binaries; built there if empty
+	Bin  string            // folder of the services' binaries; $BANKMORE_BIN, or else built, if empty
 	Env  map[string]string // more variables for the services
 }
 
 // Stack is a running system.
 type Stack struct {
 	Dir           string // holds everything: data, logs, copies of the configuration
+	Bin           string // holds the services' binaries
 	Broker        *Process
 	BrokerAddress string
 	Apps          map[string]*App // by app id
@@ -105,14 +106,18 @@ var probes = []string{"/api/account/balance", "/api/transfer/list", "/api/fee/my
 func (s *Stack) WaitOpen(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
+	var last error // the reason, which the end of ctx must not hide
 	for {
 		err := s.open(ctx)
 		if err == nil {
 			return nil
 		}
+		if ctx.Err() == nil {
+			last = err
+		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("the stack does not open: %w\n%s", err, s.LogTails())
+			return fmt.Errorf("the stack does not open: %w\n%s", errors.Join(last, ctx.Err()), s.LogTails())
 		case <-time.After(pollInterval):
 		}
 	}
@@ -255,6 +260,9 @@ func prepare(ctx context.Context, options Options) (s *Stack, err error) {
 		}
 	}()
 	if options.Bin == "" {
+		options.Bin = os.Getenv("BANKMORE_BIN")
+	}
+	if options.Bin == "" {
 		options.Bin = filepath.Join(dir, "bin")
 		if err := Build(ctx, options.Root, options.Bin); err != nil {
 			return nil, err
@@ -267,7 +275,7 @@ func prepare(ctx context.Context, options Options) (s *Stack, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s = &Stack{Dir: dir, ports: ports, AppToken: secret(), JWTSecret: secret(), Apps: map[string]*App{}}
+	s = &Stack{Dir: dir, Bin: options.Bin, ports: ports, AppToken: secret(), JWTSecret: secret(), Apps: map[string]*App{}}
 	s.describe(programs, settings, options)
 	return s, nil
 }

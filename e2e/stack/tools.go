@@ -65,6 +65,7 @@ func Build(ctx context.Context, root, bin string) error {
 	}
 	build := exec.CommandContext(ctx, "go", args...)
 	build.Dir = root
+	build.Env = append(os.Environ(), "GOWORK="+filepath.Join(root, "go.work"))
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("building the services: %w\n%s", err, out)
 	}

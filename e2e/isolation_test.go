@@ -1,0 +1,67 @@
+package e2e_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bankmore/bankmore/e2e/client"
+	"github.com/bankmore/bankmore/e2e/stack"
+)
+
+// Two systems on one machine, with the same app ids, never call each other's apps. (With mDNS, Dapr's default, they do.)
+func TestStacksDoNotMix(t *testing.T) {
+	other, err := stack.Start(t.Context(), stack.Options{Bin: system.Bin})
+	if other != nil {
+		t.Cleanup(func() {
+			if err := other.Stop(false); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	leavesNoTrace(t, func() {
+		c := client.New(client.OneDoor(other.URL()), transport)
+		ana, bia := newPersonThrough(t, c, "Ana Lá", "1000.00"), newPersonThrough(t, c, "Bia Lá", "")
+		for range 20 {
+			ana.pay(t, bia, "10.00")
+		}
+		ana.waitBalance(t, "760.00")
+	})
+}
+
+// Every answer carries a request id: the caller's, if it is a sane one. It is in the logs of every service on the way.
+func TestRequestID(t *testing.T) {
+	ana, bia := newPerson(t, "Ana Código", "100.00"), newPerson(t, "Bia Código", "")
+	sane := "e2e-" + key()
+	header := as(ana)
+	header.Set("X-Request-ID", sane)
+	answer := send(t, "POST", system.URL()+"/api/transfer/", transferTo(key(), bia.Number, `"1.00"`), header)
+	if got := answer.Header.Get("X-Request-ID"); got != sane || answer.Status != http.StatusOK {
+		t.Errorf("%d with X-Request-ID %q, want %q", answer.Status, got, sane)
+	}
+	for _, id := range []string{"transfer-svc", "account-svc"} {
+		eventually(t, 5*time.Second, func() error { return inLog(system.Apps[id].Service, sane) })
+	}
+	for _, bad := range []string{"a b", "<script>", strings.Repeat("x", 129), `"`, "é"} {
+		header.Set("X-Request-ID", bad)
+		answer := send(t, "GET", system.URL()+"/api/account/balance/", "", header)
+		if got := answer.Header.Get("X-Request-ID"); got == bad || got == "" || answer.Status != http.StatusOK {
+			t.Errorf("%q: %d with X-Request-ID %q", bad, answer.Status, got)
+		}
+	}
+	checkLedger(t)
+}
+
+func inLog(p *stack.Process, text string) error {
+	log, err := os.ReadFile(p.LogFile())
+	if err == nil && !strings.Contains(string(log), text) {
+		err = fmt.Errorf("no %s in the log of %s", text, p.Name())
+	}
+	return err
+}

@@ -1,0 +1,39 @@
+package e2e_test
+
+import "testing"
+
+// rowCounts is how many rows each table of each database has.
+func rowCounts(t *testing.T) map[string]int {
+	t.Helper()
+	conn := openBooks(t)
+	defer conn.Close()
+	counts := map[string]int{}
+	for _, schema := range []string{"main", "transfer", "fee"} {
+		tables, err := lines(t.Context(), conn, "SELECT name FROM "+schema+".sqlite_schema WHERE type = 'table'")
+		if err != nil || len(tables) == 0 {
+			t.Fatalf("%s: %d tables, %v", schema, len(tables), err)
+		}
+		for _, table := range tables {
+			var n int
+			if err := conn.QueryRowContext(t.Context(), "SELECT count(*) FROM "+schema+"."+table).Scan(&n); err != nil {
+				t.Fatal(err)
+			}
+			counts[schema+"."+table] = n
+		}
+	}
+	return counts
+}
+
+// leavesNoTrace runs do and checks that no table of any database has grown or shrunk.
+func leavesNoTrace(t *testing.T, do func()) {
+	t.Helper()
+	settle(t)
+	before := rowCounts(t)
+	do()
+	settle(t)
+	for table, n := range rowCounts(t) {
+		if n != before[table] {
+			t.Errorf("%s had %d rows and has %d", table, before[table], n)
+		}
+	}
+}
