@@ -26,8 +26,6 @@ type StorageConfig struct {
 // Config is everything that the environment decides for serve.
 type Config struct {
 	StorageConfig
-	Environment string `env:"BANKMORE_ENV" envDefault:"production"`
-
 	Server      web.ServerConfig
 	Sidecar     sidecar.Config
 	Auth        auth.Config

@@ -21,7 +21,7 @@ func TestConfigNamesEveryProblem(t *testing.T) {
 	}
 	for _, problem := range []string{
 		"LISTEN_ADDRESS", "DATABASE_URL", "shorter than 32 bytes", "TRANSFER_ATTEMPT_TIMEOUT must be positive",
-		"TRANSFER_DEADLINE must be at most 30s", "RECOVERY_INTERVAL must be positive", "OutboxInterval",
+		"TRANSFER_DEADLINE must be at most 30s", "RECOVERY_INTERVAL must be positive", "OUTBOX_INTERVAL: unable",
 		"VERIFY_MAX_UNFINISHED must be positive", "DRAIN_TIMEOUT must be at least",
 	} {
 		if !strings.Contains(err.Error(), problem) {
