@@ -159,7 +159,7 @@ func TestInTxRollsBack(t *testing.T) {
 		t.Errorf("a fault comes back as %v", err)
 	}
 	wrapped := fmt.Errorf("item 3: %w", refused)
-	if err := inTx(func() error { return wrapped }); err != wrapped {
+	if err := inTx(func() error { return wrapped }); !errors.Is(err, wrapped) {
 		t.Errorf("a wrapped fault comes back as %v", err)
 	}
 	plain := errors.New("plain")
@@ -468,7 +468,7 @@ func TestAway(t *testing.T) {
 		t.Errorf("Away(nil) = %v", err)
 	}
 	wrapped := fmt.Errorf("row: %w", fault.ErrKeyReused)
-	if err := sqldb.Away(wrapped); err != wrapped {
+	if err := sqldb.Away(wrapped); !errors.Is(err, wrapped) {
 		t.Errorf("a fault becomes %v", err)
 	}
 	if err := sqldb.Away(sql.ErrConnDone); !errors.Is(err, sql.ErrConnDone) || fault.From(err).Kind != fault.Unavailable {
