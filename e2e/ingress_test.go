@@ -27,6 +27,7 @@ func TestIngressKeepsTheInsideInside(t *testing.T) {
 		"/v1.0/invoke/account-svc/method/internal/movements", "/v1.0/state/statestore", "/v1.0/publish/pubsub/transfers-completed", "/v1.0/metadata", "/v1.0/healthz", "/v1.0/shutdown",
 		"/api/account/../../v1.0/metadata", "/api/account/..%2f..%2fv1.0%2fmetadata", "/dapr/subscribe", "/dapr/config", "/api/account/../../dapr/config",
 		"/metrics", "/readyz", "/api/account/../../metrics", "/api/account/..%2f..%2fmetrics", "http://account-svc/internal/movements", "/debug/pprof/", "/config/",
+		"/api/account/balance%3Fx", "/api/account/balance%23", "/api/account/exists/a%3fb", "/api/account/exists/a%23b",
 	}
 	headers := map[string]string{
 		"plain":            "",
