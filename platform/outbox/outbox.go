@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
@@ -42,28 +43,53 @@ type Message struct {
 // grows with the square of their number: 50 rows cost a third of what 250 rows in one statement do.
 const maxRows = 50
 
+const insertRows = "INSERT INTO outbox (id, topic, partition_key, payload, created_at, claimed_until) "
+
 // Add writes messages in tx, to be published once it has committed.
 func Add(ctx context.Context, tx *sql.Tx, now time.Time, messages []Message) error {
-	for len(messages) > 0 {
-		n := min(len(messages), maxRows)
-		args := make([]any, 0, 6*n)
-		for _, m := range messages[:n] {
-			if m.ID == "" {
-				id, err := uuid.NewV7()
-				if err != nil {
-					return fmt.Errorf("outbox: %w", err)
-				}
-				m.ID = id.String()
+	for chunk := range slices.Chunk(messages, maxRows) {
+		args := make([]any, 0, 6*len(chunk))
+		for _, m := range chunk {
+			row, err := m.values(now)
+			if err != nil {
+				return err
 			}
-			args = append(args, m.ID, m.Topic, m.PartitionKey, string(m.Payload), sqldb.Micros(now), 0)
+			args = append(args, row...)
 		}
-		const insert = "INSERT INTO outbox (id, topic, partition_key, payload, created_at, claimed_until) VALUES "
-		if _, err := tx.ExecContext(ctx, insert+sqldb.Rows(n, 6), args...); err != nil {
+		if _, err := tx.ExecContext(ctx, insertRows+"VALUES "+sqldb.Rows(len(chunk), 6), args...); err != nil {
 			return fmt.Errorf("outbox: %w", err)
 		}
-		messages = messages[n:]
 	}
 	return nil
+}
+
+// Queue is Add for a batch of a transaction on PostgreSQL.
+func Queue(batch *pgx.Batch, now time.Time, messages []Message) error {
+	if len(messages) == 0 {
+		return nil
+	}
+	rows := make([][]any, len(messages))
+	for i, m := range messages {
+		row, err := m.values(now)
+		if err != nil {
+			return err
+		}
+		rows[i] = row
+	}
+	batch.Queue(insertRows+"SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])",
+		sqldb.Columns(rows)...)
+	return nil
+}
+
+func (m Message) values(now time.Time) ([]any, error) {
+	if m.ID == "" {
+		id, err := uuid.NewV7()
+		if err != nil {
+			return nil, fmt.Errorf("outbox: %w", err)
+		}
+		m.ID = id.String()
+	}
+	return []any{m.ID, m.Topic, m.PartitionKey, string(m.Payload), sqldb.Micros(now), 0}, nil
 }
 
 // Publisher is the part of the sidecar that the relay needs.
@@ -166,10 +192,10 @@ func each(ctx context.Context, tx *sql.Tx, statement string, ids []any) error {
 func (r *Relay) claim(ctx context.Context) (rows []row, err error) {
 	now := time.Now()
 	err = r.db.InTx(ctx, func(tx *sql.Tx) error {
+		rows = nil
 		result, err := tx.QueryContext(ctx, `
-			UPDATE outbox SET claimed_until = $1
-			WHERE id IN (SELECT id FROM outbox WHERE claimed_until < $2 ORDER BY id LIMIT $3)
-			  AND claimed_until < $2 -- again, for an engine where another relay may claim them between the two
+			WITH free AS (SELECT id FROM outbox WHERE claimed_until < $2 ORDER BY id LIMIT $3`+r.db.SkipLocked()+`)
+			UPDATE outbox SET claimed_until = $1 WHERE id IN (SELECT id FROM free)
 			RETURNING id, topic, partition_key, payload`,
 			sqldb.Micros(now.Add(claimDuration)), sqldb.Micros(now), portion)
 		if err != nil {

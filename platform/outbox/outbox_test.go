@@ -23,10 +23,11 @@ import (
 	"github.com/bankmore/bankmore/platform/outbox"
 	"github.com/bankmore/bankmore/platform/sidecar"
 	"github.com/bankmore/bankmore/platform/sqldb"
+	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
 )
 
 // The table as the package's documentation tells the services to make it.
-var migrations = fstest.MapFS{"00001_outbox.sql": {Data: []byte(`-- +goose Up
+const initial = `-- +goose Up
 CREATE TABLE outbox (
 	id            TEXT PRIMARY KEY,
 	topic         TEXT NOT NULL,
@@ -35,19 +36,13 @@ CREATE TABLE outbox (
 	created_at    BIGINT NOT NULL,
 	claimed_until BIGINT NOT NULL
 );
-`)}}
+`
+
+var migrations = fstest.MapFS{"sqlite/00001_outbox.sql": {Data: []byte(initial)}, "postgres/00001_outbox.sql": {Data: []byte(initial)}}
 
 func open(t *testing.T) *sqldb.DB {
 	t.Helper()
-	db, err := sqldb.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "outbox.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	if err := db.Migrate(t.Context(), migrations); err != nil {
-		t.Fatal(err)
-	}
-	return db
+	return sqldbtest.SQLite.Open(t, migrations)
 }
 
 func add(t *testing.T, db *sqldb.DB, messages ...outbox.Message) {
@@ -413,10 +408,12 @@ func TestDatabaseLostAfterPublishing(t *testing.T) {
 
 // Several relays at once, and a broker that fails at random: every event arrives, none is left, and while nothing
 // fails none is sent twice.
-func TestSeveralRelays(t *testing.T) {
+func TestSeveralRelays(t *testing.T) { sqldbtest.Each(t, testSeveralRelays) }
+
+func testSeveralRelays(t *testing.T, engine sqldbtest.Engine) {
 	for name, chance := range map[string]float64{"reliable": 0, "failing": 0.3} {
 		t.Run(name, func(t *testing.T) {
-			db := open(t)
+			db := engine.Open(t, migrations)
 			const events = 900
 			var mu sync.Mutex
 			confirmed := map[string]int{}

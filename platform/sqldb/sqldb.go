@@ -7,16 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/pressly/goose/v3"
-	_ "modernc.org/sqlite" // the pure Go driver "sqlite"
-
-	"github.com/bankmore/bankmore/platform/fault"
 )
 
 // Config locates the database.
@@ -25,99 +20,93 @@ type Config struct {
 	MigrateOnStart bool   `env:"MIGRATE_ON_START" envDefault:"true"`
 }
 
-// DB is a service's database. SQLite has one writer, so writes have a pool of their own with a single connection:
-// they queue in Go, instead of polling for the file lock.
+// DB is a service's database, behind one of two engines. What both accept ($1, TEXT ids, BIGINT times and cents, ON
+// CONFLICT, RETURNING) is written once; where PostgreSQL deserves its own form, Pipelined gives it.
 type DB struct {
+	engine      engine
 	read, write *sql.DB
+	pool        *pgxpool.Pool // PostgreSQL only
 }
 
-// Open connects to the database that rawURL names: sqlite:<path>, relative to the working directory.
+// engine is what differs between the two beyond their SQL.
+type engine struct {
+	dialect    goose.Dialect
+	migrations string // subfolder
+	skipLocked string
+	snapshot   sql.TxOptions // of a transaction whose queries all see the same moment
+	patience   string        // a statement that lets the transaction take its time
+}
+
+// Open connects to the database that rawURL names: sqlite:<path>, relative to the working directory, or postgres://…
+// as libpq understands it, plus pgxpool's settings (pool_max_conns and others).
 func Open(ctx context.Context, rawURL string) (*DB, error) {
-	path, ok := strings.CutPrefix(rawURL, "sqlite:")
-	if !ok || path == "" {
-		scheme, _, _ := strings.Cut(rawURL, ":") // the rest may hold a password
-		return nil, fmt.Errorf("DATABASE_URL: want sqlite:<path>, got scheme %q", scheme)
+	scheme, rest, _ := strings.Cut(rawURL, ":")
+	switch {
+	case scheme == "sqlite" && rest != "":
+		return openSQLite(ctx, rest)
+	case scheme == "postgres" || scheme == "postgresql":
+		return openPostgres(ctx, rawURL)
+	default: // the rest may hold a password
+		return nil, fmt.Errorf("DATABASE_URL: want sqlite:<path> or postgres://…, got scheme %q", scheme)
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("DATABASE_URL: %w", err)
-	}
-	// SQLite would let everybody read the file; its journal files take the same mode.
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("DATABASE_URL: %w", err)
-	}
-	if err := file.Close(); err != nil {
-		return nil, fmt.Errorf("DATABASE_URL: %w", err)
-	}
-	write, err := sql.Open("sqlite", sqliteDSN(path, "_txlock=immediate"))
-	if err != nil {
-		return nil, err
-	}
-	write.SetMaxOpenConns(1)
-	read, err := sql.Open("sqlite", sqliteDSN(path, "_pragma=query_only(1)"))
-	if err != nil {
-		return nil, errors.Join(err, write.Close())
-	}
-	read.SetMaxOpenConns(8)
-	read.SetMaxIdleConns(8)
-	db := &DB{read: read, write: write}
-	// The writer goes first: it creates the file and puts it in WAL mode.
-	if err := errors.Join(write.PingContext(ctx), read.PingContext(ctx)); err != nil {
-		return nil, errors.Join(fmt.Errorf("opening %s: %w", path, err), db.Close())
-	}
-	return db, nil
-}
-
-// sqliteDSN tunes every connection. synchronous=FULL is what makes an acknowledged commit survive a power cut in WAL
-// mode (https://www.sqlite.org/pragma.html#pragma_synchronous).
-func sqliteDSN(path, extra string) string {
-	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + strings.Join([]string{
-		"_pragma=busy_timeout(5000)",
-		"_pragma=journal_mode(WAL)",
-		"_pragma=synchronous(FULL)",
-		"_pragma=foreign_keys(1)",
-		"_pragma=cache_size(-32768)",
-		"_pragma=temp_store(MEMORY)",
-		extra,
-	}, "&")
 }
 
 // Close closes every connection.
-func (db *DB) Close() error { return errors.Join(db.write.Close(), db.read.Close()) }
+func (db *DB) Close() error {
+	err := errors.Join(db.write.Close(), db.read.Close())
+	if db.pool != nil {
+		db.pool.Close()
+	}
+	return err
+}
 
 // Ready returns an error unless the database answers.
 func (db *DB) Ready(ctx context.Context) error { return db.read.PingContext(ctx) }
 
-// Read is the pool for queries outside of a transaction. Writing through it fails.
+// Read is the pool for queries outside of a transaction. SQLite refuses to write through it.
 func (db *DB) Read() *sql.DB { return db.read }
+
+// SkipLocked ends a query for rows to be claimed: rows that another transaction is claiming are passed over, where
+// there can be another.
+func (db *DB) SkipLocked() string { return db.engine.skipLocked }
 
 // InTx runs fn in a write transaction: committed when fn returns nil, else rolled back. A fault that fn returns comes
 // back as it is; any other error is infrastructure and comes back as a fault of kind Unavailable. If it is the commit
 // that failed, the effect is unknown: the request's key decides which it was.
+//
+// fn runs again, in a new transaction, if the first was rolled back for no fault of its own (a deadlock, a lost
+// connection): whatever it leaves outside of the database it must set anew.
 func (db *DB) InTx(ctx context.Context, fn func(tx *sql.Tx) error) error {
-	tx, err := db.write.BeginTx(ctx, nil)
+	return db.again(ctx, func() (before, commit error) {
+		tx, err := db.write.BeginTx(ctx, nil)
+		if err != nil {
+			return err, nil
+		}
+		defer tx.Rollback() //nolint:errcheck // does nothing after a commit; if fn panics it frees the only writer
+		if err := fn(tx); err != nil {
+			return err, nil
+		}
+		return nil, tx.Commit()
+	})
+}
+
+// Migrate brings the schema to the newest version in migrations: goose SQL files, in a subfolder per engine (sqlite,
+// postgres). On PostgreSQL it waits while another replica migrates.
+func (db *DB) Migrate(ctx context.Context, migrations fs.FS) (err error) {
+	files, err := fs.Sub(migrations, db.engine.migrations)
 	if err != nil {
-		return Away(err)
+		return fmt.Errorf("migrations: %w", err)
 	}
-	defer tx.Rollback() //nolint:errcheck // does nothing after a commit; if fn panics it frees the only writer
-	if err := fn(tx); err != nil {
-		return Away(err)
+	target, options := db.write, []goose.ProviderOption{goose.WithDisableGlobalRegistry(true)}
+	if db.pool != nil {
+		locker, err := migrationLock()
+		if err != nil {
+			return fmt.Errorf("migrations: %w", err)
+		}
+		target, options = db.patient(), append(options, goose.WithSessionLocker(locker))
+		defer func() { err = errors.Join(err, target.Close()) }()
 	}
-	return Away(tx.Commit())
-}
-
-// Away marks err as a failure of the database (kind Unavailable), unless it is a fault already or nil.
-func Away(err error) error {
-	var f *fault.Error
-	if err == nil || errors.As(err, &f) {
-		return err
-	}
-	return fault.Away(err)
-}
-
-// Migrate brings the schema to the newest version in migrations (goose SQL files at the root of the file system).
-func (db *DB) Migrate(ctx context.Context, migrations fs.FS) error {
-	provider, err := goose.NewProvider(goose.DialectSQLite3, db.write, migrations, goose.WithDisableGlobalRegistry(true))
+	provider, err := goose.NewProvider(db.engine.dialect, target, files, options...)
 	if err != nil {
 		return fmt.Errorf("migrations: %w", err)
 	}

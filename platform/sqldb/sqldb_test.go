@@ -19,42 +19,34 @@ import (
 
 	"github.com/bankmore/bankmore/platform/fault"
 	"github.com/bankmore/bankmore/platform/sqldb"
+	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
 )
 
-var migrations = fstest.MapFS{
-	"00001_init.sql": {Data: []byte(`-- +goose Up
+const initial = `-- +goose Up
 CREATE TABLE parents (id TEXT PRIMARY KEY);
 CREATE TABLE children (
 	id TEXT PRIMARY KEY,
 	parent TEXT NOT NULL REFERENCES parents (id) DEFERRABLE INITIALLY DEFERRED,
 	amount BIGINT NOT NULL DEFAULT 0 CHECK (amount >= 0)
 );
-`)},
-	"00002_more.sql": {Data: []byte("-- +goose Up\nINSERT INTO parents (id) VALUES ('first');\n")},
+`
+
+const more = "-- +goose Up\nINSERT INTO parents (id) VALUES ('first');\n"
+
+var migrations = fstest.MapFS{
+	"sqlite/00001_init.sql": {Data: []byte(initial)}, "sqlite/00002_more.sql": {Data: []byte(more)},
+	"postgres/00001_init.sql": {Data: []byte(initial)}, "postgres/00002_more.sql": {Data: []byte(more)},
 }
 
-// open is a fresh database with the tables of the migrations.
+// open is a fresh SQLite database with the tables of the migrations.
 func open(t *testing.T) *sqldb.DB {
 	t.Helper()
-	db := reopen(t, filepath.Join(t.TempDir(), "test.db"))
-	if err := db.Migrate(t.Context(), migrations); err != nil {
-		t.Fatal(err)
-	}
-	return db
+	return sqldbtest.SQLite.Open(t, migrations)
 }
 
 func reopen(t *testing.T, path string) *sqldb.DB {
 	t.Helper()
-	db, err := sqldb.Open(t.Context(), "sqlite:"+path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return db
+	return sqldbtest.Reopen(t, "sqlite:"+path)
 }
 
 // add returns a transaction that adds a parent.
@@ -67,7 +59,7 @@ func add(ctx context.Context, id string) func(*sql.Tx) error {
 
 func parents(t *testing.T, db *sqldb.DB) (ids string) {
 	t.Helper()
-	err := db.Read().QueryRowContext(t.Context(), "SELECT coalesce(group_concat(id), '') FROM (SELECT id FROM parents ORDER BY id)").Scan(&ids)
+	err := db.Read().QueryRowContext(t.Context(), "SELECT coalesce(string_agg(id, ',' ORDER BY id), '') FROM parents").Scan(&ids)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,22 +122,26 @@ func TestReadPoolRefusesWrites(t *testing.T) {
 	}
 }
 
-func TestInTxCommits(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "test.db")
-	db := reopen(t, path)
+func TestInTxCommits(t *testing.T) { sqldbtest.Each(t, testInTxCommits) }
+
+func testInTxCommits(t *testing.T, engine sqldbtest.Engine) {
+	url := engine.URL(t)
+	db := sqldbtest.Reopen(t, url)
 	if err := db.Migrate(t.Context(), migrations); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.InTx(t.Context(), add(t.Context(), "second")); err != nil {
 		t.Fatal(err)
 	}
-	if got := parents(t, reopen(t, path)); got != "first,second" {
+	if got := parents(t, sqldbtest.Reopen(t, url)); got != "first,second" {
 		t.Errorf("another opener sees %s", got)
 	}
 }
 
-func TestInTxRollsBack(t *testing.T) {
-	db := open(t)
+func TestInTxRollsBack(t *testing.T) { sqldbtest.Each(t, testInTxRollsBack) }
+
+func testInTxRollsBack(t *testing.T, engine sqldbtest.Engine) {
+	db := engine.Open(t, migrations)
 	refused := fault.New(fault.Refused, "REFUSED", "Não.")
 	inTx := func(fail func() error) error {
 		return db.InTx(t.Context(), func(tx *sql.Tx) error {
@@ -175,8 +171,10 @@ func TestInTxRollsBack(t *testing.T) {
 }
 
 // There is one writer: a panic that kept it would stop every write of the service.
-func TestPanicInTxFreesTheWriter(t *testing.T) {
-	db := open(t)
+func TestPanicInTxFreesTheWriter(t *testing.T) { sqldbtest.Each(t, testPanicInTxFreesTheWriter) }
+
+func testPanicInTxFreesTheWriter(t *testing.T, engine sqldbtest.Engine) {
+	db := engine.Open(t, migrations)
 	func() {
 		defer func() {
 			if p := recover(); p != "boom" {
@@ -201,8 +199,10 @@ func TestPanicInTxFreesTheWriter(t *testing.T) {
 }
 
 // A commit that fails leaves the connection fit for the next transaction.
-func TestFailedCommit(t *testing.T) {
-	db := open(t)
+func TestFailedCommit(t *testing.T) { sqldbtest.Each(t, testFailedCommit) }
+
+func testFailedCommit(t *testing.T, engine sqldbtest.Engine) {
+	db := engine.Open(t, migrations)
 	err := db.InTx(t.Context(), func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(t.Context(), "INSERT INTO children (id, parent) VALUES ('c', 'nobody')")
 		return err // the reference is checked at the end of the transaction
@@ -219,8 +219,10 @@ func TestFailedCommit(t *testing.T) {
 	}
 }
 
-func TestCancelledTransaction(t *testing.T) {
-	db := open(t)
+func TestCancelledTransaction(t *testing.T) { sqldbtest.Each(t, testCancelledTransaction) }
+
+func testCancelledTransaction(t *testing.T, engine sqldbtest.Engine) {
+	db := engine.Open(t, migrations)
 	ctx, cancel := context.WithCancel(t.Context())
 	err := db.InTx(ctx, func(tx *sql.Tx) error {
 		defer cancel()
@@ -274,8 +276,10 @@ func TestFullDatabase(t *testing.T) {
 }
 
 // Writers queue for the one connection; none fails because the file is locked, and readers see whole transactions only.
-func TestManyWritersAndReaders(t *testing.T) {
-	db := open(t)
+func TestManyWritersAndReaders(t *testing.T) { sqldbtest.Each(t, testManyWritersAndReaders) }
+
+func testManyWritersAndReaders(t *testing.T, engine sqldbtest.Engine) {
+	db := engine.Open(t, migrations)
 	var all sync.WaitGroup
 	const writers, each = 16, 25
 	for w := range writers {
@@ -425,8 +429,10 @@ func TestReadyFailsWhenClosed(t *testing.T) {
 	}
 }
 
-func TestMigrateTwiceAndTogether(t *testing.T) {
-	db := reopen(t, filepath.Join(t.TempDir(), "test.db"))
+func TestMigrateTwiceAndTogether(t *testing.T) { sqldbtest.Each(t, testMigrateTwiceAndTogether) }
+
+func testMigrateTwiceAndTogether(t *testing.T, engine sqldbtest.Engine) {
+	db := sqldbtest.Reopen(t, engine.URL(t))
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
@@ -445,9 +451,11 @@ func TestMigrateTwiceAndTogether(t *testing.T) {
 }
 
 // A migration that fails changes nothing, and what came before it stays.
-func TestBrokenMigration(t *testing.T) {
-	db := open(t)
-	broken := fstest.MapFS{"00003_broken.sql": {Data: []byte("-- +goose Up\nINSERT INTO parents (id) VALUES ('half');\nINSERT INTO nowhere VALUES (1);\n")}}
+func TestBrokenMigration(t *testing.T) { sqldbtest.Each(t, testBrokenMigration) }
+
+func testBrokenMigration(t *testing.T, engine sqldbtest.Engine) {
+	db := engine.Open(t, migrations)
+	broken := fstest.MapFS{engine.Name + "/00003_broken.sql": {Data: []byte("-- +goose Up\nINSERT INTO parents (id) VALUES ('half');\nINSERT INTO nowhere VALUES (1);\n")}}
 	for name, file := range migrations {
 		broken[name] = file
 	}
@@ -497,8 +505,10 @@ func TestLists(t *testing.T) {
 	}
 }
 
-func TestVerify(t *testing.T) {
-	db := open(t)
+func TestVerify(t *testing.T) { sqldbtest.Each(t, testVerify) }
+
+func testVerify(t *testing.T, engine sqldbtest.Engine) {
+	db := engine.Open(t, migrations)
 	for _, id := range []string{"a", "b"} {
 		if err := db.InTx(t.Context(), add(t.Context(), id)); err != nil {
 			t.Fatal(err)
@@ -556,8 +566,10 @@ func TestVerifyFails(t *testing.T) {
 }
 
 // All queries see the same moment, or money on its way between two of them would look lost.
-func TestVerifySeesOneMoment(t *testing.T) {
-	db := open(t)
+func TestVerifySeesOneMoment(t *testing.T) { sqldbtest.Each(t, testVerifySeesOneMoment) }
+
+func testVerifySeesOneMoment(t *testing.T, engine sqldbtest.Engine) {
+	db := engine.Open(t, migrations)
 	count := sqldb.Invariant{Name: "count", Query: "SELECT CAST(count(*) AS TEXT) FROM parents"}
 	out := &meddler{meddle: func() {
 		if err := db.InTx(t.Context(), add(t.Context(), "meanwhile")); err != nil {

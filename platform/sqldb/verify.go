@@ -21,11 +21,14 @@ var ErrViolated = errors.New("invariants are violated")
 // Verify runs the queries in one read-only transaction, so that they all see the same moment, and writes every
 // violation to out as it finds it. It returns ErrViolated if there was any.
 func (db *DB) Verify(ctx context.Context, out io.Writer, invariants []Invariant) error {
-	tx, err := db.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	tx, err := db.read.BeginTx(ctx, &db.engine.snapshot)
 	if err != nil {
 		return Away(err)
 	}
 	defer tx.Rollback() //nolint:errcheck // nothing was written
+	if _, err := tx.ExecContext(ctx, db.engine.patience); err != nil {
+		return Away(err)
+	}
 	violations := 0
 	for _, invariant := range invariants {
 		n, err := report(ctx, tx, out, invariant)

@@ -14,6 +14,7 @@ import (
 func (s *Store) Register(ctx context.Context, r account.Registration) error {
 	var taken error // not a failure of the database
 	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
+		taken = nil
 		added, err := affected(tx.ExecContext(ctx, `
 			INSERT INTO customers (account_id, name, cpf_hash, cpf_encrypted, password_hash, created_at)
 			VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (cpf_hash) DO NOTHING`,

@@ -15,12 +15,15 @@ import (
 // maxKeys bounds the keys that one statement looks up.
 const maxKeys = 250
 
-// errStale says that an account moved between load and write. The one writer of SQLite makes that impossible; were it
-// ever to happen, nothing is written.
+// errStale says that an account moved between load and write. Locks make that impossible; were it ever to happen,
+// nothing is written.
 var errStale = errors.New("account version has changed during the transaction")
 
 // Apply implements ledger.Store. SQLite has one write transaction at a time, which begins before the load.
 func (s *Store) Apply(ctx context.Context, commands []ledger.Command, decide func(ledger.State) ledger.Effects) error {
+	if s.db.Pipelined() {
+		return s.applyPostgres(ctx, commands, decide)
+	}
 	return s.db.InTx(ctx, func(tx *sql.Tx) error {
 		state, err := load(ctx, tx, commands)
 		if err != nil {
@@ -123,6 +126,13 @@ func write(ctx context.Context, tx *sql.Tx, e ledger.Effects) error {
 const movementColumns = `id, request_key, fingerprint, account_id, seq, type, amount, contra, kind, counterparty,
 	transfer_id, description, balance_after, created_at`
 
+func movementValues(m ledger.Movement) []any {
+	return []any{
+		m.ID, m.RequestKey, m.Fingerprint, m.AccountID, m.Seq, m.Type, m.Amount, m.Contra, m.Kind,
+		m.Counterparty, m.TransferID, m.Description, m.BalanceAfter, sqldb.Micros(m.CreatedAt),
+	}
+}
+
 // insertMovements runs one prepared statement per row: in-process that is cheaper than binding a long VALUES list.
 func insertMovements(ctx context.Context, tx *sql.Tx, movements []ledger.Movement) error {
 	if len(movements) == 0 {
@@ -134,8 +144,7 @@ func insertMovements(ctx context.Context, tx *sql.Tx, movements []ledger.Movemen
 	}
 	defer insert.Close()
 	for _, m := range movements {
-		if _, err := insert.ExecContext(ctx, m.ID, m.RequestKey, m.Fingerprint, m.AccountID, m.Seq, m.Type, m.Amount, m.Contra, m.Kind,
-			m.Counterparty, m.TransferID, m.Description, m.BalanceAfter, sqldb.Micros(m.CreatedAt)); err != nil {
+		if _, err := insert.ExecContext(ctx, movementValues(m)...); err != nil {
 			return err
 		}
 	}

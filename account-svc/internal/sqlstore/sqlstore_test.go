@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -13,32 +12,28 @@ import (
 	"github.com/bankmore/bankmore/account-svc/internal/sqlstore"
 	"github.com/bankmore/bankmore/account-svc/internal/sqlstore/storetest"
 	"github.com/bankmore/bankmore/platform/sqldb"
+	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
 )
 
-func openSQLite(t *testing.T) *sqldb.DB {
-	t.Helper()
-	db, err := sqldb.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "account.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
+func TestStore(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, engine sqldbtest.Engine) {
+		storetest.Run(t, func(t *testing.T) storetest.Store { return sqlstore.New(engine.Open(t, sqlstore.Migrations())) })
 	})
-	if err := db.Migrate(t.Context(), sqlstore.Migrations()); err != nil {
-		t.Fatal(err)
-	}
-	return db
 }
 
-func TestSQLite(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) storetest.Store { return sqlstore.New(openSQLite(t)) })
+func TestStoreAfterTheNextMigration(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, engine sqldbtest.Engine) {
+		storetest.Run(t, func(t *testing.T) storetest.Store {
+			return sqlstore.New(engine.OpenExpanded(t, sqlstore.Migrations()))
+		})
+	})
 }
 
 // What the code never does, the schema does not allow either.
-func TestSchemaRefuses(t *testing.T) {
-	db := openSQLite(t)
+func TestSchemaRefuses(t *testing.T) { sqldbtest.Each(t, testSchemaRefuses) }
+
+func testSchemaRefuses(t *testing.T, engine sqldbtest.Engine) {
+	db := engine.Open(t, sqlstore.Migrations())
 	seed(t, db)
 	const movement = "INSERT INTO movements VALUES ('m2', 'k2', 'f', 'a', 2, 'C', 1, 'cash', 'deposit', '', '', '', 1001, 0)"
 	for name, statement := range map[string]string{
@@ -65,8 +60,9 @@ func TestSchemaRefuses(t *testing.T) {
 }
 
 // Each invariant of verify finds its violation.
-func TestVerifyFinds(t *testing.T) {
-	const unlock = "DROP TRIGGER movements_are_never_changed; DROP TRIGGER movements_are_never_deleted; PRAGMA ignore_check_constraints = 1;"
+func TestVerifyFinds(t *testing.T) { sqldbtest.Each(t, testVerifyFinds) }
+
+func testVerifyFinds(t *testing.T, engine sqldbtest.Engine) {
 	for name, statement := range map[string]string{
 		"balance is the sum of the movements":           "UPDATE accounts SET balance = 999",
 		"no balance is negative":                        "UPDATE accounts SET balance = -1",
@@ -79,13 +75,14 @@ func TestVerifyFinds(t *testing.T) {
 			INSERT INTO movements VALUES ('m2', 'k2', 'f', 'a', 2, 'D', 1, 'fee-revenue', 'fee', '', 't', '', 999, 0)`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			db := openSQLite(t)
+			db := engine.Open(t, sqlstore.Migrations())
 			seed(t, db)
 			var out bytes.Buffer
 			if err := sqlstore.New(db).Verify(t.Context(), &out); err != nil {
 				t.Fatalf("before: %v\n%s", err, &out)
 			}
-			if err := exec(t.Context(), db, unlock+statement); err != nil {
+			engine.Unguard(t, db)
+			if err := exec(t.Context(), db, statement); err != nil {
 				t.Fatal(err)
 			}
 			out.Reset()
@@ -96,8 +93,10 @@ func TestVerifyFinds(t *testing.T) {
 	}
 }
 
-func TestMigratingTwiceChangesNothing(t *testing.T) {
-	db := openSQLite(t)
+func TestMigratingTwiceChangesNothing(t *testing.T) { sqldbtest.Each(t, testMigratingTwice) }
+
+func testMigratingTwice(t *testing.T, engine sqldbtest.Engine) {
+	db := engine.Open(t, sqlstore.Migrations())
 	seed(t, db)
 	if err := db.Migrate(t.Context(), sqlstore.Migrations()); err != nil {
 		t.Fatal(err)

@@ -13,18 +13,13 @@ import (
 
 // Add implements fee.Store.
 func (s *Store) Add(ctx context.Context, fees []fee.Fee) ([]bool, error) {
-	var inserted map[string]bool
-	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
-		inserted = make(map[string]bool, len(fees))
-		for chunk := range slices.Chunk(fees, maxRows) {
-			if err := insert(ctx, tx, chunk, inserted); err != nil {
-				return fmt.Errorf("adding fees: %w", err)
-			}
-		}
-		return nil
-	})
+	add := s.addSQLite
+	if s.db.Pipelined() {
+		add = s.addPostgres
+	}
+	inserted, err := add(ctx, fees)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("adding fees: %w", err)
 	}
 	added := make([]bool, len(fees))
 	for i, f := range fees {
@@ -33,15 +28,37 @@ func (s *Store) Add(ctx context.Context, fees []fee.Fee) ([]bool, error) {
 	return added, nil
 }
 
+func (s *Store) addSQLite(ctx context.Context, fees []fee.Fee) (inserted map[string]bool, err error) {
+	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
+		inserted = make(map[string]bool, len(fees))
+		for chunk := range slices.Chunk(fees, maxRows) {
+			if err := insert(ctx, tx, chunk, inserted); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return inserted, err
+}
+
+const (
+	insertColumns = "id, transfer_id, account_number, amount, status, reason, created_at, due_at"
+	insertWidth   = 8
+)
+
+// insertValues are the insertColumns of a new fee, which is due at once.
+func insertValues(f fee.Fee) []any {
+	created := sqldb.Micros(f.CreatedAt)
+	return []any{f.ID, f.TransferID, f.AccountNumber, int64(f.Amount), string(f.Status), string(f.Reason), created, created}
+}
+
 func insert(ctx context.Context, tx *sql.Tx, fees []fee.Fee, inserted map[string]bool) error {
-	const width = 8
-	args := make([]any, 0, width*len(fees))
+	args := make([]any, 0, insertWidth*len(fees))
 	for _, f := range fees {
-		created := sqldb.Micros(f.CreatedAt)
-		args = append(args, f.ID, f.TransferID, f.AccountNumber, int64(f.Amount), string(f.Status), string(f.Reason), created, created)
+		args = append(args, insertValues(f)...)
 	}
-	rows, err := tx.QueryContext(ctx, "INSERT INTO fees (id, transfer_id, account_number, amount, status, reason, created_at, due_at) VALUES "+
-		sqldb.Rows(len(fees), width)+" ON CONFLICT (transfer_id) DO NOTHING RETURNING id", args...)
+	rows, err := tx.QueryContext(ctx, "INSERT INTO fees ("+insertColumns+") VALUES "+
+		sqldb.Rows(len(fees), insertWidth)+" ON CONFLICT (transfer_id) DO NOTHING RETURNING id", args...)
 	if err != nil {
 		return err
 	}

@@ -25,9 +25,10 @@ func (s *Store) Claim(ctx context.Context, now, until time.Time, limit int) (cla
 		return nil, sqldb.Away(err)
 	}
 	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
+		claims = nil
 		rows, err := tx.QueryContext(ctx, `
-			UPDATE fees SET due_at = $1
-			WHERE id IN (SELECT id FROM fees WHERE status = 'PENDING' AND due_at <= $2 ORDER BY due_at, id LIMIT $3)
+			WITH due AS (SELECT id FROM fees WHERE status = 'PENDING' AND due_at <= $2 ORDER BY due_at, id LIMIT $3`+s.db.SkipLocked()+`)
+			UPDATE fees SET due_at = $1 WHERE id IN (SELECT id FROM due)
 			RETURNING `+feeColumns+`, attempt, unknowns`, sqldb.Micros(until), sqldb.Micros(now), limit)
 		if err != nil {
 			return fmt.Errorf("claiming fees: %w", err)
@@ -50,50 +51,67 @@ func (s *Store) Claim(ctx context.Context, now, until time.Time, limit int) (cla
 }
 
 // Settle implements fee.Queue.
-func (s *Store) Settle(ctx context.Context, now time.Time, settlements []fee.Settlement) (effective []fee.Settlement, err error) {
+func (s *Store) Settle(ctx context.Context, now time.Time, settlements []fee.Settlement) ([]fee.Settlement, error) {
+	settle := s.settleSQLite
+	if s.db.Pipelined() {
+		settle = s.settlePostgres
+	}
+	settled, err := settle(ctx, now, settlements)
+	if err != nil {
+		return nil, fmt.Errorf("settling fees: %w", err)
+	}
+	changed := make(map[string]bool, len(settled))
+	for _, f := range settled {
+		changed[f.ID] = true
+	}
+	return slices.DeleteFunc(slices.Clone(settlements), func(s fee.Settlement) bool { return !changed[s.ID] }), nil
+}
+
+func (s *Store) settleSQLite(ctx context.Context, now time.Time, settlements []fee.Settlement) (settled []fee.Fee, err error) {
 	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
-		changed := make(map[string]bool, len(settlements))
-		var events []outbox.Message
+		settled = nil
 		for chunk := range slices.Chunk(settlements, maxRows) {
 			fees, err := settle(ctx, tx, now, chunk)
 			if err != nil {
-				return fmt.Errorf("settling fees: %w", err)
+				return err
 			}
-			for _, f := range fees {
-				changed[f.ID] = true
-				if f.Status != fee.Charged {
-					continue
-				}
-				event, err := chargedEvent(f)
-				if err != nil {
-					return err
-				}
-				events = append(events, event)
-			}
+			settled = append(settled, fees...)
 		}
-		effective = slices.DeleteFunc(slices.Clone(settlements), func(s fee.Settlement) bool { return !changed[s.ID] })
-		return outbox.Add(ctx, tx, now, events)
+		messages, err := events(settled)
+		if err != nil {
+			return err
+		}
+		return outbox.Add(ctx, tx, now, messages)
 	})
-	return effective, err
+	return settled, err
+}
+
+// What a settlement sets, from rows of nextColumns named next.
+const (
+	nextColumns = "id, settled, status, reason, attempt, unknowns, due_at, charged_at"
+	nextWidth   = 8
+	setNext     = `status = next.status, reason = next.reason, attempt = next.attempt, unknowns = next.unknowns,
+		due_at = next.due_at, charged_at = next.charged_at`
+	settledFees     = "fees.id = next.id AND fees.status = 'PENDING' AND fees.attempt = next.settled"
+	returnedColumns = `fees.id, fees.transfer_id, fees.account_number, fees.amount, fees.status, fees.reason, fees.created_at,
+		fees.charged_at`
+)
+
+func nextValues(s fee.Settlement, now time.Time) []any {
+	charged := sql.NullInt64{Int64: sqldb.Micros(now), Valid: s.Status == fee.Charged}
+	return []any{s.ID, s.Attempt, string(s.Status), string(s.Reason), s.Next, s.Unknowns, sqldb.Micros(s.DueAt), charged}
 }
 
 // settle moves the fees that are still pending at their settlement's attempt, and returns them as they are now. A
 // settlement whose lease has run out meanwhile is as good as one in time: what the ledger decided under a key stays
 // true, and an outcome that is unknown at worst makes the fee due earlier, with the same key.
 func settle(ctx context.Context, tx *sql.Tx, now time.Time, settlements []fee.Settlement) (fees []fee.Fee, err error) {
-	const width = 8
-	args := make([]any, 0, width*len(settlements))
+	args := make([]any, 0, nextWidth*len(settlements))
 	for _, s := range settlements {
-		charged := sql.NullInt64{Int64: sqldb.Micros(now), Valid: s.Status == fee.Charged}
-		args = append(args, s.ID, s.Attempt, string(s.Status), string(s.Reason), s.Next, s.Unknowns, sqldb.Micros(s.DueAt), charged)
+		args = append(args, nextValues(s, now)...)
 	}
-	rows, err := tx.QueryContext(ctx, `
-		WITH next (id, settled, status, reason, attempt, unknowns, due_at, charged_at) AS (VALUES `+sqldb.Rows(len(settlements), width)+`)
-		UPDATE fees SET status = next.status, reason = next.reason, attempt = next.attempt, unknowns = next.unknowns,
-			due_at = next.due_at, charged_at = next.charged_at
-		FROM next
-		WHERE fees.id = next.id AND fees.status = 'PENDING' AND fees.attempt = next.settled
-		RETURNING fees.id, fees.transfer_id, fees.account_number, fees.amount, fees.status, fees.reason, fees.created_at, fees.charged_at`, args...)
+	rows, err := tx.QueryContext(ctx, "WITH next ("+nextColumns+") AS (VALUES "+sqldb.Rows(len(settlements), nextWidth)+`)
+		UPDATE fees SET `+setNext+" FROM next WHERE "+settledFees+" RETURNING "+returnedColumns, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -108,11 +126,21 @@ func settle(ctx context.Context, tx *sql.Tx, now time.Time, settlements []fee.Se
 	return fees, rows.Err()
 }
 
-func chargedEvent(f fee.Fee) (outbox.Message, error) {
-	payload, err := json.Marshal(feeapi.Charged{
-		ID: f.ID, TransferID: f.TransferID, AccountNumber: f.AccountNumber, Amount: f.Amount, ChargedAt: f.ChargedAt,
-	})
-	return outbox.Message{ID: f.ID, Topic: feeapi.TopicCharged, PartitionKey: f.AccountNumber, Payload: payload}, err
+// events tell of the charged ones among settled fees.
+func events(settled []fee.Fee) (messages []outbox.Message, err error) {
+	for _, f := range settled {
+		if f.Status != fee.Charged {
+			continue
+		}
+		payload, err := json.Marshal(feeapi.Charged{
+			ID: f.ID, TransferID: f.TransferID, AccountNumber: f.AccountNumber, Amount: f.Amount, ChargedAt: f.ChargedAt,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("encoding the event: %w", err)
+		}
+		messages = append(messages, outbox.Message{ID: f.ID, Topic: feeapi.TopicCharged, PartitionKey: f.AccountNumber, Payload: payload})
+	}
+	return messages, nil
 }
 
 // Backlog implements fee.Queue.

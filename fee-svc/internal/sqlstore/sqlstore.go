@@ -8,10 +8,10 @@ import (
 	"github.com/bankmore/bankmore/platform/sqldb"
 )
 
-//go:embed migrations/*.sql
+//go:embed migrations
 var migrations embed.FS
 
-// Migrations are the schema's versions.
+// Migrations are the schema's versions, in a folder per engine.
 func Migrations() fs.FS {
 	sub, err := fs.Sub(migrations, "migrations")
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -13,35 +12,32 @@ import (
 	"github.com/bankmore/bankmore/fee-svc/internal/sqlstore"
 	"github.com/bankmore/bankmore/fee-svc/internal/sqlstore/storetest"
 	"github.com/bankmore/bankmore/platform/sqldb"
+	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
 )
 
-func openSQLite(t *testing.T) *sqldb.DB {
-	t.Helper()
-	db, err := sqldb.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "fee.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
+func TestStore(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, engine sqldbtest.Engine) {
+		storetest.Run(t, func(t *testing.T) (storetest.Store, *sqldb.DB) {
+			db := engine.Open(t, sqlstore.Migrations())
+			return sqlstore.New(db), db
+		})
 	})
-	if err := db.Migrate(t.Context(), sqlstore.Migrations()); err != nil {
-		t.Fatal(err)
-	}
-	return db
 }
 
-func TestSQLite(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) (storetest.Store, *sqldb.DB) {
-		db := openSQLite(t)
-		return sqlstore.New(db), db
+func TestStoreAfterTheNextMigration(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, engine sqldbtest.Engine) {
+		storetest.Run(t, func(t *testing.T) (storetest.Store, *sqldb.DB) {
+			db := engine.OpenExpanded(t, sqlstore.Migrations())
+			return sqlstore.New(db), db
+		})
 	})
 }
 
 // What the code never does, the schema does not allow either.
-func TestSchemaRefuses(t *testing.T) {
-	db := openSQLite(t)
+func TestSchemaRefuses(t *testing.T) { sqldbtest.Each(t, testSchemaRefuses) }
+
+func testSchemaRefuses(t *testing.T, engine sqldbtest.Engine) {
+	db := engine.Open(t, sqlstore.Migrations())
 	seed(t, db)
 	const insert = `INSERT INTO fees (id, transfer_id, account_number, amount, status, reason, created_at, charged_at, due_at)
 		VALUES ('f3', 't3', '18', 200, 'PENDING', '', 0, NULL, 0)`
@@ -68,8 +64,9 @@ func TestSchemaRefuses(t *testing.T) {
 }
 
 // Each invariant of verify finds its violation.
-func TestVerifyFinds(t *testing.T) {
-	const unlock = `DROP TRIGGER final_fees_are_never_changed; DROP TRIGGER fees_are_never_deleted; PRAGMA ignore_check_constraints = 1;`
+func TestVerifyFinds(t *testing.T) { sqldbtest.Each(t, testVerifyFinds) }
+
+func testVerifyFinds(t *testing.T, engine sqldbtest.Engine) {
 	for name, statement := range map[string]string{
 		"a transfer has one fee": `
 			CREATE TABLE copy AS SELECT * FROM fees; DROP TABLE fees; ALTER TABLE copy RENAME TO fees;
@@ -85,13 +82,14 @@ func TestVerifyFinds(t *testing.T) {
 		"an event waits only for a charged fee of its acco": "UPDATE outbox SET topic = 'elsewhere'",
 	} {
 		t.Run(name, func(t *testing.T) {
-			db := openSQLite(t)
+			db := engine.Open(t, sqlstore.Migrations())
 			seed(t, db)
 			var out bytes.Buffer
 			if err := sqlstore.New(db).Verify(t.Context(), &out); err != nil {
 				t.Fatalf("before: %v\n%s", err, &out)
 			}
-			if err := exec(t.Context(), db, unlock+statement); err != nil {
+			engine.Unguard(t, db)
+			if err := exec(t.Context(), db, statement); err != nil {
 				t.Fatal(err)
 			}
 			out.Reset()
@@ -103,8 +101,10 @@ func TestVerifyFinds(t *testing.T) {
 }
 
 // A fee that waits for its account's balance is not overdue, however old it is.
-func TestVerifyLetsFeesWait(t *testing.T) {
-	db := openSQLite(t)
+func TestVerifyLetsFeesWait(t *testing.T) { sqldbtest.Each(t, testVerifyLetsFeesWait) }
+
+func testVerifyLetsFeesWait(t *testing.T, engine sqldbtest.Engine) {
+	db := engine.Open(t, sqlstore.Migrations())
 	seed(t, db)
 	err := exec(t.Context(), db, "UPDATE fees SET created_at = 0, attempt = 90, reason = 'INSUFFICIENT_BALANCE' WHERE id = 'f2'")
 	if err != nil {
@@ -117,8 +117,10 @@ func TestVerifyLetsFeesWait(t *testing.T) {
 }
 
 // The queue's queries use its index, and the customer's list its own.
-func TestQueriesUseIndexes(t *testing.T) {
-	db := openSQLite(t)
+func TestQueriesUseIndexes(t *testing.T) { sqldbtest.Each(t, testQueriesUseIndexes) }
+
+func testQueriesUseIndexes(t *testing.T, engine sqldbtest.Engine) {
+	db := engine.Open(t, sqlstore.Migrations())
 	for query, index := range map[string]string{
 		"SELECT EXISTS (SELECT 1 FROM fees WHERE status = 'PENDING' AND due_at <= 1)":               "fees_due",
 		"SELECT id FROM fees WHERE status = 'PENDING' AND due_at <= 1 ORDER BY due_at, id LIMIT 10": "fees_due",
@@ -126,37 +128,16 @@ func TestQueriesUseIndexes(t *testing.T) {
 		"SELECT * FROM fees WHERE account_number = '18' ORDER BY id DESC LIMIT 10":                  "fees_of_account",
 		"SELECT count(*), coalesce(min(created_at), 0) FROM fees WHERE status = 'PENDING'":          "fees_due",
 	} {
-		rows, err := db.Read().QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var plan []string
-		for rows.Next() {
-			var id, parent, unused int
-			var detail string
-			if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
-				t.Fatal(err)
-			}
-			plan = append(plan, detail)
-		}
-		if err := errorsOf(rows); err != nil {
-			t.Fatal(err)
-		}
-		if !strings.Contains(strings.Join(plan, "\n"), "INDEX "+index) {
-			t.Errorf("%s\n%s", query, strings.Join(plan, "\n"))
+		if plan := engine.Plan(t, db, query); !strings.Contains(plan, index) {
+			t.Errorf("%s\n%s", query, plan)
 		}
 	}
 }
 
-func errorsOf(rows *sql.Rows) error {
-	if err := rows.Err(); err != nil {
-		return err
-	}
-	return rows.Close()
-}
+func TestMigratingTwiceChangesNothing(t *testing.T) { sqldbtest.Each(t, testMigratingTwice) }
 
-func TestMigratingTwiceChangesNothing(t *testing.T) {
-	db := openSQLite(t)
+func testMigratingTwice(t *testing.T, engine sqldbtest.Engine) {
+	db := engine.Open(t, sqlstore.Migrations())
 	seed(t, db)
 	if err := db.Migrate(t.Context(), sqlstore.Migrations()); err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
 	"github.com/bankmore/bankmore/transfer-svc/internal/transfer"
 )
 
@@ -13,7 +14,7 @@ import (
 func BenchmarkCommit(b *testing.B) {
 	for _, size := range []int{1, 16, 64, 256, 1000} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
-			s := open(b)
+			s := open(b, sqldbtest.SQLite)
 			for b.Loop() {
 				var changes transfer.Changes
 				for range size {

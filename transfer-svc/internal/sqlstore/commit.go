@@ -21,6 +21,9 @@ const maxRows = 32
 
 // Commit implements transfer.Store.
 func (s *Store) Commit(ctx context.Context, changes transfer.Changes) (transfer.Committed, error) {
+	if s.db.Pipelined() {
+		return s.commitPostgres(ctx, changes)
+	}
 	var done transfer.Committed
 	err := s.db.InTx(ctx, func(tx *sql.Tx) error {
 		done = transfer.Committed{}
@@ -83,29 +86,47 @@ func create(ctx context.Context, tx *sql.Tx, transfers []transfer.Transfer) ([]t
 	return stored, nil
 }
 
+// What a step sets, from rows of stepColumns named step.
+const (
+	stepColumns = "id, from_state, to_state, failure_type, failure_message, updated_at, completed_at, final"
+	stepWidth   = 8
+	setStep     = `state = step.to_state, failure_type = step.failure_type, failure_message = step.failure_message,
+		updated_at = step.updated_at, completed_at = step.completed_at,
+		lease_until = CASE WHEN step.final THEN NULL ELSE lease_until END`
+)
+
+func stepValues(s transfer.Step) []any {
+	after := s.After
+	return []any{
+		after.ID, s.From, after.State, nullText(after.Failure.Type, after.Failure), nullText(after.Failure.Message, after.Failure),
+		sqldb.Micros(after.UpdatedAt), nullTime(after.CompletedAt), after.State.Final(),
+	}
+}
+
 // step moves on those transfers that are still in the state From, and adds the events of those that it completes.
 func step(ctx context.Context, tx *sql.Tx, steps []transfer.Step) ([]bool, error) {
-	const stepWidth = 8
 	args := make([]any, 0, stepWidth*len(steps))
 	for _, s := range steps {
-		after := s.After
-		args = append(args, after.ID, s.From, after.State, nullText(after.Failure.Type, after.Failure),
-			nullText(after.Failure.Message, after.Failure), sqldb.Micros(after.UpdatedAt), nullTime(after.CompletedAt), after.State.Final())
+		args = append(args, stepValues(s)...)
 	}
 	moved, err := movedTo(tx.QueryContext(ctx, `
-		WITH step (id, from_state, to_state, failure_type, failure_message, updated_at, completed_at, final) AS (
-			VALUES `+sqldb.Rows(len(steps), stepWidth)+`
-		)
-		UPDATE transfers SET state = step.to_state, failure_type = step.failure_type, failure_message = step.failure_message,
-			updated_at = step.updated_at, completed_at = step.completed_at,
-			lease_until = CASE WHEN step.final THEN NULL ELSE lease_until END
-		FROM step WHERE transfers.id = step.id AND transfers.state = step.from_state
+		WITH step (`+stepColumns+`) AS (VALUES `+sqldb.Rows(len(steps), stepWidth)+`)
+		UPDATE transfers SET `+setStep+` FROM step WHERE transfers.id = step.id AND transfers.state = step.from_state
 		RETURNING transfers.id, transfers.state`, args...))
 	if err != nil {
 		return nil, err
 	}
-	stepped := make([]bool, len(steps))
-	var completed []transfer.Transfer
+	stepped, completed := applied(steps, moved)
+	messages, err := events(completed)
+	if err != nil {
+		return nil, err
+	}
+	return stepped, outbox.Add(ctx, tx, time.Now(), messages)
+}
+
+// applied tells which steps made transfers what they are, and which transfers that has completed. It uses moved up.
+func applied(steps []transfer.Step, moved map[string]transfer.State) (stepped []bool, completed []transfer.Transfer) {
+	stepped = make([]bool, len(steps))
 	for i, s := range steps {
 		stepped[i] = moved[s.After.ID] == s.After.State
 		if !stepped[i] {
@@ -116,7 +137,7 @@ func step(ctx context.Context, tx *sql.Tx, steps []transfer.Step) ([]bool, error
 			completed = append(completed, s.After)
 		}
 	}
-	return stepped, announce(ctx, tx, completed)
+	return stepped, completed
 }
 
 func movedTo(rows *sql.Rows, err error) (map[string]transfer.State, error) {
@@ -136,8 +157,8 @@ func movedTo(rows *sql.Rows, err error) (map[string]transfer.State, error) {
 	return moved, rows.Err()
 }
 
-// announce adds the events of completed transfers to the outbox. An event has its transfer's id: there is one.
-func announce(ctx context.Context, tx *sql.Tx, completed []transfer.Transfer) error {
+// events tell of completed transfers. An event has its transfer's id: there is one.
+func events(completed []transfer.Transfer) ([]outbox.Message, error) {
 	messages := make([]outbox.Message, len(completed))
 	for i, t := range completed {
 		payload, err := json.Marshal(transferapi.Completed{
@@ -145,11 +166,11 @@ func announce(ctx context.Context, tx *sql.Tx, completed []transfer.Transfer) er
 			DestinationAccountNumber: t.Destination, Amount: t.Amount, CompletedAt: t.CompletedAt,
 		})
 		if err != nil {
-			return fmt.Errorf("encoding the event: %w", err)
+			return nil, fmt.Errorf("encoding the event: %w", err)
 		}
 		messages[i] = outbox.Message{ID: t.ID, Topic: transferapi.TopicCompleted, PartitionKey: t.Origin.AccountNumber, Payload: payload}
 	}
-	return outbox.Add(ctx, tx, time.Now(), messages)
+	return messages, nil
 }
 
 func release(ctx context.Context, tx *sql.Tx, releases []transfer.Release) error {
@@ -163,13 +184,12 @@ func release(ctx context.Context, tx *sql.Tx, releases []transfer.Release) error
 	return nil
 }
 
-// Claim implements transfer.Store. The lease is looked at twice, since a server evaluates the subquery before it locks
-// the rows.
+// Claim implements transfer.Store.
 func (s *Store) Claim(ctx context.Context, now, until time.Time, limit int) (claimed []transfer.Transfer, err error) {
 	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
 		claimed, err = collect(tx.QueryContext(ctx, `
-			UPDATE transfers SET lease_until = $1, claims = claims + 1
-			WHERE id IN (SELECT id FROM transfers WHERE lease_until <= $2 ORDER BY lease_until LIMIT $3) AND lease_until <= $2
+			WITH due AS (SELECT id FROM transfers WHERE lease_until <= $2 ORDER BY lease_until LIMIT $3`+s.db.SkipLocked()+`)
+			UPDATE transfers SET lease_until = $1, claims = claims + 1 WHERE id IN (SELECT id FROM due)
 			RETURNING `+columns, sqldb.Micros(until), sqldb.Micros(now), limit))
 		return err
 	})

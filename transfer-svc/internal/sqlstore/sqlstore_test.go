@@ -3,7 +3,6 @@ package sqlstore_test
 import (
 	"context"
 	"database/sql"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/bankmore/bankmore/platform/sqldb"
+	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
 	"github.com/bankmore/bankmore/transfer-svc/internal/sqlstore"
 	"github.com/bankmore/bankmore/transfer-svc/internal/sqlstore/storetest"
 	"github.com/bankmore/bankmore/transfer-svc/internal/transfer"
@@ -21,20 +21,9 @@ type store struct {
 	db *sqldb.DB
 }
 
-func open(t testing.TB) store {
+func open(t testing.TB, engine sqldbtest.Engine) store {
 	t.Helper()
-	db, err := sqldb.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "transfer.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := db.Migrate(t.Context(), sqlstore.Migrations()); err != nil {
-		t.Fatal(err)
-	}
+	db := engine.Open(t, sqlstore.Migrations())
 	return store{sqlstore.New(db), db}
 }
 
@@ -61,7 +50,18 @@ func (s store) Events(t *testing.T) map[string]string {
 }
 
 func TestStore(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) storetest.Store { return open(t) })
+	sqldbtest.Each(t, func(t *testing.T, engine sqldbtest.Engine) {
+		storetest.Run(t, func(t *testing.T) storetest.Store { return open(t, engine) })
+	})
+}
+
+func TestStoreAfterTheNextMigration(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, engine sqldbtest.Engine) {
+		storetest.Run(t, func(t *testing.T) storetest.Store {
+			db := engine.OpenExpanded(t, sqlstore.Migrations())
+			return store{sqlstore.New(db), db}
+		})
+	})
 }
 
 // exec runs statements in one transaction and returns its error.
@@ -79,9 +79,9 @@ func (s store) exec(ctx context.Context, statements ...string) error {
 var began = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 // with returns a store that holds one transfer in the state that the verdicts lead to.
-func with(t *testing.T, verdicts ...transfer.Verdict) (store, string) {
+func with(t *testing.T, engine sqldbtest.Engine, verdicts ...transfer.Verdict) store {
 	t.Helper()
-	s := open(t)
+	s := open(t, engine)
 	tr := transfer.Transfer{
 		ID: uuid.Must(uuid.NewV7()).String(), RequestID: "1", Fingerprint: "f", Origin: transfer.Party{AccountID: "a", AccountNumber: "11"},
 		Destination: "22", Amount: 100, State: transfer.Pending, CreatedAt: began, UpdatedAt: began, LeaseUntil: began,
@@ -98,11 +98,13 @@ func with(t *testing.T, verdicts ...transfer.Verdict) (store, string) {
 		}
 		tr = after
 	}
-	return s, tr.ID
+	return s
 }
 
 // The database itself keeps the saga: a defect in the code cannot reopen what is final, or change what was asked for.
-func TestSchemaRefuses(t *testing.T) {
+func TestSchemaRefuses(t *testing.T) { sqldbtest.Each(t, testSchemaRefuses) }
+
+func testSchemaRefuses(t *testing.T, engine sqldbtest.Engine) {
 	completed := []transfer.Verdict{transfer.Done, transfer.Done}
 	for _, test := range []struct {
 		statement string
@@ -130,16 +132,16 @@ func TestSchemaRefuses(t *testing.T) {
 		{"UPDATE transfers SET created_at = 1", nil},
 		{"DELETE FROM transfers", nil},
 	} {
-		s, _ := with(t, test.verdicts...)
+		s := with(t, engine, test.verdicts...)
 		if err := s.exec(t.Context(), test.statement); err == nil {
 			t.Errorf("after %v the schema allows %s", test.verdicts, test.statement)
 		}
 	}
 }
 
-func TestVerify(t *testing.T) {
-	const unguarded = "PRAGMA ignore_check_constraints = 1"
-	const noTrigger = "DROP TRIGGER transfers_follow_the_saga"
+func TestVerify(t *testing.T) { sqldbtest.Each(t, testVerify) }
+
+func testVerify(t *testing.T, engine sqldbtest.Engine) {
 	completed := []transfer.Verdict{transfer.Done, transfer.Done}
 	for _, test := range []struct {
 		name     string
@@ -172,9 +174,10 @@ func TestVerify(t *testing.T) {
 		{"event out of order", completed, "UPDATE outbox SET partition_key = '22'", "of transfer COMPLETED"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s, _ := with(t, test.verdicts...)
+			s := with(t, engine, test.verdicts...)
 			if test.harm != "" {
-				if err := s.exec(t.Context(), unguarded, noTrigger, test.harm); err != nil {
+				engine.Unguard(t, s.db)
+				if err := s.exec(t.Context(), test.harm); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -190,7 +193,8 @@ func TestVerify(t *testing.T) {
 
 // The queries that run all the time must not read the whole table.
 func TestQueriesUseIndexes(t *testing.T) {
-	s := open(t)
+	engine := sqldbtest.SQLite
+	s := open(t, engine)
 	for query, want := range map[string][]string{
 		sqlstore.SelectList: {"INDEX transfers_sent", "INDEX transfers_received"},
 		"SELECT id FROM transfers WHERE lease_until <= 1 ORDER BY lease_until LIMIT 1":                                                  {"INDEX transfers_unfinished"},
@@ -198,37 +202,15 @@ func TestQueriesUseIndexes(t *testing.T) {
 		"SELECT 1 FROM transfers WHERE (origin_account_id, request_id) IN (VALUES ('a', '1'), ('a', '2'))":                              {"SEARCH transfers USING"},
 		"WITH step (id, f) AS (VALUES ('a', 'b')) UPDATE transfers SET claims = 1 FROM step WHERE transfers.id = step.id AND state = f": {"SEARCH transfers USING"},
 	} {
-		plan := s.plan(t, query)
+		var args []any
+		if strings.Contains(query, "$4") {
+			args = []any{"a", "22", uuid.Max.String(), 10}
+		}
+		plan := engine.Plan(t, s.db, query, args...)
 		for _, part := range want {
 			if !strings.Contains(plan, part) || strings.Contains(plan, "SCAN transfers\n") {
 				t.Errorf("%s\nplan:\n%swant %s", query, plan, part)
 			}
 		}
 	}
-}
-
-func (s store) plan(t *testing.T, query string) string {
-	t.Helper()
-	var args []any
-	if strings.Contains(query, "$4") {
-		args = []any{"a", "22", uuid.Max.String(), 10}
-	}
-	rows, err := s.db.Read().QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, args...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rows.Close()
-	var plan strings.Builder
-	for rows.Next() {
-		var id, parent, unused int
-		var detail string
-		if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
-			t.Fatal(err)
-		}
-		plan.WriteString(detail + "\n")
-	}
-	if err := rows.Err(); err != nil {
-		t.Fatal(err)
-	}
-	return plan.String()
 }

@@ -1,0 +1,93 @@
+package sqldb
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/bankmore/bankmore/platform/fault"
+)
+
+var repeated = promauto.NewCounter(prometheus.CounterOpts{
+	Name: "database_transactions_repeated_total",
+	Help: "Transactions begun anew after the database had rolled them back or the connection was lost before the commit.",
+})
+
+// maxAttempts bounds how often a transaction is tried. The pauses grow from 5 ms to 40 ms, each shortened at random so
+// that two that met do not meet again.
+const (
+	maxAttempts = 5
+	firstPause  = 10 * time.Millisecond
+)
+
+// again runs attempt until it succeeds, fails for good, or maxAttempts are used up. attempt tells apart what failed
+// before the commit, and so has left nothing behind, from a commit that failed.
+func (db *DB) again(ctx context.Context, attempt func() (before, commit error)) error {
+	for n := 1; ; n++ {
+		err, commit := attempt()
+		if db.pool != nil && (disconnected(err) || disconnected(commit)) {
+			db.pool.Reset() // the other connections are probably gone as well
+		}
+		transient := rolledBack(err) || disconnected(err)
+		if err == nil { // of a connection lost in the commit nobody knows whether it took the commit along, whatever pgx says
+			err, transient = commit, rolledBack(commit)
+		}
+		if err == nil || !transient || n == maxAttempts || ctx.Err() != nil {
+			return Away(err)
+		}
+		repeated.Inc()
+		pause := firstPause << (n - 1)
+		select {
+		case <-ctx.Done():
+			return Away(err)
+		case <-time.After(pause/2 + rand.N(pause/2)): //nolint:gosec // no secret
+		}
+	}
+}
+
+// The SQLSTATEs (https://www.postgresql.org/docs/current/errcodes-appendix.html) that say: nothing happened, try again.
+var (
+	conflicts = []string{
+		"40001", // serialization_failure
+		"40P01", // deadlock_detected
+	}
+	goodbyes = []string{
+		"57P01", // admin_shutdown
+		"57P02", // crash_shutdown
+		"57P03", // cannot_connect_now
+		"25P03", // idle_in_transaction_session_timeout
+	}
+)
+
+func rolledBack(err error) bool { return hasState(err, conflicts) }
+
+func disconnected(err error) bool {
+	if errors.Is(err, context.DeadlineExceeded) { // a net.Error, too
+		return false
+	}
+	var network net.Error
+	return hasState(err, goodbyes) || pgconn.SafeToRetry(err) || errors.As(err, &network) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+func hasState(err error, states []string) bool {
+	var server *pgconn.PgError
+	return errors.As(err, &server) && slices.Contains(states, server.Code)
+}
+
+// Away marks err as a failure of the database (kind Unavailable), unless it is a fault already or nil.
+func Away(err error) error {
+	var f *fault.Error
+	if err == nil || errors.As(err, &f) {
+		return err
+	}
+	return fault.Away(err)
+}

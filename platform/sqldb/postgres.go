@@ -1,0 +1,165 @@
+package sqldb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+)
+
+var postgres = engine{
+	dialect:    goose.DialectPostgres,
+	migrations: "postgres",
+	skipLocked: " FOR UPDATE SKIP LOCKED",
+	snapshot:   sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead},
+	patience:   "SET LOCAL statement_timeout = 0",
+}
+
+// limits hold for every connection unless the URL sets others. No statement of a request outlives the request (batches
+// end after 10 s); a lock that is not had soon will not be had; a transaction that a hung replica left open lets go.
+var limits = map[string]string{
+	"statement_timeout":                   "8s",
+	"lock_timeout":                        "3s",
+	"idle_in_transaction_session_timeout": "10s",
+	"application_name":                    "bankmore",
+}
+
+const (
+	maxConns       = 16                     // per process, unless the URL says pool_max_conns
+	connectTimeout = 3 * time.Second        // unless the URL says connect_timeout
+	idleUnchecked  = 100 * time.Millisecond // a connection idle for longer is tried before it is used
+)
+
+func openPostgres(ctx context.Context, rawURL string) (*DB, error) {
+	config, err := pgxpool.ParseConfig(rawURL) // its errors leave the password out
+	if err != nil {
+		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	given, err := url.Parse(rawURL)
+	if err != nil {
+		return nil, errors.New("DATABASE_URL: not a URL") // the cause would repeat the password
+	}
+	for name, value := range limits {
+		if _, ok := config.ConnConfig.RuntimeParams[name]; !ok {
+			config.ConnConfig.RuntimeParams[name] = value
+		}
+	}
+	if !given.Query().Has("pool_max_conns") {
+		config.MaxConns = maxConns
+	}
+	if !given.Query().Has("connect_timeout") {
+		config.ConnConfig.ConnectTimeout = connectTimeout
+	}
+	config.ShouldPing = func(_ context.Context, p pgxpool.ShouldPingParams) bool { return p.IdleDuration > idleUnchecked }
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	shared := stdlib.OpenDBFromPool(pool)
+	db := &DB{engine: postgres, read: shared, write: shared, pool: pool}
+	if err := pool.Ping(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening the database: %w", err), db.Close())
+	}
+	return db, nil
+}
+
+// patient is a connection for migrations: a new index takes as long as it takes, but what waits for a lock on a whole
+// table holds up everybody behind it, so that limit stays.
+func (db *DB) patient() *sql.DB {
+	config := db.pool.Config().ConnConfig
+	config.RuntimeParams["statement_timeout"] = "0"
+	config.RuntimeParams["idle_in_transaction_session_timeout"] = "0"
+	return stdlib.OpenDB(*config)
+}
+
+// migrationLock lets one replica migrate while the others wait, up to 5 minutes.
+func migrationLock() (lock.SessionLocker, error) {
+	return lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300), lock.WithUnlockTimeout(1, 10))
+}
+
+// Pipeline is a transaction on PostgreSQL whose statements travel in batches, one round trip each.
+type Pipeline struct {
+	conn  *pgx.Conn
+	begun bool
+}
+
+// Pipelined reports whether the engine is PostgreSQL, so that InPipeline works.
+func (db *DB) Pipelined() bool { return db.pool != nil }
+
+// InPipeline is InTx for transactions that are worth PostgreSQL's own form: a transaction with n batches takes n + 1
+// round trips, BEGIN included.
+func (db *DB) InPipeline(ctx context.Context, fn func(p *Pipeline) error) error {
+	return db.again(ctx, func() (before, commit error) {
+		conn, err := db.pool.Acquire(ctx)
+		if err != nil {
+			return err, nil
+		}
+		defer conn.Release() // which closes a connection whose transaction has not ended
+		p := &Pipeline{conn: conn.Conn()}
+		if err := fn(p); err != nil {
+			p.rollback(ctx)
+			return err, nil
+		}
+		return nil, p.commit(ctx)
+	})
+}
+
+// Batch returns an empty batch for Send.
+func (p *Pipeline) Batch() *pgx.Batch {
+	batch := &pgx.Batch{}
+	if !p.begun {
+		batch.Queue("BEGIN")
+	}
+	return batch
+}
+
+// Send runs the statements of a batch in one round trip and calls their functions. It returns the first error.
+func (p *Pipeline) Send(ctx context.Context, batch *pgx.Batch) error {
+	p.begun = true
+	return p.conn.SendBatch(ctx, batch).Close()
+}
+
+func (p *Pipeline) commit(ctx context.Context) error {
+	if !p.begun {
+		return nil
+	}
+	results, err := p.conn.PgConn().Exec(ctx, "COMMIT").ReadAll()
+	if err == nil && results[0].CommandTag.String() != "COMMIT" { // as it is for a transaction that had failed
+		return fmt.Errorf("COMMIT was answered by %s", results[0].CommandTag)
+	}
+	return err
+}
+
+// rollback frees the connection for others at once. Where that fails, releasing it closes it, which rolls back as well.
+func (p *Pipeline) rollback(ctx context.Context) {
+	if p.conn.IsClosed() || !p.begun {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if _, err := p.conn.Exec(ctx, "ROLLBACK"); err != nil {
+		slog.WarnContext(ctx, "rollback failed, closing the connection", "error", err)
+	}
+}
+
+// Columns turns rows into one array per column: the arguments of unnest.
+func Columns(rows [][]any) []any {
+	columns := make([]any, len(rows[0]))
+	for c := range columns {
+		column := make([]any, len(rows))
+		for r, row := range rows {
+			column[r] = row[c]
+		}
+		columns[c] = column
+	}
+	return columns
+}

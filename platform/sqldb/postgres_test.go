@@ -1,0 +1,329 @@
+//go:build backends
+
+package sqldb_test
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"net"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/bankmore/bankmore/platform/fault"
+	"github.com/bankmore/bankmore/platform/sqldb"
+	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
+)
+
+// server is a new PostgreSQL database with the migrations, and its URL.
+func server(t *testing.T, parameters ...string) (*sqldb.DB, string) {
+	t.Helper()
+	engine := sqldbtest.Engines[1]
+	u, err := url.Parse(engine.URL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := u.Query()
+	for i := 0; i < len(parameters); i += 2 {
+		query.Set(parameters[i], parameters[i+1])
+	}
+	u.RawQuery = query.Encode()
+	db := sqldbtest.Reopen(t, u.String())
+	if err := db.Migrate(t.Context(), migrations); err != nil {
+		t.Fatal(err)
+	}
+	return db, u.String()
+}
+
+// update returns a statement that locks a parent's row.
+func update(id string) string { return "UPDATE parents SET id = id WHERE id = '" + id + "'" }
+
+func exec(ctx context.Context, tx *sql.Tx, statement string) error {
+	_, err := tx.ExecContext(ctx, statement)
+	return err
+}
+
+// Two transactions that wait for each other: the one that the server ends runs again, and both succeed.
+func TestDeadlockIsRepeated(t *testing.T) {
+	db, _ := server(t)
+	if err := db.InTx(t.Context(), add(t.Context(), "second")); err != nil {
+		t.Fatal(err)
+	}
+	var runs atomic.Int32
+	var both sync.WaitGroup // have their first lock
+	both.Add(2)
+	cross := func(first, second string) error {
+		met := false
+		return db.InTx(t.Context(), func(tx *sql.Tx) error {
+			runs.Add(1)
+			if err := exec(t.Context(), tx, update(first)); err != nil {
+				return err
+			}
+			if !met {
+				met = true
+				both.Done()
+				both.Wait()
+			}
+			return exec(t.Context(), tx, update(second))
+		})
+	}
+	other := make(chan error, 1)
+	go func() { other <- cross("first", "second") }()
+	if err := errors.Join(cross("second", "first"), <-other); err != nil {
+		t.Error(err)
+	}
+	if runs.Load() != 3 {
+		t.Errorf("%d runs, want 3", runs.Load())
+	}
+}
+
+// A transaction that the server could not put in an order with others runs again.
+func TestSerializationFailureIsRepeated(t *testing.T) {
+	db, _ := server(t)
+	runs := 0
+	err := db.InTx(t.Context(), func(tx *sql.Tx) error {
+		runs++
+		if err := exec(t.Context(), tx, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"); err != nil {
+			return err
+		}
+		if err := exec(t.Context(), tx, "SELECT count(*) FROM parents"); err != nil {
+			return err
+		}
+		if runs == 1 {
+			err := db.InTx(t.Context(), func(other *sql.Tx) error { return exec(t.Context(), other, update("first")) })
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		return exec(t.Context(), tx, update("first"))
+	})
+	if err != nil || runs != 2 {
+		t.Errorf("%v after %d runs, want success after 2", err, runs)
+	}
+}
+
+// What cannot succeed is given up, with an answer that says to come again later.
+func TestConflictsAreNotRepeatedForEver(t *testing.T) {
+	db, _ := server(t)
+	runs := 0
+	err := db.InTx(t.Context(), func(*sql.Tx) error {
+		runs++
+		return &pgconn.PgError{Code: "40001"}
+	})
+	if fault.From(err).Kind != fault.Unavailable || runs != 5 {
+		t.Errorf("%v after %d runs", err, runs)
+	}
+}
+
+func TestTimeouts(t *testing.T) {
+	db, _ := server(t, "statement_timeout", "500ms", "lock_timeout", "100ms")
+	hold := func(statement string) func(*sql.Tx) error {
+		return func(tx *sql.Tx) error { return exec(t.Context(), tx, statement) }
+	}
+	if err := db.InTx(t.Context(), hold("SELECT pg_sleep(30)")); fault.From(err).Kind != fault.Unavailable || !state(err, "57014") {
+		t.Errorf("a long statement: %v", err)
+	}
+	err := db.InTx(t.Context(), func(tx *sql.Tx) error {
+		if err := exec(t.Context(), tx, update("first")); err != nil {
+			return err
+		}
+		if err := db.InTx(t.Context(), hold(update("first"))); fault.From(err).Kind != fault.Unavailable || !state(err, "55P03") {
+			t.Errorf("a lock that is not had: %v", err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	// What may take its time is not stopped.
+	slow := sqldb.Invariant{Name: "slow", Query: "SELECT 'x' FROM pg_sleep(0.8) WHERE false"}
+	if err := db.Verify(t.Context(), new(bytes.Buffer), []sqldb.Invariant{slow}); err != nil {
+		t.Errorf("Verify: %v", err)
+	}
+}
+
+func state(err error, code string) bool {
+	var server *pgconn.PgError
+	return errors.As(err, &server) && server.Code == code
+}
+
+// Every connection is ended, as by a server that restarts: the next transactions and queries do not notice.
+func TestPoolRecovers(t *testing.T) {
+	db, rawURL := server(t)
+	for range 3 {
+		var all sync.WaitGroup
+		for range 8 { // so that the pool holds several connections
+			all.Go(func() {
+				if err := db.InTx(t.Context(), func(tx *sql.Tx) error { return exec(t.Context(), tx, "SELECT pg_sleep(0.05)") }); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		terminateOthers(t, rawURL)
+		for range 8 {
+			if err := db.InTx(t.Context(), func(tx *sql.Tx) error { return exec(t.Context(), tx, update("first")) }); err != nil {
+				t.Errorf("a write after the connections were lost: %v", err)
+			}
+			parents(t, db)
+		}
+	}
+}
+
+func terminateOthers(t *testing.T, rawURL string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), rawURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	_, err = conn.Exec(t.Context(), "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A connection that is lost before the commit has left nothing behind, so the transaction runs again. One that is lost
+// in the commit may have: the caller is told that nothing is known, and finds out by its key.
+func TestConnectionCutAtCommit(t *testing.T) {
+	for name, test := range map[string]struct {
+		cut  cut
+		runs int32
+		kept int
+		ok   bool
+	}{
+		"before the transaction's statement": {cut{before: "INSERT INTO parents"}, 2, 1, true},
+		"before COMMIT":                      {cut{before: "commit"}, 1, 0, false},
+		"after COMMIT":                       {cut{after: "commit"}, 1, 1, false},
+	} {
+		for _, way := range []string{"InTx", "InPipeline"} {
+			t.Run(name+" "+way, func(t *testing.T) {
+				direct, rawURL := server(t, "sslmode", "disable")
+				cutter := listen(t, rawURL, test.cut)
+				db := sqldbtest.Reopen(t, cutter.url)
+				var runs atomic.Int32
+				var err error
+				if way == "InTx" {
+					err = db.InTx(t.Context(), func(tx *sql.Tx) error {
+						runs.Add(1)
+						return add(t.Context(), "x")(tx)
+					})
+				} else {
+					err = db.InPipeline(t.Context(), func(p *sqldb.Pipeline) error {
+						runs.Add(1)
+						batch := p.Batch()
+						batch.Queue("INSERT INTO parents (id) VALUES ($1)", "x")
+						return p.Send(t.Context(), batch)
+					})
+				}
+				if (err == nil) != test.ok || (err != nil && fault.From(err).Kind != fault.Unavailable) {
+					t.Errorf("answered %v", err)
+				}
+				if got := strings.Count(parents(t, direct), "x"); got != test.kept || runs.Load() != test.runs {
+					t.Errorf("%d rows after %d runs, want %d after %d", got, runs.Load(), test.kept, test.runs)
+				}
+			})
+		}
+	}
+}
+
+// cut says when a connection is lost, once: before a message that holds a text reaches the server, or after it has
+// taken effect, before the answer.
+type cut struct{ before, after string }
+
+type cutter struct {
+	url    string
+	target string
+	cut    cut
+	done   atomic.Bool
+}
+
+func listen(t *testing.T, rawURL string, cut cut) *cutter {
+	t.Helper()
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cutter{target: u.Host, cut: cut}
+	u.Host = listener.Addr().String()
+	c.url = u.String()
+	var connections sync.WaitGroup
+	connections.Go(func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			connections.Go(func() { c.relay(t, client) })
+		}
+	})
+	t.Cleanup(func() {
+		listener.Close()
+		connections.Wait()
+	})
+	return c
+}
+
+func (c *cutter) relay(t *testing.T, client net.Conn) {
+	defer client.Close()
+	server, err := net.Dial("tcp", c.target)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer server.Close()
+	var answers sync.WaitGroup
+	var deaf atomic.Bool
+	answers.Go(func() {
+		defer client.Close()
+		buffer := make([]byte, 64<<10)
+		for {
+			n, err := server.Read(buffer)
+			if err != nil || deaf.Load() {
+				return
+			}
+			if _, err := client.Write(buffer[:n]); err != nil {
+				return
+			}
+		}
+	})
+	defer answers.Wait()
+	defer server.Close()
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := client.Read(buffer)
+		if err != nil {
+			return
+		}
+		message := strings.ToLower(string(buffer[:n]))
+		if c.holds(message, c.cut.before) {
+			return
+		}
+		last := c.holds(message, c.cut.after)
+		deaf.Store(last)
+		if _, err := server.Write(buffer[:n]); err != nil {
+			return
+		}
+		if last {
+			time.Sleep(100 * time.Millisecond) // for the server to commit
+			return
+		}
+	}
+}
+
+// holds reports whether the connection is to be cut at this message.
+func (c *cutter) holds(message, text string) bool {
+	return text != "" && strings.Contains(message, strings.ToLower(text)) && c.done.CompareAndSwap(false, true)
+}
