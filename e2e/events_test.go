@@ -22,7 +22,7 @@ const (
 
 func kafka(t *testing.T, options ...kgo.Opt) *kgo.Client {
 	t.Helper()
-	c, err := kgo.NewClient(append(options, kgo.SeedBrokers(system.BrokerAddress))...)
+	c, err := kgo.NewClient(append(options, system.KafkaOptions()...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

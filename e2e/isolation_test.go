@@ -8,32 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bankmore/bankmore/e2e/client"
 	"github.com/bankmore/bankmore/e2e/stack"
 )
-
-// Two systems on one machine, with the same app ids, never call each other's apps. (With mDNS, Dapr's default, they do.)
-func TestStacksDoNotMix(t *testing.T) {
-	other, err := stack.Start(t.Context(), stack.Options{Bin: system.Bin})
-	if other != nil {
-		t.Cleanup(func() {
-			if err := other.Stop(false); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	leavesNoTrace(t, func() {
-		c := client.New(client.OneDoor(other.URL()), transport)
-		ana, bia := newPersonThrough(t, c, "Ana Lá", "1000.00"), newPersonThrough(t, c, "Bia Lá", "")
-		for range 20 {
-			ana.pay(t, bia, "10.00")
-		}
-		ana.waitBalance(t, "760.00")
-	})
-}
 
 // Every answer carries a request id: the caller's, if it is a sane one. It is in the logs of every service on the way.
 func TestRequestID(t *testing.T) {

@@ -1,3 +1,5 @@
+//go:build !backends
+
 package e2e_test
 
 import (
@@ -8,14 +10,14 @@ import (
 
 // breaches break the law of that place in conservation, on a copy of the books.
 var breaches = []string{
-	"UPDATE main.accounts SET balance = balance + 1 WHERE balance > 0",
-	"UPDATE main.accounts SET balance = balance - 1 WHERE balance > 0",
-	"DELETE FROM main.movements WHERE rowid = (SELECT min(rowid) FROM main.movements WHERE kind = 'transfer' AND type = 'C')",
-	"UPDATE main.movements SET counterparty = '1' WHERE rowid = (SELECT min(rowid) FROM main.movements WHERE kind = 'transfer')",
+	"UPDATE account.accounts SET balance = balance + 1 WHERE balance > 0",
+	"UPDATE account.accounts SET balance = balance - 1 WHERE balance > 0",
+	"DELETE FROM account.movements WHERE rowid = (SELECT min(rowid) FROM account.movements WHERE kind = 'transfer' AND type = 'C')",
+	"UPDATE account.movements SET counterparty = '1' WHERE rowid = (SELECT min(rowid) FROM account.movements WHERE kind = 'transfer')",
 	"UPDATE transfer.transfers SET state = 'FAILED' WHERE rowid = (SELECT min(rowid) FROM transfer.transfers WHERE state = 'COMPLETED')",
-	"UPDATE main.movements SET kind = 'refund' WHERE rowid = (SELECT min(rowid) FROM main.movements WHERE kind = 'transfer' AND type = 'C')",
+	"UPDATE account.movements SET kind = 'refund' WHERE rowid = (SELECT min(rowid) FROM account.movements WHERE kind = 'transfer' AND type = 'C')",
 	"DELETE FROM fee.fees WHERE rowid = (SELECT min(rowid) FROM fee.fees WHERE status = 'CHARGED')",
-	"UPDATE main.movements SET amount = amount + 1 WHERE rowid = (SELECT min(rowid) FROM main.movements WHERE kind = 'fee')",
+	"UPDATE account.movements SET amount = amount + 1 WHERE rowid = (SELECT min(rowid) FROM account.movements WHERE kind = 'fee')",
 }
 
 // Every law notices its breach, or checkLedger would prove nothing.
@@ -52,13 +54,13 @@ func TestLawsNoticeBreaches(t *testing.T) {
 func copyBooks(t *testing.T) *sql.Conn {
 	t.Helper()
 	original, dir := openBooks(t), t.TempDir()
-	for _, schema := range []string{"main", "transfer", "fee"} {
+	for _, schema := range []string{"account", "transfer", "fee"} {
 		if _, err := original.ExecContext(t.Context(), "VACUUM "+schema+" INTO $1", filepath.Join(dir, schema)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	copied := attach(t, "mode=rw", filepath.Join(dir, "main"), filepath.Join(dir, "transfer"), filepath.Join(dir, "fee"))
-	for _, schema := range []string{"main", "transfer", "fee"} {
+	copied := attach(t, "mode=rw", filepath.Join(dir, "account"), filepath.Join(dir, "transfer"), filepath.Join(dir, "fee"))
+	for _, schema := range []string{"account", "transfer", "fee"} {
 		triggers, err := lines(t.Context(), copied, "SELECT name FROM "+schema+".sqlite_schema WHERE type = 'trigger'")
 		if err != nil {
 			t.Fatal(err)

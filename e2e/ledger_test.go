@@ -4,42 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
-
-	_ "modernc.org/sqlite" // the driver that the services use
 )
-
-// openBooks opens the three databases read-only, so that one query can compare them: account-svc's as main, the others
-// as transfer and fee.
-func openBooks(t *testing.T) *sql.Conn {
-	t.Helper()
-	return attach(t, "mode=ro", system.Apps["account-svc"].Database, system.Apps["transfer-svc"].Database, system.Apps["fee-svc"].Database)
-}
-
-func attach(t *testing.T, mode, account, transfer, fee string) *sql.Conn {
-	t.Helper()
-	uri := func(path string) string {
-		return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + mode + "&_pragma=busy_timeout(5000)"
-	}
-	db, err := sql.Open("sqlite", uri(account))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	conn, err := db.Conn(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for schema, path := range map[string]string{"transfer": transfer, "fee": fee} {
-		if _, err := conn.ExecContext(t.Context(), "ATTACH $1 AS $2", uri(path), schema); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return conn
-}
 
 // lines runs a query of one text column.
 func lines(ctx context.Context, conn *sql.Conn, query string, args ...any) ([]string, error) {
@@ -68,7 +36,7 @@ const unsettled = `
 		WHERE state = 'COMPLETED' AND id NOT IN (SELECT transfer_id FROM fee.fees)
 	UNION ALL SELECT 'fee ' || id || ' is not collected' FROM fee.fees
 		WHERE status = 'PENDING' AND (reason <> 'INSUFFICIENT_BALANCE'
-			OR transfer_id IN (SELECT transfer_id FROM main.movements WHERE kind = 'fee'))`
+			OR transfer_id IN (SELECT transfer_id FROM account.movements WHERE kind = 'fee'))`
 
 // settle waits until nothing is on its way any more.
 func settle(t *testing.T) {
@@ -87,22 +55,22 @@ func settle(t *testing.T) {
 // conservation is what must hold of money at rest, each with a query for violations.
 var conservation = []struct{ name, query string }{
 	{"an account has the sum of its movements and is never negative", `
-		SELECT a.number || ' has ' || a.balance || ', its movements ' || coalesce(m.total, 0) FROM main.accounts a
-		LEFT JOIN (SELECT account_id, sum(iif(type = 'C', amount, -amount)) AS total FROM main.movements GROUP BY account_id) m
+		SELECT a.number || ' has ' || a.balance || ', its movements ' || coalesce(m.total, 0) FROM account.accounts a
+		LEFT JOIN (SELECT account_id, sum(CASE type WHEN 'C' THEN amount ELSE -amount END) AS total FROM account.movements GROUP BY account_id) m
 			ON m.account_id = a.id
 		WHERE a.balance <> coalesce(m.total, 0) OR a.balance < 0`},
 	{"customers and internal accounts add up to zero", `
 		SELECT customers || ' and ' || internal FROM
-			(SELECT coalesce(sum(balance), 0) AS customers FROM main.accounts),
+			(SELECT coalesce(sum(balance), 0) AS customers FROM account.accounts) AS c,
 			(SELECT coalesce(sum(total), 0) AS internal FROM
-				(SELECT contra, sum(iif(type = 'C', -amount, amount)) AS total FROM main.movements GROUP BY contra))
+				(SELECT contra, sum(CASE type WHEN 'C' THEN -amount ELSE amount END) AS total FROM account.movements GROUP BY contra) AS t) AS i
 		WHERE customers + internal <> 0`},
 	{"no money is in transit", `
-		SELECT total FROM (SELECT sum(iif(type = 'C', amount, -amount)) AS total FROM main.movements WHERE contra = 'transit')
+		SELECT total FROM (SELECT sum(CASE type WHEN 'C' THEN amount ELSE -amount END) AS total FROM account.movements WHERE contra = 'transit') AS t
 		WHERE total <> 0`},
 	{"a completed transfer is one debit of its origin and one credit of its destination", `
 		WITH legs AS (
-			SELECT m.transfer_id, a.number, m.counterparty, m.amount, m.type FROM main.movements m JOIN main.accounts a ON a.id = m.account_id
+			SELECT m.transfer_id, a.number, m.counterparty, m.amount, m.type FROM account.movements m JOIN account.accounts a ON a.id = m.account_id
 			WHERE m.kind = 'transfer'
 			UNION ALL SELECT id, origin_account_number, destination_account_number, -amount, 'D' FROM transfer.transfers WHERE state = 'COMPLETED'
 			UNION ALL SELECT id, destination_account_number, origin_account_number, -amount, 'C' FROM transfer.transfers WHERE state = 'COMPLETED')
@@ -110,12 +78,13 @@ var conservation = []struct{ name, query string }{
 		WHERE transfer_id NOT IN (SELECT id FROM transfer.transfers WHERE state = 'FAILED')
 		GROUP BY transfer_id, number, counterparty, type HAVING count(*) <> 2 OR sum(amount) <> 0`},
 	{"a failed transfer has moved nothing, or has been refunded", `
-		SELECT t.id || ': ' || group_concat(m.kind || ' ' || m.type) FROM main.movements m JOIN transfer.transfers t ON t.id = m.transfer_id
+		SELECT t.id || ': ' || string_agg(m.kind || ' ' || m.type, ',') FROM account.movements m JOIN transfer.transfers t ON t.id = m.transfer_id
 		WHERE t.state = 'FAILED' GROUP BY t.id
-		HAVING count(*) <> 2 OR sum(m.kind = 'transfer' AND m.type = 'D') <> 1 OR sum(m.kind = 'refund' AND m.type = 'C') <> 1
+		HAVING count(*) <> 2 OR count(CASE WHEN m.kind = 'transfer' AND m.type = 'D' THEN 1 END) <> 1
+			OR count(CASE WHEN m.kind = 'refund' AND m.type = 'C' THEN 1 END) <> 1
 			OR count(DISTINCT m.amount) <> 1 OR count(DISTINCT m.account_id) <> 1`},
 	{"only a failed transfer is refunded", `
-		SELECT id || ' of ' || transfer_id FROM main.movements
+		SELECT id || ' of ' || transfer_id FROM account.movements
 		WHERE kind = 'refund' AND transfer_id NOT IN (SELECT id FROM transfer.transfers WHERE state = 'FAILED')`},
 	{"a completed transfer, and no other, has one fee, of its origin", `
 		WITH sides AS (
@@ -126,7 +95,7 @@ var conservation = []struct{ name, query string }{
 	{"a charged fee, and no other, is one movement", `
 		WITH sides AS (
 			SELECT transfer_id, account_number AS number, amount FROM fee.fees WHERE status = 'CHARGED'
-			UNION ALL SELECT m.transfer_id, a.number, -m.amount FROM main.movements m JOIN main.accounts a ON a.id = m.account_id
+			UNION ALL SELECT m.transfer_id, a.number, -m.amount FROM account.movements m JOIN account.accounts a ON a.id = m.account_id
 				WHERE m.kind = 'fee' AND m.type = 'D')
 		SELECT transfer_id || ' of ' || number || ': ' || count(*) || ' rows, ' || sum(amount) FROM sides
 		GROUP BY transfer_id, number HAVING count(*) <> 2 OR sum(amount) <> 0`},

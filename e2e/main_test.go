@@ -37,9 +37,11 @@ func run(m *testing.M) (code int) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	var err error
 	began := time.Now()
-	system, err = stack.Start(ctx, stack.Options{})
+	options, err := profile()
+	if err == nil {
+		system, err = stack.Start(ctx, options)
+	}
 	if system != nil {
 		disarm := context.AfterFunc(ctx, func() { // an interrupted run leaves nothing behind either
 			fmt.Fprintln(os.Stderr, "interrupted:", system.Stop(false))

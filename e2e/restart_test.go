@@ -15,7 +15,7 @@ import (
 )
 
 // start starts a process again and waits until the system is whole.
-func start(t *testing.T, p *stack.Process) {
+func start(t *testing.T, p stack.Server) {
 	t.Helper()
 	if err := p.Start(t.Context()); err != nil {
 		t.Fatal(err)
@@ -185,11 +185,11 @@ func TestSidecarKilled(t *testing.T) {
 // While the broker is away, transfers go on, and their fees follow once it is back.
 func TestBrokerAway(t *testing.T) {
 	tr := newTraffic(t)
-	if err := system.Broker.Kill(); err != nil {
+	if err := system.Broker().Kill(); err != nil {
 		t.Fatal(err)
 	}
 	tr.flow(t, "without a broker")
-	start(t, system.Broker)
+	start(t, system.Broker())
 	tr.flow(t, "with the broker back")
 	tr.end(t)
 }

@@ -1,6 +1,9 @@
 package e2e_test
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+)
 
 // rowCounts is how many rows each table of each database has.
 func rowCounts(t *testing.T) map[string]int {
@@ -8,8 +11,8 @@ func rowCounts(t *testing.T) map[string]int {
 	conn := openBooks(t)
 	defer conn.Close()
 	counts := map[string]int{}
-	for _, schema := range []string{"main", "transfer", "fee"} {
-		tables, err := lines(t.Context(), conn, "SELECT name FROM "+schema+".sqlite_schema WHERE type = 'table'")
+	for _, schema := range []string{"account", "transfer", "fee"} {
+		tables, err := lines(t.Context(), conn, fmt.Sprintf(tablesOf, schema))
 		if err != nil || len(tables) == 0 {
 			t.Fatalf("%s: %d tables, %v", schema, len(tables), err)
 		}

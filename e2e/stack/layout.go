@@ -19,7 +19,7 @@ import (
 const (
 	dataDir       = ".data"
 	logDir        = "logs"
-	componentsDir = "components/local"
+	componentsDir = "components"
 	ingressDir    = "ingress"
 )
 
@@ -73,21 +73,32 @@ func requireIsolation(root, configFile string) error {
 
 // describe says how each process is started and when it is ready.
 func (s *Stack) describe(programs tools, settings map[string]runSettings, options Options) {
-	s.BrokerAddress = loopback(s.ports.take())
-	s.Broker = s.process("broker", []string{programs.broker, "-address", s.BrokerAddress, "-data", filepath.Join(dataDir, "broker")}, nil, toolGrace)
-	s.Broker.ready = listens(s.BrokerAddress)
+	if s.Backends == nil {
+		s.brokerAddress = loopback(s.ports.take())
+		s.broker = s.process("broker", []string{programs.broker, "-address", s.brokerAddress, "-data", filepath.Join(dataDir, "broker")}, nil, toolGrace)
+		s.broker.ready = listens(s.brokerAddress)
+	} else {
+		for id := range settings {
+			settings[id] = settings[id].production()
+		}
+	}
 
 	for _, id := range Services {
 		port, app := s.sidecar(id, programs.daprd, settings[id])
-		app.Database = filepath.Join(s.Dir, dataDir, id+".db")
 		env := app.environment()
 		maps.Copy(env, settings[id].Env)
+		if s.Backends == nil {
+			app.Database = filepath.Join(s.Dir, dataDir, id+".db")
+			maps.Copy(env, map[string]string{"BANKMORE_ENV": "local", "DATABASE_URL": "sqlite:" + app.Database})
+		} else {
+			maps.Copy(env, s.Backends.serviceEnvironment(id))
+		}
 		maps.Copy(env, map[string]string{
-			"BANKMORE_ENV":   "local",
-			"LISTEN_ADDRESS": loopback(port),
-			"DATABASE_URL":   "sqlite:" + app.Database,
-			"APP_API_TOKEN":  s.AppToken,
-			"JWT_SECRET_KEY": s.JWTSecret,
+			"LISTEN_ADDRESS":     loopback(port),
+			"APP_API_TOKEN":      s.AppToken,
+			"JWT_SECRET_KEY":     s.JWTSecret,
+			"CPF_ENCRYPTION_KEY": s.keys[0],
+			"CPF_HASH_KEY":       s.keys[1],
 		})
 		maps.Copy(env, options.Env)
 		app.Service = s.process(id, []string{filepath.Join(options.Bin, id), "serve"}, env, serviceGrace)
@@ -121,11 +132,13 @@ func (s *Stack) sidecar(id, daprd string, settings runSettings) (appPort int, ap
 		Metrics: "http://" + loopback(ports["metrics-port"]),
 		ports:   ports,
 	}
-	app.Sidecar = s.process(id+"-sidecar", append(command, settings.sidecarArguments()...), map[string]string{
-		"APP_API_TOKEN":           s.AppToken,
-		"KAFKA_BOOTSTRAP_SERVERS": s.BrokerAddress,
-		"DAPR_HOST_IP":            "127.0.0.1",
-	}, sidecarGrace)
+	env := map[string]string{"APP_API_TOKEN": s.AppToken, "DAPR_HOST_IP": "127.0.0.1"}
+	if s.Backends == nil {
+		env["KAFKA_BOOTSTRAP_SERVERS"] = s.brokerAddress
+	} else {
+		maps.Copy(env, s.Backends.sidecarEnvironment())
+	}
+	app.Sidecar = s.process(id+"-sidecar", append(command, settings.sidecarArguments()...), env, sidecarGrace)
 	app.Sidecar.ready = s.sidecarReady(app)
 	s.Apps[id] = app
 	return appPort, app

@@ -6,6 +6,7 @@ package stack
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"maps"
@@ -17,6 +18,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // Ingress is the app id of the ingress.
@@ -27,20 +30,25 @@ type Options struct {
 	Root string            // of the repository; found upward from the working directory if empty
 	Bin  string            // folder of the services' binaries; $BANKMORE_BIN, or else built, if empty
 	Env  map[string]string // more variables for the services
+
+	Backends *Backends // the servers of production, or SQLite and the embedded broker if nil
 }
 
 // Stack is a running system.
 type Stack struct {
-	Dir           string // holds everything: data, logs, copies of the configuration
-	Bin           string // holds the services' binaries
-	Broker        *Process
-	BrokerAddress string
-	Apps          map[string]*App // by app id
+	Dir  string          // holds everything: data, logs, copies of the configuration
+	Bin  string          // holds the services' binaries
+	Apps map[string]*App // by app id
+
+	Backends *Backends // nil on SQLite and the embedded broker
 
 	AppToken  string // what sidecars present to their apps
 	JWTSecret string // what account-svc signs tokens with
 
-	ports *portBlock
+	keys          [2]string // for CPFs
+	broker        *Process  // embedded
+	brokerAddress string
+	ports         *portBlock
 }
 
 // App is a program and its sidecar.
@@ -51,7 +59,7 @@ type App struct {
 	URL      string // of the program itself
 	Dapr     string // of the sidecar's HTTP API
 	Metrics  string // of the sidecar
-	Database string // file; services only
+	Database string // file; services on SQLite only
 
 	ports map[string]int // by the name of daprd's flag
 }
@@ -75,9 +83,27 @@ func Start(ctx context.Context, options Options) (*Stack, error) {
 	return s, nil
 }
 
-// Processes are all of the stack's, the broker first.
-func (s *Stack) Processes() []*Process {
-	all := []*Process{s.Broker}
+// Broker is the Kafka broker.
+func (s *Stack) Broker() Server {
+	if s.Backends != nil {
+		return s.Backends.Server("kafka")
+	}
+	return s.broker
+}
+
+// KafkaOptions connect a client to the broker.
+func (s *Stack) KafkaOptions() []kgo.Opt {
+	if s.Backends != nil {
+		return s.Backends.KafkaOptions()
+	}
+	return []kgo.Opt{kgo.SeedBrokers(s.brokerAddress)}
+}
+
+// Processes are all of the stack's, the embedded broker first.
+func (s *Stack) Processes() (all []*Process) {
+	if s.broker != nil {
+		all = append(all, s.broker)
+	}
 	for _, id := range slices.Sorted(maps.Keys(s.Apps)) {
 		all = append(all, s.Apps[id].Sidecar, s.Apps[id].Service)
 	}
@@ -163,8 +189,11 @@ func (s *Stack) StopAll() error {
 			services = append(services, app.Service)
 		}
 	}
-	for _, group := range [][]*Process{{s.Apps[Ingress].Service}, services, sidecars, {s.Broker}} {
+	for _, group := range [][]*Process{{s.Apps[Ingress].Service}, services, sidecars} {
 		errs = append(errs, each(group, (*Process).Terminate))
+	}
+	if s.broker != nil {
+		errs = append(errs, s.broker.Terminate())
 	}
 	return errors.Join(append(errs, each(s.Processes(), (*Process).gone))...)
 }
@@ -174,6 +203,9 @@ func (s *Stack) Stop(keep bool) error {
 	err := errors.Join(s.StopAll(), s.ports.release())
 	if keep {
 		return err
+	}
+	if s.Backends != nil {
+		err = errors.Join(err, s.Backends.remove(context.Background()))
 	}
 	return errors.Join(err, os.RemoveAll(s.Dir))
 }
@@ -232,6 +264,13 @@ func listens(address string) func(context.Context) error {
 
 func secret() string { return rand.Text() + rand.Text() }
 
+// key32 is a random key of 32 bytes, in base64.
+func key32() string {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails
+	return base64.StdEncoding.EncodeToString(key)
+}
+
 // prepare makes the folder, claims the ports and describes the processes.
 func prepare(ctx context.Context, options Options) (s *Stack, err error) {
 	if options.Root == "" {
@@ -275,7 +314,15 @@ func prepare(ctx context.Context, options Options) (s *Stack, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s = &Stack{Dir: dir, Bin: options.Bin, ports: ports, AppToken: secret(), JWTSecret: secret(), Apps: map[string]*App{}}
+	s = &Stack{
+		Dir: dir, Bin: options.Bin, Backends: options.Backends, ports: ports, Apps: map[string]*App{},
+		AppToken: secret(), JWTSecret: secret(), keys: [2]string{key32(), key32()},
+	}
+	if s.Backends != nil {
+		if err := errors.Join(keepNamesApart(dir), s.Backends.prepare(ctx, filepath.Base(dir))); err != nil {
+			return nil, errors.Join(err, ports.release())
+		}
+	}
 	s.describe(programs, settings, options)
 	return s, nil
 }
