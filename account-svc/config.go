@@ -6,6 +6,7 @@ import (
 
 	"github.com/bankmore/bankmore/account-svc/internal/account"
 	"github.com/bankmore/bankmore/account-svc/internal/httpapi"
+	"github.com/bankmore/bankmore/account-svc/internal/rediscache"
 	"github.com/bankmore/bankmore/platform/auth"
 	"github.com/bankmore/bankmore/platform/config"
 	"github.com/bankmore/bankmore/platform/idempotency"
@@ -32,6 +33,7 @@ type Config struct {
 	Idempotency idempotency.Config
 	CPF         account.CPFKeys
 	Login       httpapi.LoginConfig
+	Redis       rediscache.Config
 }
 
 // localDefaults make a developer's machine work without any setup. They hold no secret: everybody can read them here.
@@ -53,5 +55,5 @@ func loadConfig[C any]() (C, error) {
 
 // Validate checks what only the whole configuration can tell.
 func (c *Config) Validate() error {
-	return errors.Join(c.Server.Validate(), c.Auth.Validate(), c.Idempotency.Validate(), c.Login.Validate())
+	return errors.Join(c.Server.Validate(), c.Auth.Validate(), c.Idempotency.Validate(), c.Login.Validate(), c.Redis.Validate())
 }

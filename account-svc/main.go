@@ -12,6 +12,7 @@ import (
 	"github.com/bankmore/bankmore/account-svc/internal/account"
 	"github.com/bankmore/bankmore/account-svc/internal/httpapi"
 	"github.com/bankmore/bankmore/account-svc/internal/ledger"
+	"github.com/bankmore/bankmore/account-svc/internal/rediscache"
 	"github.com/bankmore/bankmore/account-svc/internal/sqlstore"
 	"github.com/bankmore/bankmore/platform/auth"
 	"github.com/bankmore/bankmore/platform/idempotency"
@@ -59,12 +60,16 @@ func serve(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, dapr.Close()) }()
 
-	store := sqlstore.New(db)
+	store, counter, closeRedis, err := share(config, sqlstore.New(db))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeRedis()) }()
 	accounts, err := account.New(store, config.CPF)
 	if err != nil {
 		return err
 	}
-	logins, err := httpapi.NewAttempts(config.Login)
+	logins, err := httpapi.NewAttempts(config.Login, counter)
 	if err != nil {
 		return err
 	}
@@ -88,6 +93,19 @@ func serve(ctx context.Context) (err error) {
 		return err
 	}
 	return server.Serve(ctx)
+}
+
+// share has replicas share balances and login attempts through Redis, if there is one.
+func share(config Config, store rediscache.Store) (rediscache.Store, httpapi.Counter, func() error, error) {
+	if config.Redis.URL == "" {
+		return store, nil, func() error { return nil }, nil
+	}
+	client, err := rediscache.Open(config.Redis)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	counter := rediscache.NewAttempts(client, config.Login.PerMinute, config.CPF.Hash[:])
+	return rediscache.NewBalances(store, client), counter, client.Close, nil
 }
 
 func migrate(ctx context.Context) error {

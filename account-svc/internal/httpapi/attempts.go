@@ -13,13 +13,13 @@ import (
 
 // LoginConfig bounds the guessing of passwords.
 type LoginConfig struct {
-	PerMinute uint64 `env:"LOGIN_RATE_LIMIT" envDefault:"10"` // attempts per CPF, and per account for deactivation
+	PerMinute int `env:"LOGIN_RATE_LIMIT" envDefault:"10"` // attempts per CPF, and per account for deactivation
 }
 
 // Validate returns an error for each value out of range.
 func (c LoginConfig) Validate() error {
-	if c.PerMinute == 0 {
-		return errors.New("LOGIN_RATE_LIMIT is zero: nobody could log in")
+	if c.PerMinute < 1 {
+		return errors.New("LOGIN_RATE_LIMIT is less than 1: nobody could log in")
 	}
 	return nil
 }
@@ -27,33 +27,54 @@ func (c LoginConfig) Validate() error {
 // errTooMany is the answer to an attempt over the limit.
 var errTooMany = fault.New(fault.RateLimited, fault.TypeRateLimited, "Muitas tentativas. Tente novamente mais tarde.")
 
-// Attempts counts tries at a password, right or wrong, per customer, in this process.
-type Attempts struct {
-	store limiter.Store
+// Counter counts attempts for all replicas together.
+type Counter interface {
+	// Take counts one attempt by who and returns how long to wait if it is one too many, else 0.
+	Take(ctx context.Context, who string) (wait time.Duration, err error)
 }
 
-// NewAttempts returns a counter.
-func NewAttempts(config LoginConfig) (*Attempts, error) {
-	store, err := memorystore.New(&memorystore.Config{
-		Tokens: config.PerMinute, Interval: time.Minute, SweepInterval: time.Minute, SweepMinTTL: 2 * time.Minute,
+// Attempts counts tries at a password, right or wrong, per customer: through the shared counter, or, while that fails or
+// if there is none, in this process.
+type Attempts struct {
+	shared Counter
+	local  limiter.Store
+}
+
+// NewAttempts returns a counter; shared may be nil.
+func NewAttempts(config LoginConfig, shared Counter) (*Attempts, error) {
+	local, err := memorystore.New(&memorystore.Config{
+		Tokens: uint64(config.PerMinute), Interval: time.Minute, SweepInterval: time.Minute, SweepMinTTL: 2 * time.Minute,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &Attempts{store: store}, nil
+	return &Attempts{shared: shared, local: local}, nil
 }
 
 // Close ends the counter.
-func (a *Attempts) Close(ctx context.Context) error { return a.store.Close(ctx) }
+func (a *Attempts) Close(ctx context.Context) error { return a.local.Close(ctx) }
 
 // Allow takes one attempt at the password of who, or fails with errTooMany.
 func (a *Attempts) Allow(ctx context.Context, who string) error {
-	_, _, reset, ok, err := a.store.Take(ctx, who)
+	wait, err := a.take(ctx, who)
 	if err != nil {
 		return fault.Away(err)
 	}
-	if !ok {
-		return errTooMany.After(max(time.Second, time.Until(time.Unix(0, int64(reset))))) //nolint:gosec // nanoseconds since 1970
+	if wait > 0 {
+		return errTooMany.After(wait)
 	}
 	return nil
+}
+
+func (a *Attempts) take(ctx context.Context, who string) (wait time.Duration, err error) {
+	if a.shared != nil {
+		if wait, err := a.shared.Take(ctx, who); err == nil {
+			return wait, nil
+		}
+	}
+	_, _, reset, ok, err := a.local.Take(ctx, who)
+	if err != nil || ok {
+		return 0, err
+	}
+	return max(time.Second, time.Until(time.Unix(0, int64(reset)))), nil //nolint:gosec // nanoseconds since 1970
 }

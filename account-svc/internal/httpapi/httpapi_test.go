@@ -103,7 +103,7 @@ func newAPI(t *testing.T) *api {
 	if err != nil {
 		t.Fatal(err)
 	}
-	logins, err := httpapi.NewAttempts(httpapi.LoginConfig{PerMinute: 5})
+	logins, err := httpapi.NewAttempts(httpapi.LoginConfig{PerMinute: 5}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

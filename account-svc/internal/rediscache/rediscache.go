@@ -1,0 +1,133 @@
+// Package rediscache shares among replicas, through Redis, what nobody depends on: balances as commits left them, and
+// counts of login attempts. Redis may be slow, away, empty or full at any time: see docs/adr/0009-balance-cache.md.
+package rediscache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"github.com/redis/go-redis/v9"
+)
+
+// Config says where Redis is. Without a URL there is none.
+type Config struct {
+	URL        string        `env:"REDIS_URL"`                               // redis:// or, with TLS, rediss://
+	KeyPrefix  string        `env:"REDIS_KEY_PREFIX" envDefault:"bankmore:"` // other systems may share the server
+	BalanceTTL time.Duration `env:"BALANCE_CACHE_TTL" envDefault:"10s"`      // how long an entry counts
+}
+
+// Validate returns an error for a value out of range.
+func (c Config) Validate() error {
+	if c.BalanceTTL < time.Second || c.BalanceTTL > time.Hour {
+		return fmt.Errorf("BALANCE_CACHE_TTL is %s: want 1s to 1h", c.BalanceTTL)
+	}
+	return nil
+}
+
+const (
+	// patience is how long a request waits for Redis at most, whatever is wrong with it.
+	patience = 100 * time.Millisecond
+	// rest is how long Redis is left alone after a failure, so that only one wait in a while is in vain.
+	rest = time.Second
+)
+
+var (
+	up = promauto.NewGauge(prometheus.GaugeOpts{
+		Name: "redis_up", Help: "1 while Redis answers, 0 while the service does without it.",
+	})
+	failures = promauto.NewCounter(prometheus.CounterOpts{
+		Name: "redis_failures_total", Help: "Calls that Redis did not answer in time, or with an error.",
+	})
+)
+
+var errResting = errors.New("redis is left alone after a failure")
+
+// Client is a connection to Redis that never takes long.
+type Client struct {
+	redis  *redis.Client
+	prefix string
+	ttl    time.Duration
+
+	mu          sync.Mutex
+	away        bool
+	restUntil   time.Time // no calls before
+	trustedFrom time.Time // no reads before: see missed
+}
+
+// Open makes a client. It does not wait for Redis to answer.
+func Open(config Config) (*Client, error) {
+	options, err := redis.ParseURL(config.URL)
+	if err != nil {
+		return nil, errors.New("REDIS_URL: not a redis:// or rediss:// URL") // the cause would repeat the password
+	}
+	options.DialTimeout = 5 * patience // it happens beside the call, which does not wait for longer than its patience
+	options.ReadTimeout, options.WriteTimeout, options.PoolTimeout = patience, patience, patience
+	options.ContextTimeoutEnabled = true
+	options.MaxRetries = -1 // none: whoever calls knows what to do instead
+	options.MinIdleConns = 2
+	up.Set(1)
+	c := &Client{redis: redis.NewClient(options), prefix: config.KeyPrefix, ttl: config.BalanceTTL}
+	c.missed() // the process before this one may have been killed between a commit and its entry
+	return c, nil
+}
+
+// Close closes the connections.
+func (c *Client) Close() error { return c.redis.Close() }
+
+// try runs call within patience, unless Redis is resting.
+func (c *Client) try(ctx context.Context, call func(ctx context.Context) error) error {
+	c.mu.Lock()
+	resting := time.Now().Before(c.restUntil)
+	c.mu.Unlock()
+	if resting {
+		return errResting
+	}
+	bounded, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	err := call(bounded)
+	if err != nil && ctx.Err() != nil {
+		return err // the caller has gone, which says nothing about Redis
+	}
+	c.note(ctx, err)
+	return err
+}
+
+// note keeps the outcome of a call, and logs a change.
+func (c *Client) note(ctx context.Context, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	was := c.away
+	c.away = err != nil
+	if err != nil {
+		failures.Inc()
+		c.restUntil = time.Now().Add(rest)
+	}
+	switch {
+	case c.away && !was:
+		up.Set(0)
+		slog.WarnContext(ctx, "redis does not answer; going on without it", "error", err)
+	case was && !c.away:
+		up.Set(1)
+		slog.InfoContext(ctx, "redis answers again")
+	}
+}
+
+// missed notes that Redis was not told of a commit. Until every entry from before has expired, an old one could be
+// taken for the newest, so none is read.
+func (c *Client) missed() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.trustedFrom = time.Now().Add(c.ttl)
+}
+
+func (c *Client) trusted() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !time.Now().Before(c.trustedFrom)
+}
