@@ -2,6 +2,7 @@ package stack
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -83,29 +84,12 @@ func (s *Stack) describe(programs tools, settings map[string]runSettings, option
 		}
 	}
 
+	s.programs, s.settings, s.options = programs, settings, options
 	for _, id := range Services {
-		port, app := s.sidecar(id, programs.daprd, settings[id])
-		env := app.environment()
-		maps.Copy(env, settings[id].Env)
-		if s.Backends == nil {
-			app.Database = filepath.Join(s.Dir, dataDir, id+".db")
-			maps.Copy(env, map[string]string{"BANKMORE_ENV": "local", "DATABASE_URL": "sqlite:" + app.Database})
-		} else {
-			maps.Copy(env, s.Backends.serviceEnvironment(id))
-		}
-		maps.Copy(env, map[string]string{
-			"LISTEN_ADDRESS":     loopback(port),
-			"APP_API_TOKEN":      s.AppToken,
-			"JWT_SECRET_KEY":     s.JWTSecret,
-			"CPF_ENCRYPTION_KEY": s.keys[0],
-			"CPF_HASH_KEY":       s.keys[1],
-		})
-		maps.Copy(env, options.Env)
-		app.Service = s.process(id, []string{filepath.Join(options.Bin, id), "serve"}, env, serviceGrace)
-		app.Service.ready = answers(app.URL+"/healthz", http.StatusOK)
+		s.addService(id, id)
 	}
 
-	port, ingress := s.sidecar(Ingress, programs.daprd, settings[Ingress])
+	port, ingress := s.addSidecar(Ingress, Ingress)
 	env := ingress.environment()
 	maps.Copy(env, settings[Ingress].Env)
 	env["INGRESS_PORT"] = strconv.Itoa(port)
@@ -113,14 +97,51 @@ func (s *Stack) describe(programs tools, settings map[string]runSettings, option
 	ingress.Service.ready = listens(loopback(port))
 }
 
-// sidecar adds an app with its sidecar, and says on which port the app shall listen.
-func (s *Stack) sidecar(id, daprd string, settings runSettings) (appPort int, app *App) {
+// addService adds a replica of a service, with its sidecar, under a name of its own.
+func (s *Stack) addService(name, id string) *App {
+	port, app := s.addSidecar(name, id)
+	env := app.environment()
+	maps.Copy(env, s.settings[id].Env)
+	if s.Backends == nil {
+		app.Database = filepath.Join(s.Dir, dataDir, id+".db")
+		maps.Copy(env, map[string]string{"BANKMORE_ENV": "local", "DATABASE_URL": "sqlite:" + app.Database})
+	} else {
+		maps.Copy(env, s.Backends.serviceEnvironment(id))
+	}
+	maps.Copy(env, map[string]string{
+		"LISTEN_ADDRESS":     loopback(port),
+		"APP_API_TOKEN":      s.AppToken,
+		"JWT_SECRET_KEY":     s.JWTSecret,
+		"CPF_ENCRYPTION_KEY": s.keys[0],
+		"CPF_HASH_KEY":       s.keys[1],
+	})
+	maps.Copy(env, s.options.Env)
+	app.Service = s.process(name, []string{filepath.Join(s.Bin, id), "serve"}, env, serviceGrace)
+	app.Service.ready = answers(app.URL+"/healthz", http.StatusOK)
+	return app
+}
+
+// Replicate starts another replica of a service. Its name is the service's with a number.
+func (s *Stack) Replicate(ctx context.Context, id string) (*App, error) {
+	if s.Backends == nil {
+		return nil, errors.New("replicas need a database that they can share")
+	}
+	name := id
+	for n := 2; s.Apps[name] != nil; n++ {
+		name = fmt.Sprintf("%s-%d", id, n)
+	}
+	app := s.addService(name, id)
+	return app, errors.Join(app.Service.Start(ctx), app.Sidecar.Start(ctx))
+}
+
+// addSidecar adds an app with its sidecar, and says on which port the app shall listen.
+func (s *Stack) addSidecar(name, id string) (appPort int, app *App) {
 	appPort = s.ports.take()
 	ports := map[string]int{
 		"app-port": appPort, "dapr-http-port": s.ports.take(), "dapr-grpc-port": s.ports.take(),
 		"dapr-internal-grpc-port": s.ports.take(), "metrics-port": s.ports.take(),
 	}
-	command := []string{daprd, "--app-id", id, "--app-protocol", "http",
+	command := []string{s.programs.daprd, "--app-id", id, "--app-protocol", "http",
 		"--dapr-listen-addresses", "127.0.0.1", "--dapr-internal-grpc-listen-address", "127.0.0.1", "--metrics-listen-address", "127.0.0.1"}
 	for _, flag := range slices.Sorted(maps.Keys(ports)) {
 		command = append(command, "--"+flag, strconv.Itoa(ports[flag]))
@@ -138,9 +159,9 @@ func (s *Stack) sidecar(id, daprd string, settings runSettings) (appPort int, ap
 	} else {
 		maps.Copy(env, s.Backends.sidecarEnvironment())
 	}
-	app.Sidecar = s.process(id+"-sidecar", append(command, settings.sidecarArguments()...), env, sidecarGrace)
+	app.Sidecar = s.process(name+"-sidecar", append(command, s.settings[id].sidecarArguments()...), env, sidecarGrace)
 	app.Sidecar.ready = s.sidecarReady(app)
-	s.Apps[id] = app
+	s.Apps[name] = app
 	return appPort, app
 }
 

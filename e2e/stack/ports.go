@@ -13,7 +13,7 @@ import (
 const (
 	firstPort  = 20000
 	lastPort   = 32000
-	blockPorts = 32
+	blockPorts = 64
 )
 
 // portBlock is a range of ports for one stack. Its first port is held open as the claim on the block, so that stacks

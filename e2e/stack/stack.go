@@ -38,13 +38,16 @@ type Options struct {
 type Stack struct {
 	Dir  string          // holds everything: data, logs, copies of the configuration
 	Bin  string          // holds the services' binaries
-	Apps map[string]*App // by app id
+	Apps map[string]*App // by app id; further replicas have a number after it
 
 	Backends *Backends // nil on SQLite and the embedded broker
 
 	AppToken  string // what sidecars present to their apps
 	JWTSecret string // what account-svc signs tokens with
 
+	programs      tools
+	settings      map[string]runSettings // by app id
+	options       Options
 	keys          [2]string // for CPFs
 	broker        *Process  // embedded
 	brokerAddress string

@@ -43,7 +43,8 @@ type Attempts struct {
 // NewAttempts returns a counter; shared may be nil.
 func NewAttempts(config LoginConfig, shared Counter) (*Attempts, error) {
 	local, err := memorystore.New(&memorystore.Config{
-		Tokens: uint64(config.PerMinute), Interval: time.Minute, SweepInterval: time.Minute, SweepMinTTL: 2 * time.Minute,
+		Tokens:   uint64(config.PerMinute), //nolint:gosec // at least 1
+		Interval: time.Minute, SweepInterval: time.Minute, SweepMinTTL: 2 * time.Minute,
 	})
 	if err != nil {
 		return nil, err

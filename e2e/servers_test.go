@@ -1,0 +1,192 @@
+//go:build backends
+
+package e2e_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/bankmore/bankmore/e2e/stack"
+)
+
+// Each server is stopped and started in turn, while customers pay and the demo runs in a loop: nobody gets an answer
+// worse than 503, everything works again soon, and the books are right in the end.
+func TestServersRestart(t *testing.T) {
+	tr := newTraffic(t)
+	demo := newDemoLoop(t)
+	tr.flow(t, "at first")
+	demo.succeeds(t, "at first")
+	for _, name := range []string{"postgres", "redis", "kafka"} {
+		server := system.Backends.Server(name)
+		if err := server.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second) // others meet its absence
+		start(t, server)
+		tr.flow(t, "after the restart of "+name)
+		demo.succeeds(t, "after the restart of "+name)
+	}
+	demo.end(t)
+	tr.end(t)
+}
+
+// demoLoop runs scripts/demo.sh again and again.
+type demoLoop struct {
+	stop  context.CancelFunc
+	ended sync.WaitGroup
+
+	mu             sync.Mutex
+	passed, failed int
+}
+
+var worseThan503 = regexp.MustCompile(`→ 5(0[0-24-9]|[1-9]\d).*`)
+
+func newDemoLoop(t *testing.T) *demoLoop {
+	ctx, stop := context.WithCancel(t.Context())
+	d := &demoLoop{stop: stop}
+	script := filepath.Join(root(t), "scripts", "demo.sh")
+	d.ended.Go(func() {
+		for ctx.Err() == nil {
+			demo := exec.Command("bash", script)
+			demo.Env = append(demo.Environ(), "BANKMORE_URL="+system.URL())
+			out, err := demo.CombinedOutput()
+			if worse := worseThan503.Find(out); worse != nil {
+				t.Errorf("the demo was answered: %s", worse)
+			}
+			d.mu.Lock()
+			if err == nil {
+				d.passed++
+			} else {
+				d.failed++
+			}
+			d.mu.Unlock()
+		}
+	})
+	return d
+}
+
+// succeeds waits until the demo, begun from now on, has run to its end.
+func (d *demoLoop) succeeds(t *testing.T, when string) {
+	t.Helper()
+	count := func() int {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return d.passed
+	}
+	before := count()
+	eventually(t, 40*time.Second, func() error {
+		if count() < before+2 { // the first may have begun earlier
+			return fmt.Errorf("%s: the demo does not succeed", when)
+		}
+		return nil
+	})
+}
+
+func (d *demoLoop) end(t *testing.T) {
+	t.Helper()
+	d.stop()
+	d.ended.Wait()
+	t.Logf("the demo succeeded %d times and was interrupted %d times", d.passed, d.failed)
+}
+
+// Without Redis, neither as state store nor as cache, everything is answered, correctly and soon.
+func TestRedisAway(t *testing.T) {
+	ana, bia := newPerson(t, "Ana Cache", "1000.00"), newPerson(t, "Bia Cache", "")
+	const n = 100
+	measure := func(what string) (slowest time.Duration) {
+		var balances, transfers []time.Duration
+		for range n {
+			began := time.Now()
+			if _, err := ana.Balance(t.Context()); err != nil {
+				t.Errorf("%s: %v", what, err)
+			}
+			balances = append(balances, time.Since(began))
+			began = time.Now()
+			ana.pay(t, bia, "0.01")
+			transfers = append(transfers, time.Since(began))
+		}
+		for name, all := range map[string][]time.Duration{"balance": balances, "transfer": transfers} {
+			slices.Sort(all)
+			slowest = max(slowest, all[n*9/10])
+			t.Logf("%s: %s: median %s, 99th of 100 %s", what, name, all[n/2].Round(100*time.Microsecond), all[n*99/100].Round(100*time.Microsecond))
+		}
+		return slowest
+	}
+	measure("with Redis")
+	server := system.Backends.Server("redis")
+	if err := server.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if slowest := measure("without Redis"); slowest > time.Second {
+		t.Errorf("nine of ten take up to %s", slowest)
+	}
+	start(t, server)
+	measure("with Redis again")
+	checkLedger(t)
+}
+
+// Several replicas of every service, one of which is killed: partitions, leases and names move to the others.
+func TestReplicas(t *testing.T) {
+	tr := newTraffic(t)
+	tr.flow(t, "with one replica")
+	var second []*stack.App
+	for _, id := range stack.Services {
+		app, err := system.Replicate(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second = append(second, app)
+	}
+	eventually(t, 30*time.Second, func() error { return sharedBy(t, 2) })
+	tr.flow(t, "with two replicas")
+	for _, app := range second {
+		// First the service, as a crash, then its sidecar, as a deployment.
+		if err := app.Service.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		tr.flow(t, "without the second "+app.ID)
+		if err := app.Sidecar.Terminate(); err != nil {
+			t.Fatal(err)
+		}
+		tr.flow(t, "without the second sidecar of "+app.ID)
+	}
+	eventually(t, 60*time.Second, func() error { return sharedBy(t, 1) })
+	tr.end(t)
+	for name := range maps.Keys(system.Apps) {
+		if slices.Contains(second, system.Apps[name]) {
+			delete(system.Apps, name)
+		}
+	}
+}
+
+// sharedBy returns an error unless that many replicas of fee-svc share the partitions.
+func sharedBy(t *testing.T, replicas int) error {
+	t.Helper()
+	groups, err := kadm.NewClient(kafka(t)).DescribeGroups(t.Context(), "fee-svc")
+	if err != nil {
+		return err
+	}
+	members, partitions := groups["fee-svc"].Members, 0
+	for _, m := range members {
+		assigned, ok := m.Assigned.AsConsumer()
+		if !ok || len(assigned.Topics) == 0 {
+			return errors.New("a replica has no partition")
+		}
+		partitions += len(assigned.Topics[0].Partitions)
+	}
+	if len(members) != replicas || partitions != 12 {
+		return fmt.Errorf("%d replicas share %d partitions", len(members), partitions)
+	}
+	return nil
+}
