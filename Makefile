@@ -12,7 +12,7 @@ fuzztime ?= 10s
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: $(bin)/run ## build what is missing and run everything; Ctrl-C ends it
@@ -35,11 +35,27 @@ test: $(addprefix $(bin)/,daprd caddy broker) ## all tests that need no outside 
 	go test $(race) $(addsuffix /...,$(filter-out %/e2e,$(modules)))
 	go test $(race) -count=1 -timeout 20m $(addsuffix /...,$(filter %/e2e,$(modules)))
 
+# Packages with tests that change with the servers behind them.
+on_servers = $(shell grep -rlE 'sqldbtest|go:build backends' --include='*_test.go' $(filter-out %/e2e,$(modules)) | xargs -n 1 dirname | sort -u)
+
+.PHONY: test-backends
+test-backends: $(addprefix $(bin)/,daprd caddy broker) ## the same on PostgreSQL, Redis and Apache Kafka; .ci/backends starts some
+	@[ -n "$$BACKENDS_CONTROL" ] || { echo 'no servers: .ci/backends install && .ci/backends start && eval "$$(.ci/backends env)"'; exit 1; }
+	go test $(race) -count=1 -tags backends $(on_servers)
+	go test $(race) -count=1 -tags backends -timeout 30m $(addsuffix /...,$(filter %/e2e,$(modules)))
+
+.PHONY: check-components
+check-components: ## Dapr resources: no field and no setting that this version of Dapr does not know
+	@cd tools/daprd && export GOWORK=off && go test ./check && \
+		go run ./check -contrib $$(go list -m -f '{{.Dir}}' github.com/dapr/components-contrib) $(CURDIR)/components
+
 .PHONY: lint
 lint: $(bin)/golangci-lint ## the linter, which also guards the layers
 	@failed=; \
 	for module in $(modules); do \
-		(cd $$module && $(CURDIR)/$(bin)/golangci-lint run ./...) || failed=1; \
+		for tags in local backends; do \
+			(cd $$module && $(CURDIR)/$(bin)/golangci-lint run --build-tags $$tags ./...) || failed=1; \
+		done; \
 	done; \
 	for module in tools/broker tools/run; do \
 		(cd $$module && GOWORK=off $(CURDIR)/$(bin)/golangci-lint run ./...) || failed=1; \

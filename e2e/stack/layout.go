@@ -134,6 +134,18 @@ func (s *Stack) Replicate(ctx context.Context, id string) (*App, error) {
 	return app, errors.Join(app.Service.Start(ctx), app.Sidecar.Start(ctx))
 }
 
+// LoneSidecar is a sidecar without an app, with the components in a folder of the stack.
+func (s *Stack) LoneSidecar(name, id, resources string) *App {
+	usual := s.settings[id]
+	defer func() { s.settings[id] = usual }()
+	alone := usual
+	alone.Resources, alone.AppHealthCheck = []string{resources}, false
+	s.settings[id] = alone
+	_, app := s.addSidecar(name, id)
+	delete(s.Apps, name)
+	return app
+}
+
 // addSidecar adds an app with its sidecar, and says on which port the app shall listen.
 func (s *Stack) addSidecar(name, id string) (appPort int, app *App) {
 	appPort = s.ports.take()
@@ -152,6 +164,8 @@ func (s *Stack) addSidecar(name, id string) (appPort int, app *App) {
 		Dapr:    "http://" + loopback(ports["dapr-http-port"]),
 		Metrics: "http://" + loopback(ports["metrics-port"]),
 		ports:   ports,
+
+		Resources: s.settings[id].Resources,
 	}
 	env := map[string]string{"APP_API_TOKEN": s.AppToken, "DAPR_HOST_IP": "127.0.0.1"}
 	if s.Backends == nil {

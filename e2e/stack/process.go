@@ -42,6 +42,9 @@ func (p *Process) Name() string { return p.name }
 // LogFile is where everything goes that the process prints.
 func (p *Process) LogFile() string { return p.logFile }
 
+// SetEnv gives the process another variable, from its next start on.
+func (p *Process) SetEnv(name, value string) { p.env = append(p.env, name+"="+value) }
+
 // Launch starts the process without waiting until it is ready.
 func (p *Process) Launch() error {
 	p.mu.Lock()

@@ -64,6 +64,8 @@ type App struct {
 	Metrics  string // of the sidecar
 	Database string // file; services on SQLite only
 
+	Resources []string // the sidecar's folders, relative to the stack's
+
 	ports map[string]int // by the name of daprd's flag
 }
 

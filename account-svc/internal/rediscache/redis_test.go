@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"io"
 	"os"
 	"sync"
 	"testing"
@@ -19,6 +20,10 @@ import (
 	"github.com/bankmore/bankmore/account-svc/internal/sqlstore/storetest"
 	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
 )
+
+type verifier interface {
+	Verify(ctx context.Context, out io.Writer) error
+}
 
 // server is the Redis that REDIS_URL names, with keys of this test only.
 func server(t *testing.T) rediscache.Config {

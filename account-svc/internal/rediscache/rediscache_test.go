@@ -3,7 +3,6 @@ package rediscache_test
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"strings"
 	"testing"
@@ -16,10 +15,6 @@ import (
 	"github.com/bankmore/bankmore/platform/money"
 	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
 )
-
-type verifier interface {
-	Verify(ctx context.Context, out io.Writer) error
-}
 
 func open(t *testing.T, config rediscache.Config) *rediscache.Client {
 	t.Helper()

@@ -1,0 +1,69 @@
+//go:build backends
+
+package e2e_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/bankmore/bankmore/e2e/stack"
+)
+
+// Components that may take another's place start as well, and remember; one that cannot log in is not taken for one
+// that has started.
+func TestAlternativeComponents(t *testing.T) {
+	const folder = "components/trial"
+	dir := filepath.Join(system.Dir, folder)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{"secrets.yaml", "alternatives/statestore-postgres.yaml"} {
+		raw, err := os.ReadFile(filepath.Join(system.Dir, "components", "production", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, filepath.Base(file)), raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store := "statestore state.postgresql"
+	for name, test := range map[string]struct {
+		url    string
+		starts bool
+	}{
+		"right":          {system.Backends.DatabaseURL(""), true},
+		"wrong password": {strings.Replace(system.Backends.DatabaseURL(""), "bankmore:", "bankmore:x", 1), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			app := system.LoneSidecar("alternative "+name, "account-svc", folder)
+			app.Sidecar.SetEnv("STATE_DATABASE_URL", test.url)
+			if err := app.Sidecar.Start(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			got, err := loaded(app)
+			if err != nil || slices.Contains(got, store) != test.starts {
+				t.Errorf("loaded %q, %v", got, err)
+			}
+			if test.starts {
+				remembers(t, app)
+			}
+			if err := app.Sidecar.Terminate(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// remembers saves a key and reads it.
+func remembers(t *testing.T, app *stack.App) {
+	t.Helper()
+	if a := send(t, "POST", app.Dapr+"/v1.0/state/statestore", `[{"key":"k","value":"v","metadata":{"ttlInSeconds":"60"}}]`, nil); a.Status != 204 {
+		t.Errorf("saving: %d %s", a.Status, a.Body)
+	}
+	if a := send(t, "GET", app.Dapr+"/v1.0/state/statestore/k", "", nil); a.Status != 200 || string(a.Body) != `"v"` {
+		t.Errorf("reading: %d %s", a.Status, a.Body)
+	}
+}

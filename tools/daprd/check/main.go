@@ -1,0 +1,162 @@
+// Command check reads Dapr's resources in the given folders as strictly as Dapr itself does not: a field that Dapr of
+// this version does not know, or a setting that a component of this version does not have, is an error.
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	components "github.com/dapr/dapr/pkg/apis/components/v1alpha1"
+	configuration "github.com/dapr/dapr/pkg/apis/configuration/v1alpha1"
+	resiliency "github.com/dapr/dapr/pkg/apis/resiliency/v1alpha1"
+	subscriptions "github.com/dapr/dapr/pkg/apis/subscriptions/v2alpha1"
+	"sigs.k8s.io/yaml"
+)
+
+// kinds are the resources that may occur.
+var kinds = map[string]func() any{
+	"dapr.io/v1alpha1 Component":     func() any { return new(components.Component) },
+	"dapr.io/v1alpha1 Configuration": func() any { return new(configuration.Configuration) },
+	"dapr.io/v1alpha1 Resiliency":    func() any { return new(resiliency.Resiliency) },
+	"dapr.io/v2alpha1 Subscription":  func() any { return new(subscriptions.Subscription) },
+}
+
+// ofRuntime are settings that daprd itself reads from a component of a kind.
+var ofRuntime = map[string][]string{
+	"pubsub": {"allowedTopics", "protectedTopics", "publishingScopes", "subscriptionScopes"},
+	"state":  {"keyPrefix", "actorStateStore"},
+}
+
+func main() {
+	contrib := flag.String("contrib", "", "folder of github.com/dapr/components-contrib")
+	flag.Parse()
+	checked := 0
+	var problems []error
+	for _, folder := range flag.Args() {
+		err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() || filepath.Ext(path) != ".yaml" {
+				return err
+			}
+			checked++
+			if err := check(path, *contrib); err != nil {
+				problems = append(problems, fmt.Errorf("%s: %w", path, err))
+			}
+			return nil
+		})
+		problems = append(problems, err)
+	}
+	if checked == 0 {
+		problems = append(problems, errors.New("no resources found"))
+	}
+	if err := errors.Join(problems...); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	fmt.Printf("%d Dapr resources checked\n", checked)
+}
+
+func check(path, contrib string) error {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	var problems []error
+	for _, document := range bytes.Split(raw, []byte("\n---\n")) {
+		var head struct {
+			APIVersion string `json:"apiVersion"`
+			Kind       string `json:"kind"`
+		}
+		if err := yaml.Unmarshal(document, &head); err != nil {
+			return err
+		}
+		make := kinds[head.APIVersion+" "+head.Kind]
+		if make == nil {
+			problems = append(problems, fmt.Errorf("unknown resource %s %s", head.APIVersion, head.Kind))
+			continue
+		}
+		resource := make()
+		if err := yaml.UnmarshalStrict(document, resource); err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		if component, ok := resource.(*components.Component); ok {
+			problems = append(problems, settings(component, contrib))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// settings checks the names of a component's settings, and whether those that must be there are.
+func settings(component *components.Component, contrib string) error {
+	known, err := describe(component, contrib)
+	if err != nil {
+		return err
+	}
+	kind, _, _ := strings.Cut(component.Spec.Type, ".")
+	for _, name := range ofRuntime[kind] {
+		known[strings.ToLower(name)] = false
+	}
+	var problems []error
+	for _, item := range component.Spec.Metadata {
+		name := strings.ToLower(item.Name)
+		if _, ok := known[name]; !ok {
+			problems = append(problems, fmt.Errorf("%s has no setting %s", component.Spec.Type, item.Name))
+		}
+		delete(known, name)
+	}
+	for name, required := range known {
+		if required {
+			problems = append(problems, fmt.Errorf("%s needs the setting %s", component.Spec.Type, name))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+type setting struct {
+	Name     string   `json:"name"`
+	Aliases  []string `json:"aliases"`
+	Required bool     `json:"required"`
+}
+
+// describe reads the settings of a component's type from its own description: the name, and whether it is required.
+func describe(component *components.Component, contrib string) (map[string]bool, error) {
+	folder := filepath.Join(append([]string{contrib}, strings.Split(component.Spec.Type, ".")...)...)
+	raw, err := os.ReadFile(filepath.Join(folder, component.Spec.Version, "metadata.yaml"))
+	if errors.Is(err, fs.ErrNotExist) {
+		raw, err = os.ReadFile(filepath.Join(folder, "metadata.yaml"))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("no description of %s: %w", component.Spec.Type, err)
+	}
+	var description struct {
+		Version  string    `json:"version"`
+		Metadata []setting `json:"metadata"`
+		Profiles []struct {
+			Metadata []setting `json:"metadata"`
+		} `json:"authenticationProfiles"`
+	}
+	if err := yaml.Unmarshal(raw, &description); err != nil {
+		return nil, err
+	}
+	if description.Version != component.Spec.Version {
+		return nil, fmt.Errorf("%s has version %s, not %s", component.Spec.Type, description.Version, component.Spec.Version)
+	}
+	known := map[string]bool{}
+	for _, s := range description.Metadata {
+		for _, name := range append(s.Aliases, s.Name) {
+			known[strings.ToLower(name)] = s.Required && len(s.Aliases) == 0
+		}
+	}
+	for _, profile := range description.Profiles {
+		for _, s := range profile.Metadata { // one profile's, not all at once
+			known[strings.ToLower(s.Name)] = false
+		}
+	}
+	return known, nil
+}
