@@ -111,3 +111,6 @@ $(bin)/run: $(wildcard tools/run/*)
 
 $(bin)/golangci-lint: $(wildcard tools/golangci-lint/*)
 	@$(build_tool) golangci-lint golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint -ldflags "-s -w"
+
+$(bin)/docker-compose: $(wildcard tools/compose/*)
+	@$(build_tool) docker-compose compose github.com/docker/compose/v2/cmd -ldflags "-s -w"

@@ -5,6 +5,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -12,12 +15,13 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // Command is a subcommand. Its context ends on SIGINT or SIGTERM; its error makes the process exit with 1.
 type Command func(ctx context.Context) error
 
-// Commands maps subcommand names to what they run. "version" exists in every service and needs no entry.
+// Commands maps subcommand names to what they run. "version" and "health" exist in every service and need no entry.
 type Commands map[string]Command
 
 // Main runs the subcommand named on the command line and ends the process: 0 on success, 1 on an error, 2 on wrong usage.
@@ -30,16 +34,14 @@ func run(commands Commands, args []string) int {
 		fmt.Println(filepath.Base(args[0]), Version())
 		return 0
 	}
+	all := Commands{"health": health, "version": nil}
+	maps.Copy(all, commands)
 	var command Command
 	if len(args) == 2 {
-		command = commands[args[1]]
+		command = all[args[1]]
 	}
 	if command == nil {
-		names := []string{"version"}
-		for name := range commands {
-			names = append(names, name)
-		}
-		slices.Sort(names)
+		names := slices.Sorted(maps.Keys(all))
 		fmt.Fprintf(os.Stderr, "usage: %s %s\n", filepath.Base(args[0]), strings.Join(names, "|"))
 		return 2
 	}
@@ -52,8 +54,37 @@ func run(commands Commands, args []string) int {
 	return 0
 }
 
-// Version is the module version or the commit the binary was built from.
+// health asks the service on this machine whether it lives, for containers, which have no other program.
+func health(ctx context.Context) error {
+	_, port, err := net.SplitHostPort(os.Getenv("LISTEN_ADDRESS"))
+	if err != nil {
+		return fmt.Errorf("LISTEN_ADDRESS: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort("127.0.0.1", port)+"/healthz", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("status %d", resp.StatusCode)
+	}
+	return nil
+}
+
+// version is set by the linker where there is no repository to tell it.
+var version string
+
+// Version is what the linker was told, or the commit that the binary was built from, or the module's version.
 func Version() string {
+	if version != "" {
+		return version
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"syscall"
@@ -51,7 +54,7 @@ func TestExitCodes(t *testing.T) {
 		"serve":  func(context.Context) error { ran = "serve"; return nil },
 		"verify": func(context.Context) error { ran = "verify"; return errors.New("violated") },
 	}
-	const usage = "usage: thing-svc serve|verify|version\n"
+	const usage = "usage: thing-svc health|serve|verify|version\n"
 	for _, test := range []struct {
 		args   []string
 		code   int
@@ -112,4 +115,35 @@ func TestSignalsEndTheContext(t *testing.T) {
 			t.Errorf("%v: exit code %d", sig, code)
 		}
 	}
+}
+
+func TestHealth(t *testing.T) {
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.DiscardHandler))
+	defer slog.SetDefault(before)
+	status := http.StatusOK
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/healthz" {
+			w.WriteHeader(status)
+		}
+	}))
+	defer server.Close()
+	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(what, address string, want int) {
+		t.Helper()
+		t.Setenv("LISTEN_ADDRESS", address)
+		if code, _, _ := output(t, nil, "health"); code != want {
+			t.Errorf("%s: exit %d, want %d", what, code, want)
+		}
+	}
+	check("lives", "0.0.0.0:"+port, 0)
+	check("any address", ":"+port, 0)
+	check("no port", "nowhere", 1)
+	status = http.StatusServiceUnavailable
+	check("unhealthy", ":"+port, 1)
+	server.Close()
+	check("gone", ":"+port, 1)
 }

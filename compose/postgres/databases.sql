@@ -1,0 +1,8 @@
+-- One database and one user per service; none sees another's.
+CREATE ROLE account LOGIN PASSWORD 'account';
+CREATE ROLE transfer LOGIN PASSWORD 'transfer';
+CREATE ROLE fee LOGIN PASSWORD 'fee';
+CREATE DATABASE account OWNER account;
+CREATE DATABASE transfer OWNER transfer;
+CREATE DATABASE fee OWNER fee;
+REVOKE CONNECT ON DATABASE account, transfer, fee FROM PUBLIC;
