@@ -132,6 +132,10 @@ func otherPeople(ana, bia person) []refused {
 	return []refused{
 		{"deposit to somebody else", "POST", "/api/account/movement/", movement(key(), bia.Number, `"1.00"`, "C"), as(ana), 403, "INVALID_OPERATION"},
 		{"withdrawal from somebody else", "POST", "/api/account/movement/", movement(key(), bia.Number, `"1.00"`, "D"), as(ana), 403, "INVALID_OPERATION"},
+		{"movement of an account that cannot be", "POST", "/api/account/movement/", strings.Replace(movement(key(), "1NUL", `"1.00"`, "C"), "NUL", `\u0000`, 1), as(ana), 400, "INVALID_ACCOUNT"},
+		{"transfer to an account that cannot be", "POST", "/api/transfer/", strings.Replace(transferTo(key(), "1NUL", `"1.00"`), "NUL", `\u0000`, 1), as(ana), 400, "INVALID_ACCOUNT"},
+		{"fee that cannot be", "GET", "/api/fee/detail/%00/", "", as(ana), 404, "NOT_FOUND"},
+		{"transfer that cannot be", "GET", "/api/transfer/%00/", "", as(ana), 404, "NOT_FOUND"},
 		{"movement of no account", "POST", "/api/account/movement/", movement(key(), "0", `"1.00"`, "C"), as(ana), 400, "INVALID_ACCOUNT"},
 		{"deactivation with somebody else's password", "PUT", "/api/account/deactivate/", fmt.Sprintf(`{"password":%q}`, bia.password), as(ana), 401, "USER_UNAUTHORIZED"},
 		{"transfer to oneself", "POST", "/api/transfer/", transferTo(key(), ana.Number, `"1.00"`), as(ana), 400, "INVALID_TRANSFER"},

@@ -189,6 +189,9 @@ func (s *Service) Owner(ctx context.Context, accountID string) (Customer, error)
 
 // Exists tells whether an account has that number, active or not.
 func (s *Service) Exists(ctx context.Context, number string) (bool, error) {
+	if strings.Trim(number, "0123456789") != "" {
+		return false, nil // not even a number, and perhaps nothing that a database can be asked about
+	}
 	return s.store.Exists(ctx, number)
 }
 

@@ -196,7 +196,9 @@ func TestCustomersDay(t *testing.T) {
 	a.want(a.do(request{method: "GET", path: "/api/account/balance", token: token}), 200,
 		fmt.Sprintf(`{"account_number":%q,"account_name":"Ana Souza","balance":"849.50"}`, number))
 	a.want(a.do(request{method: "GET", path: "/api/account/exists/" + number + "/", token: token}), 200, "true")
-	a.want(a.do(request{method: "GET", path: "/api/account/exists/1", token: token}), 200, "false")
+	for _, absent := range []string{"1", "x", "%00", "1%00", "%ff", "-1"} {
+		a.want(a.do(request{method: "GET", path: "/api/account/exists/" + absent, token: token}), 200, "false")
+	}
 	a.want(a.do(request{method: "PUT", path: "/api/account/deactivate/", token: token, body: `{"password":"errada"}`}), 401,
 		`{"message":"Senha incorreta.","type":"USER_UNAUTHORIZED"}`)
 	a.want(a.do(request{method: "PUT", path: "/api/account/deactivate/", token: token, body: fmt.Sprintf(`{"password":%q}`, password)}), 204, "")
@@ -506,6 +508,43 @@ func TestTooManyDeactivations(t *testing.T) {
 		rec := a.do(request{method: "PUT", path: "/api/account/deactivate", token: token, body: `{"password":"errada"}`})
 		if want := map[bool]int{true: 401, false: 429}[i < 5]; rec.Code != want {
 			t.Errorf("attempt %d: %d %s", i, rec.Code, rec.Body)
+		}
+	}
+}
+
+// Text that PostgreSQL does not take fails the command that holds it, not those beside it.
+func TestLedgerOperationWithNull(t *testing.T) {
+	a := newAPI(t)
+	ana, token := a.register(anaCPF, "Ana")
+	a.want(a.move(token, ana, "d", "100.00", "C"), 204, "")
+	fee := accountapi.Movement{
+		RequestID: "t:fee", AccountNumber: ana, Type: accountapi.Debit, Kind: accountapi.KindFee, Amount: 200, TransferID: "t",
+	}
+	in := accountapi.Movements{Commands: []accountapi.Movement{fee}}
+	for _, harm := range []func(*accountapi.Movement){
+		func(m *accountapi.Movement) { m.RequestID += "\x00" },
+		func(m *accountapi.Movement) { m.AccountNumber += "\x00" },
+		func(m *accountapi.Movement) { m.TransferID += "\x00" },
+		func(m *accountapi.Movement) { m.Counterparty += "\x00" },
+		func(m *accountapi.Movement) { m.Description += "\x00" },
+	} {
+		bad := fee
+		bad.RequestID = fmt.Sprint("bad ", len(in.Commands))
+		harm(&bad)
+		in.Commands = append(in.Commands, bad)
+	}
+	body, err := json.Marshal(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := a.do(request{method: "POST", path: accountapi.MovementsPath, body: string(body), header: http.Header{"Dapr-Api-Token": {appToken}}})
+	var out accountapi.MovementResults
+	if err := json.Unmarshal(rec.Body.Bytes(), &out); err != nil || len(out.Results) != len(in.Commands) {
+		t.Fatalf("%d %s", rec.Code, rec.Body)
+	}
+	for i, result := range out.Results {
+		if want := map[bool]string{true: accountapi.StatusApplied, false: accountapi.StatusRejected}[i == 0]; string(result.Status) != string(want) {
+			t.Errorf("command %d: %+v, want %s", i, result, want)
 		}
 	}
 }

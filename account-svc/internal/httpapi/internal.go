@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/bankmore/bankmore/account-svc/accountapi"
 	"github.com/bankmore/bankmore/account-svc/internal/ledger"
@@ -46,8 +47,11 @@ func command(m accountapi.Movement) ledger.Command {
 		Amount: m.Amount, Counterparty: m.Counterparty, TransferID: m.TransferID, Description: m.Description,
 		Fingerprint: idempotency.Fingerprint(m.AccountNumber, m.Type, m.Kind, m.Amount.String(), m.Counterparty, m.TransferID),
 	}
-	if m.RequestID == "" || c.Kind == ledger.Deposit || c.Kind == ledger.Withdrawal {
+	switch {
+	case m.RequestID == "" || c.Kind == ledger.Deposit || c.Kind == ledger.Withdrawal:
 		c.RequestKey = "" // malformed: services do not move cash
+	case strings.Contains(m.RequestID+m.AccountNumber+m.Counterparty+m.TransferID+m.Description, "\x00"):
+		return ledger.Command{} // malformed: PostgreSQL would refuse the batch, and everybody else's commands in it
 	}
 	return c
 }
