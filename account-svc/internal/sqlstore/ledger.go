@@ -162,9 +162,11 @@ func insertRefusals(ctx context.Context, tx *sql.Tx, refused map[string]ledger.D
 	return nil
 }
 
+const selectBalance = "SELECT id, number, deactivated_at IS NULL, balance, version FROM accounts WHERE id = $1"
+
 // Balance implements ledger.Store.
 func (s *Store) Balance(ctx context.Context, accountID string) (a ledger.Account, err error) {
-	err = s.db.Read().QueryRowContext(ctx, "SELECT id, number, deactivated_at IS NULL, balance, version FROM accounts WHERE id = $1", accountID).
+	err = s.db.Read().QueryRowContext(ctx, selectBalance, accountID).
 		Scan(&a.ID, &a.Number, &a.Active, &a.Balance, &a.Version)
 	if errors.Is(err, sql.ErrNoRows) {
 		return a, ledger.ErrUnknownAccount
@@ -172,9 +174,11 @@ func (s *Store) Balance(ctx context.Context, accountID string) (a ledger.Account
 	return a, sqldb.Away(err)
 }
 
+const selectStatement = "SELECT " + movementColumns + " FROM movements WHERE account_id = $1"
+
 // Statement implements ledger.Store.
 func (s *Store) Statement(ctx context.Context, accountID string, f ledger.Filter, limit int) ([]ledger.Movement, error) {
-	query, args := "SELECT "+movementColumns+" FROM movements WHERE account_id = $1", []any{accountID}
+	query, args := selectStatement, []any{accountID}
 	narrow := func(condition string, value int64) {
 		args = append(args, value)
 		query += fmt.Sprintf(" AND %s $%d", condition, len(args))

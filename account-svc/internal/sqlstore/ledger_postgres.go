@@ -35,7 +35,11 @@ func (s *Store) applyPostgres(ctx context.Context, commands []ledger.Command, de
 	})
 }
 
-const selectAccounts = "SELECT id, number, deactivated_at IS NULL, balance, version FROM accounts WHERE number = ANY($1)"
+const (
+	selectAccounts  = "SELECT id, number, deactivated_at IS NULL, balance, version FROM accounts WHERE number = ANY($1)"
+	selectDecisions = `SELECT request_key, fingerprint, '' FROM movements WHERE request_key = ANY($1)
+		UNION ALL SELECT request_key, fingerprint, type FROM refusals WHERE request_key = ANY($1)`
+)
 
 // queueLoad adds the statements that lock what the commands move, and then read it: each statement sees what was
 // committed before it began, so what is read after the locks were had stays true. Everybody takes the locks in the same
@@ -73,8 +77,7 @@ func queueLoad(load *pgx.Batch, commands []ledger.Command, into ledger.State) {
 	if len(counterparties) > 0 {
 		load.Queue(selectAccounts, counterparties.list()).Query(account)
 	}
-	load.Queue(`SELECT request_key, fingerprint, '' FROM movements WHERE request_key = ANY($1)
-		UNION ALL SELECT request_key, fingerprint, type FROM refusals WHERE request_key = ANY($1)`, keys.list()).
+	load.Queue(selectDecisions, keys.list()).
 		Query(func(rows pgx.Rows) error {
 			var key string
 			var d ledger.Decision

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -263,4 +264,28 @@ func apply(t *testing.T, s *sqlstore.Store, commands ...ledger.Command) []ledger
 		t.Fatal(err)
 	}
 	return results
+}
+
+// With many rows, none of the queries that run all the time reads a whole table.
+func TestQueriesUseIndexes(t *testing.T) {
+	engine := sqldbtest.Engines[1]
+	db := engine.Open(t, sqlstore.Migrations())
+	for _, statement := range []string{
+		`INSERT INTO customers SELECT 'id-' || i, 'Ana', 'cpf-' || i, '', '', 0 FROM generate_series(1, 5000) AS i`,
+		`INSERT INTO accounts (id, number, balance, version) SELECT 'id-' || i, i::text, 400, 4 FROM generate_series(1, 5000) AS i`,
+		`INSERT INTO movements SELECT 'm-' || i || '-' || s, 'k-' || i || '-' || s, 'f', 'id-' || i, s, 'C', 100, 'cash', 'deposit', '', '', '',
+			100 * s, s FROM generate_series(1, 5000) AS i, generate_series(1, 4) AS s`,
+		`INSERT INTO refusals SELECT 'r-' || i, 'f', 'T', 0 FROM generate_series(1, 5000) AS i`,
+		"ANALYZE",
+	} {
+		if err := exec(t.Context(), db, statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for query, index := range sqlstore.Queries {
+		plan := engine.Plan(t, db, query, map[bool][]any{true: {[]string{"1", "2", "k-3-1"}}, false: {"id-7"}}[strings.Contains(query, "ANY")]...)
+		if strings.Contains(plan, "Seq Scan") || !strings.Contains(plan, index) {
+			t.Errorf("%s\n%s", query, plan)
+		}
+	}
 }

@@ -1,0 +1,94 @@
+//go:build backends
+
+package sqlstore_test
+
+import (
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
+	"github.com/bankmore/bankmore/transfer-svc/internal/sqlstore"
+	"github.com/bankmore/bankmore/transfer-svc/internal/transfer"
+)
+
+// With many rows, none of the queries that run all the time reads the whole table.
+func TestPostgresUsesIndexes(t *testing.T) {
+	engine := sqldbtest.Engines[1]
+	s := open(t, engine)
+	err := s.exec(t.Context(), `
+		INSERT INTO transfers (id, request_id, fingerprint, origin_account_id, origin_account_number, destination_account_number, amount, state,
+			created_at, updated_at, completed_at, lease_until, claims)
+		SELECT 't' || i, i::text, 'f', 'a' || i % 100, i::text, (i % 1000 + 1)::text || 'x', 1, CASE WHEN i % 1000 = 0 THEN 'PENDING' ELSE 'COMPLETED' END,
+			i, i, CASE WHEN i % 1000 = 0 THEN NULL ELSE i END, CASE WHEN i % 1000 = 0 THEN i END, 0
+		FROM generate_series(1, 20000) AS i`, "ANALYZE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		query string
+		args  []any
+		want  []string
+	}{
+		{sqlstore.SelectList, []any{"a7", "8x", "z", 10}, []string{"transfers_sent", "transfers_received"}},
+		{"SELECT id FROM transfers WHERE lease_until <= $1 ORDER BY lease_until LIMIT 10 FOR UPDATE SKIP LOCKED", []any{5000}, []string{"transfers_unfinished"}},
+		{"SELECT state, count(*), min(created_at) FROM transfers WHERE lease_until IS NOT NULL GROUP BY state", nil, []string{"transfers_unfinished"}},
+		{"SELECT id FROM transfers WHERE (origin_account_id, request_id) IN (SELECT * FROM unnest($1::text[], $2::text[]))",
+			[]any{[]string{"a1", "a2"}, []string{"101", "102"}}, []string{"transfers_origin_account_id_request_id_key"}},
+		{"UPDATE transfers SET claims = 1 FROM unnest($1::text[]) AS step (id) WHERE transfers.id = step.id AND state = 'PENDING'",
+			[]any{[]string{"t1", "t2"}}, []string{"transfers_pkey"}},
+	} {
+		plan := engine.Plan(t, s.db, test.query, test.args...)
+		for _, index := range test.want {
+			if !strings.Contains(plan, index) || strings.Contains(plan, "Seq Scan on transfers") {
+				t.Errorf("%s\n%s", test.query, plan)
+			}
+		}
+	}
+}
+
+// Two replicas claim what is overdue at the same time: nothing twice, and nothing is left.
+func TestReplicasClaimApart(t *testing.T) {
+	rawURL := sqldbtest.Engines[1].URL(t)
+	first, second := sqldbtest.Reopen(t, rawURL), sqldbtest.Reopen(t, rawURL)
+	if err := first.Migrate(t.Context(), sqlstore.Migrations()); err != nil {
+		t.Fatal(err)
+	}
+	stores := []*sqlstore.Store{sqlstore.New(first), sqlstore.New(second)}
+	var changes transfer.Changes
+	const n = 500
+	for range n {
+		id := uuid.Must(uuid.NewV7()).String()
+		changes.Creates = append(changes.Creates, transfer.Transfer{
+			ID: id, RequestID: id, Fingerprint: "f", Origin: transfer.Party{AccountID: "a", AccountNumber: "11"},
+			Destination: "22", Amount: 100, State: transfer.Pending, CreatedAt: began, UpdatedAt: began, LeaseUntil: began,
+		})
+	}
+	if _, err := stores[0].Commit(t.Context(), changes); err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	var claims atomic.Int64
+	for i := range 8 {
+		all.Go(func() {
+			for {
+				claimed, err := stores[i%2].Claim(t.Context(), began.Add(time.Second), began.Add(time.Hour), 20)
+				if err != nil {
+					t.Error(err)
+				}
+				if len(claimed) == 0 {
+					return
+				}
+				claims.Add(int64(len(claimed)))
+			}
+		})
+	}
+	all.Wait()
+	if claims.Load() != n {
+		t.Errorf("%d claims of %d transfers", claims.Load(), n)
+	}
+}
