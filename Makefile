@@ -47,7 +47,7 @@ test-backends: $(addprefix $(bin)/,daprd caddy broker) ## the same on PostgreSQL
 .PHONY: check-components
 check-components: ## Dapr resources: no field and no setting that this version of Dapr does not know
 	@cd tools/daprd && export GOWORK=off && go test ./check && \
-		go run ./check -contrib $$(go list -m -f '{{.Dir}}' github.com/dapr/components-contrib) $(CURDIR)/components
+		go run ./check -contrib $$(go list -m -f '{{.Dir}}' github.com/dapr/components-contrib) $(CURDIR)/components $(CURDIR)/compose/config.yaml
 
 .PHONY: lint
 lint: $(bin)/golangci-lint ## the linter, which also guards the layers
