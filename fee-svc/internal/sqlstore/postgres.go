@@ -40,6 +40,10 @@ func (s *Store) addPostgres(ctx context.Context, fees []fee.Fee) (inserted map[s
 	return inserted, err
 }
 
+const updateSettled = "UPDATE fees SET " + setNext + `
+	FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
+		AS next (` + nextColumns + ") WHERE " + settledFees + " RETURNING " + returnedColumns
+
 // settlePostgres is settleSQLite in three round trips.
 func (s *Store) settlePostgres(ctx context.Context, now time.Time, settlements []fee.Settlement) (settled []fee.Fee, err error) {
 	if len(settlements) == 0 {
@@ -52,9 +56,7 @@ func (s *Store) settlePostgres(ctx context.Context, now time.Time, settlements [
 	err = s.db.InPipeline(ctx, func(p *sqldb.Pipeline) error {
 		settled = nil
 		update := p.Batch()
-		update.Queue("UPDATE fees SET "+setNext+`
-			FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
-				AS next (`+nextColumns+") WHERE "+settledFees+" RETURNING "+returnedColumns, sqldb.Columns(rows)...).
+		update.Queue(updateSettled, sqldb.Columns(rows)...).
 			Query(func(rows pgx.Rows) error {
 				for rows.Next() {
 					f, err := scanFee(rows)

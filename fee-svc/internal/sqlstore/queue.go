@@ -86,13 +86,14 @@ func (s *Store) settleSQLite(ctx context.Context, now time.Time, settlements []f
 	return settled, err
 }
 
-// What a settlement sets, from rows of nextColumns named next.
+// What a settlement sets, from rows of nextColumns named next. settledFees spells "pending" so that PostgreSQL cannot
+// answer it by fees_due: it would for want of statistics, reading every fee that is pending to settle a few.
 const (
 	nextColumns = "id, settled, status, reason, attempt, unknowns, due_at, charged_at"
 	nextWidth   = 8
 	setNext     = `status = next.status, reason = next.reason, attempt = next.attempt, unknowns = next.unknowns,
 		due_at = next.due_at, charged_at = next.charged_at`
-	settledFees     = "fees.id = next.id AND fees.status = 'PENDING' AND fees.attempt = next.settled"
+	settledFees     = "fees.id = next.id AND fees.status NOT IN ('CHARGED', 'WAIVED') AND fees.attempt = next.settled"
 	returnedColumns = `fees.id, fees.transfer_id, fees.account_number, fees.amount, fees.status, fees.reason, fees.created_at,
 		fees.charged_at`
 )

@@ -129,6 +129,12 @@ func queueSteps(batch *pgx.Batch, steps []transfer.Step, moved map[string]transf
 		})
 }
 
+// releaseLeases asks for unfinished transfers by their state. By their lease PostgreSQL would, for want of statistics,
+// read every transfer that is unfinished to release a few.
+const releaseLeases = `UPDATE transfers SET lease_until = release.until
+	FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS release (id, claims, until)
+	WHERE transfers.id = release.id AND transfers.claims = release.claims AND transfers.state NOT IN ('COMPLETED', 'FAILED')`
+
 func queueReleases(batch *pgx.Batch, releases []transfer.Release) {
 	if len(releases) == 0 {
 		return
@@ -137,7 +143,5 @@ func queueReleases(batch *pgx.Batch, releases []transfer.Release) {
 	for i, r := range releases {
 		rows[i] = []any{r.ID, r.Claims, sqldb.Micros(r.Until)}
 	}
-	batch.Queue(`UPDATE transfers SET lease_until = release.until
-		FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS release (id, claims, until)
-		WHERE transfers.id = release.id AND transfers.claims = release.claims AND lease_until IS NOT NULL`, sqldb.Columns(rows)...)
+	batch.Queue(releaseLeases, sqldb.Columns(rows)...)
 }

@@ -1,4 +1,7 @@
 package sqlstore
 
-// SelectList lets a test see how the database answers it.
-const SelectList = selectList
+// Let tests see how the database answers them.
+const (
+	SelectList    = selectList
+	ReleaseLeases = releaseLeases
+)

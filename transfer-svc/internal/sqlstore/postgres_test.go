@@ -51,6 +51,23 @@ func TestPostgresUsesIndexes(t *testing.T) {
 	}
 }
 
+// However many transfers have become unfinished since the statistics were made, a release reads its own only.
+func TestPostgresReleasesByKey(t *testing.T) {
+	engine := sqldbtest.Engines[1]
+	s := open(t, engine)
+	err := s.exec(t.Context(), `
+		INSERT INTO transfers (id, request_id, fingerprint, origin_account_id, origin_account_number, destination_account_number, amount, state,
+			created_at, updated_at, completed_at, claims)
+		SELECT 't' || i, i::text, 'f', 'a', '1', '2', 1, 'COMPLETED', i, i, i, 0 FROM generate_series(1, 20000) AS i`, "ANALYZE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan := engine.Plan(t, s.db, sqlstore.ReleaseLeases, []string{"t1"}, []int64{0}, []int64{0})
+	if !strings.Contains(plan, "transfers_pkey") || strings.Contains(plan, "transfers_unfinished") {
+		t.Error(plan)
+	}
+}
+
 // Two replicas claim what is overdue at the same time: nothing twice, and nothing is left.
 func TestReplicasClaimApart(t *testing.T) {
 	rawURL := sqldbtest.Engines[1].URL(t)

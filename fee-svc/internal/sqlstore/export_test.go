@@ -1,0 +1,4 @@
+package sqlstore
+
+// UpdateSettled lets a test see how PostgreSQL runs it.
+const UpdateSettled = updateSettled
