@@ -196,6 +196,42 @@ func TestStalledDriver(t *testing.T) {
 	}
 }
 
+// The database takes longer to answer a claim than the lease lasts: by then another replica may be at work, so nothing
+// is sent.
+func TestSlowClaim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBank(t)
+		first, _ := b.process(2, false) // it dies before the debit
+		_, _ = first.Execute(t.Context(), order("1"))
+		first.Close()
+		time.Sleep(time.Minute)
+		calls := 0
+		b.ledger.OnMove(func(accountapi.Movement) ledgertest.Fault { calls++; return ledgertest.None })
+		slow := transfer.New(slowClaim{b.store, config.Deadline + transfer.LeaseMargin}, b.ledger, config, b.bells)
+		defer slow.Close()
+		if _, err := slow.Recover(t.Context()); err != nil || calls != 0 {
+			t.Errorf("%d legs sent without a lease, %v", calls, err)
+		}
+		settle(t, b, b.Service)
+		if tr := execute(t, b.Service, order("1")); tr.State != transfer.Completed {
+			t.Errorf("in the end %s", tr.State)
+		}
+		wantVerified(t, b)
+	})
+}
+
+// slowClaim is a database that answers claims late, whatever their context says.
+type slowClaim struct {
+	transfer.Store
+	time time.Duration
+}
+
+func (s slowClaim) Claim(ctx context.Context, now, until time.Time, limit int) ([]transfer.Transfer, error) {
+	claimed, err := s.Store.Claim(ctx, now, until, limit)
+	time.Sleep(s.time)
+	return claimed, err
+}
+
 // A driver is overtaken by another while it waits for an answer, and still has time: it takes over what the other has
 // recorded.
 func TestOvertakenDriver(t *testing.T) {

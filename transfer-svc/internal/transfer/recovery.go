@@ -22,6 +22,8 @@ func (s *Service) Recover(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	now := clock()
+	ctx, cancel := context.WithTimeout(ctx, s.config.Deadline) // begins with the lease, however long the claim takes
+	defer cancel()
 	claimed, err := s.store.Claim(ctx, now, s.leaseFrom(now), recoveryPortion)
 	if err != nil {
 		return false, err
@@ -37,8 +39,6 @@ func (s *Service) Recover(ctx context.Context) (more bool, err error) {
 // recoverOne makes one attempt at each leg that is left. After an unknown outcome the transfer rests, the longer the
 // more often it was tried.
 func (s *Service) recoverOne(ctx context.Context, t Transfer) {
-	ctx, cancel := context.WithTimeout(ctx, s.config.Deadline)
-	defer cancel()
 	t, err := s.advance(ctx, t)
 	if err != nil {
 		recovered.WithLabelValues("unknown").Inc()
