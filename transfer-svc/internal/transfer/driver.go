@@ -121,8 +121,11 @@ func jittered(base, limit time.Duration, attempt int) time.Duration {
 	if attempt < 16 { // beyond, the shift is far over any limit
 		d = min(limit, base<<(attempt-1))
 	}
-	return d/2 + rand.N(d/2+1) //nolint:gosec // no secret
+	return d/2 + random(d/2+1)
 }
+
+// random returns a duration in [0, n). The model test replaces it.
+var random = rand.N[time.Duration]
 
 // sleep waits for d and returns true, or returns false as soon as ctx ends.
 func sleep(ctx context.Context, d time.Duration) bool {

@@ -1,0 +1,171 @@
+package transfer_test
+
+import (
+	"flag"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/bankmore/bankmore/account-svc/accountapi"
+	"github.com/bankmore/bankmore/platform/fault"
+	"github.com/bankmore/bankmore/platform/schedtest"
+	"github.com/bankmore/bankmore/transfer-svc/internal/transfer"
+)
+
+// TestModel runs the service on two replicas through random schedules: clients send and repeat commands, every call
+// of database and ledger is answered, lost or late, replicas crash and recover, accounts close, time passes. After
+// every move the world must be one that the rules below allow; when the faults end, everything must come to an end.
+//
+// A failure is shrunk to a short schedule and told move by move. Its file in testdata/rapid is run first from then on;
+// -rapid.checks=N runs more.
+func TestModel(t *testing.T) {
+	transfer.FixJitter(t)
+	logInTurn(t)
+	checks := atLeast(t, 3000)
+	seen := map[string]int{}
+	rapid.Check(t, func(t *rapid.T) {
+		schedule := slices.Concat(schedules.Draw(t, "schedule")...)
+		var w *world
+		rapid.SyncTest(t, func(*rapid.T) { w = run(schedule) })
+		if w.broken() != "" {
+			t.Fatalf("%s\n%s", w.broken(), w.story)
+		}
+		for corner := range w.seen {
+			seen[corner]++
+		}
+	})
+	t.Logf("schedules that came there: %v", seen)
+	for _, corner := range corners {
+		if checks >= 1000 && seen[corner] == 0 {
+			t.Errorf("no schedule came to: %s", corner)
+		}
+	}
+}
+
+// corners are where a thousand schedules must have been, or the model shows nothing.
+var corners = []string{
+	"PENDING to DEBITED", "PENDING to FAILED", "DEBITED to COMPLETED", "DEBITED to REFUNDING", "REFUNDING to FAILED",
+	"two steps at once", "a step after another driver's", "a lease taken over", "a commit that arrives late",
+	"a leg that arrives late and decides", "a leg decided before", "a refund to a closed account",
+	"a final answer", "a final answer repeated", "an unfinished answer", "an answer for a dead replica",
+	fault.ErrKeyReused.Type, fault.ErrInProgress.Type, fault.TypeInternal,
+}
+
+// TestModelRepeats makes sure that a schedule tells all: what it leads to is the same every time.
+func TestModelRepeats(t *testing.T) {
+	transfer.FixJitter(t)
+	logInTurn(t)
+	rapid.Check(t, func(t *rapid.T) {
+		schedule := slices.Concat(schedules.Draw(t, "schedule")...)
+		var first, second *world
+		rapid.SyncTest(t, func(*rapid.T) { first = run(schedule) })
+		rapid.SyncTest(t, func(*rapid.T) { second = run(schedule) })
+		if diff := cmp.Diff(strings.Split(first.story, "\n"), strings.Split(second.story, "\n")); diff != "" {
+			t.Fatalf("the same schedule, another story (-first +second):\n%s", diff)
+		}
+	})
+}
+
+// logInTurn makes processes that log wait for their turn.
+func logInTurn(t *testing.T) {
+	before := slog.Default()
+	slog.SetDefault(slog.New(schedtest.NewLogHandler()))
+	t.Cleanup(func() { slog.SetDefault(before) })
+}
+
+// schedules are long, but easy to shorten.
+var schedules = rapid.SliceOfN(rapid.SliceOfN(rapid.Custom(anyMove), 1, 12), 1, 12)
+
+// run sends a command, makes the moves of a schedule, then ends all faults. It stops when a rule is broken.
+func run(schedule []move) *world {
+	w := newWorld()
+	defer w.end()
+	defer func() { w.story = w.Story() }()
+	w.send(commands[0], w.replicas[0])
+	for _, m := range schedule {
+		moves[m.verb](w, m.which)
+		if w.check(); w.broken() != "" {
+			return w
+		}
+	}
+	w.finish()
+	return w
+}
+
+// atLeast sets how many schedules rapid runs, unless it was told to run another number than its default of a hundred.
+// It returns that number.
+func atLeast(t *testing.T, checks int) int {
+	f := flag.Lookup("rapid.checks")
+	const byDefault = "100"
+	if f.Value.String() == byDefault {
+		if err := f.Value.Set(strconv.Itoa(checks)); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = f.Value.Set(byDefault) })
+	}
+	checks, err := strconv.Atoi(f.Value.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return checks
+}
+
+// move is what the scheduler does next, and with which of those that it can do it with.
+type move struct {
+	verb  string
+	which int
+}
+
+func anyMove(t *rapid.T) move {
+	return move{rapid.SampledFrom(verbs).Draw(t, "verb"), rapid.IntRange(0, 29).Draw(t, "which")}
+}
+
+// moves are all there are. One for which there is nothing to be done does nothing.
+var moves = map[string]func(w *world, which int){
+	"answer":       func(w *world, i int) { pick(w.Waiting(), i, w.Answer) },
+	"lose answer":  func(w *world, i int) { pick(w.breakable(), i, w.LoseAnswer) },
+	"lose request": func(w *world, i int) { pick(w.breakable(), i, w.LoseRequest) },
+	"delay":        func(w *world, i int) { pick(w.breakable(), i, w.Delay) },
+	"deliver late": func(w *world, i int) { pick(w.Late(), i, w.Deliver) },
+	"deliver again": func(w *world, i int) {
+		pick(w.sent, i, func(m accountapi.Movement) { w.Tell("%s arrives once more", w.leg(m)); w.apply(m) })
+	},
+	"send":    func(w *world, i int) { w.send(commands[i%len(commands)], w.replicas[i/len(commands)%len(w.replicas)]) },
+	"recover": func(w *world, i int) { w.recover(w.replicas[i%len(w.replicas)]) },
+	"wait":    func(w *world, i int) { w.wait([]time.Duration{time.Second, 4 * time.Second, time.Minute}[i%3]) },
+	"crash":   func(w *world, i int) { w.crash(i%len(w.replicas), i/len(w.replicas)%2 == 1) },
+	"close":   func(w *world, i int) { w.change([]string{"22", "11"}[i%2], 0, true) },
+	"pay in":  func(w *world, i int) { w.change([]string{"22", "11"}[i%2], 50000, false) },
+	"pay out": func(w *world, i int) { w.change([]string{"22", "11"}[i%2], -50000, false) },
+}
+
+// verbs are the moves as often as they are to be made, the harmless first: rapid shrinks towards them.
+var verbs = slices.Concat(
+	slices.Repeat([]string{"answer"}, 14), slices.Repeat([]string{"send", "recover", "wait"}, 3),
+	slices.Repeat([]string{"lose answer", "lose request", "delay", "deliver late", "close"}, 2),
+	[]string{"deliver again", "crash", "pay in", "pay out"},
+)
+
+func pick[T any](from []T, which int, do func(T)) {
+	if len(from) > 0 {
+		do(from[which%len(from)])
+	}
+}
+
+// Who sends what: enough for concurrent, opposite, repeated and conflicting commands, and too much for the balances.
+var (
+	bia      = transfer.Party{AccountID: "bia", AccountNumber: "22"}
+	commands = []transfer.Command{
+		{RequestID: "1", Fingerprint: "22/60000", Origin: ana, Destination: "22", Amount: 60000},
+		{RequestID: "2", Fingerprint: "22/50000", Origin: ana, Destination: "22", Amount: 50000},
+		{RequestID: "1", Fingerprint: "22/1", Origin: ana, Destination: "22", Amount: 1},
+		{RequestID: "1", Fingerprint: "11/20000", Origin: bia, Destination: "11", Amount: 20000},
+		{RequestID: "2", Fingerprint: "44/100", Origin: bia, Destination: "44", Amount: 100},
+	}
+)

@@ -1,0 +1,206 @@
+package transfer_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/bankmore/bankmore/account-svc/accountapi"
+	"github.com/bankmore/bankmore/platform/fault"
+	"github.com/bankmore/bankmore/platform/money"
+	"github.com/bankmore/bankmore/transfer-svc/internal/transfer"
+)
+
+// broken is the first rule that was broken, or "".
+func (w *world) broken() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.wrong
+}
+
+// breaks notes a broken rule. Only the first counts.
+func (w *world) breaks(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.wrong == "" {
+		w.wrong = fmt.Sprintf(format, args...)
+	}
+}
+
+// check is the model: it compares clients, database and ledger after a move.
+func (w *world) check() {
+	w.checkMoney()
+	w.checkLeases()
+	w.hear()
+	for _, t := range w.db.rows {
+		if told, ok := w.told[key{t.Origin.AccountID, t.RequestID}]; ok && told != *t {
+			w.breaks("%s is %s in the database, but a client was told of %s", w.NameOf(t.ID), t.State, told.State)
+		}
+		events := 0
+		for _, e := range w.db.events {
+			if e.ID == t.ID {
+				events++
+			}
+		}
+		if (events == 1) != (t.State == transfer.Completed) || events > 1 {
+			w.breaks("%s is %s and has %d events", w.NameOf(t.ID), t.State, events)
+		}
+	}
+}
+
+// ahead says which legs the ledger may have done in each state: never more than one that is not recorded, and none
+// that the state does not ask for.
+var ahead = map[transfer.State][]string{
+	transfer.Pending:   {"", "debit"},
+	transfer.Debited:   {"debit", "debit credit"},
+	transfer.Refunding: {"debit", "debit refund"},
+	transfer.Completed: {"debit credit"},
+	transfer.Failed:    {"", "debit refund"},
+}
+
+func (w *world) checkMoney() {
+	for id := range w.moved {
+		if w.db.byID[id] == nil {
+			w.breaks("money moved for a transfer that is in no database")
+		}
+	}
+	var between money.Cents
+	for _, t := range w.db.rows {
+		var done []string
+		for _, m := range w.moved[t.ID] {
+			leg := legOf(t, m)
+			switch leg {
+			case transfer.Debit:
+				between += m.Amount
+			case transfer.Credit, transfer.Refund:
+				between -= m.Amount
+			default:
+				w.breaks("%s has moved money as no leg of it does: %+v", w.NameOf(t.ID), m)
+			}
+			done = append(done, string(leg))
+		}
+		if legs := strings.Join(done, " "); !slices.Contains(ahead[t.State], legs) {
+			w.breaks("%s is %s, and the ledger has done: %s", w.NameOf(t.ID), t.State, legs)
+		}
+	}
+	for _, number := range []string{"11", "22", "33"} {
+		if w.ledger.Balance(number) < 0 {
+			w.breaks("account %s is overdrawn", number)
+		}
+		between += w.ledger.Balance(number)
+	}
+	if between != w.cash {
+		w.breaks("there is %s in accounts and between them, there should be %s", between, w.cash)
+	}
+}
+
+// legOf says which leg of t a movement is, "" if none. The key is the service's business.
+func legOf(t *transfer.Transfer, m accountapi.Movement) transfer.Leg {
+	origin, destination := t.Origin.AccountNumber, t.Destination
+	switch (accountapi.Movement{Type: m.Type, Kind: m.Kind, AccountNumber: m.AccountNumber, Counterparty: m.Counterparty, Amount: m.Amount}) {
+	case accountapi.Movement{Type: "D", Kind: "transfer", AccountNumber: origin, Counterparty: destination, Amount: t.Amount}:
+		return transfer.Debit
+	case accountapi.Movement{Type: "C", Kind: "transfer", AccountNumber: destination, Counterparty: origin, Amount: t.Amount}:
+		return transfer.Credit
+	case accountapi.Movement{Type: "C", Kind: "refund", AccountNumber: origin, Counterparty: destination, Amount: t.Amount}:
+		return transfer.Refund
+	default:
+		return ""
+	}
+}
+
+// checkLeases sees to it that no driver sends a leg without a lease, or for a transfer that is not recorded.
+func (w *world) checkLeases() {
+	w.mu.Lock()
+	legs := w.legs
+	w.legs = nil
+	w.mu.Unlock()
+	for _, s := range legs {
+		t := w.db.byID[s.movement.TransferID]
+		switch {
+		case t == nil:
+			w.breaks("a leg is sent of a transfer that is in no database")
+		case !t.State.Final() && !t.LeaseUntil.After(s.at):
+			w.breaks("a leg of %s is sent without a lease", w.NameOf(t.ID))
+		}
+	}
+}
+
+// hear takes the answers that clients have got.
+func (w *world) hear() {
+	for _, c := range w.running {
+		if c.answered.Load() {
+			w.hearOne(c)
+		}
+	}
+	w.running = slices.DeleteFunc(w.running, func(c *client) bool { return c.answered.Load() })
+}
+
+func (w *world) hearOne(c *client) {
+	k := key{c.command.Origin.AccountID, c.command.RequestID}
+	t := w.db.withKey(k.accountID, k.requestID)
+	if c.err != nil {
+		w.Tell("%s is answered: %v", c.name, c.err)
+		w.sees(fault.From(c.err).Type, true)
+		switch {
+		case errors.Is(c.err, fault.ErrKeyReused):
+			if t == nil || t.Fingerprint == c.command.Fingerprint {
+				w.breaks("%s is refused for another with its key, but there is none", c.name)
+			}
+		case errors.Is(c.err, fault.ErrInProgress):
+			if t == nil || t.Fingerprint != c.command.Fingerprint {
+				w.breaks("%s is said to run already, but does not", c.name)
+			}
+		case fault.From(c.err).Kind != fault.Unavailable:
+			w.breaks("%s fails as nothing may: %v", c.name, c.err)
+		}
+		return
+	}
+	w.Tell("%s is answered: %s is %s", c.name, w.NameOf(c.receipt.ID), c.receipt.State)
+	switch {
+	case t == nil || t.ID != c.receipt.ID:
+		w.breaks("%s is answered with a transfer that is not the one of its key", c.name)
+	case t.Fingerprint != c.command.Fingerprint:
+		w.breaks("%s is answered with the transfer of another command", c.name)
+	case c.receipt.State.Final() && c.receipt.Transfer != *t:
+		w.breaks("%s is answered with %s, but the database has %s", c.name, c.receipt.State, t.State)
+	case !c.receipt.Replayed && w.first[k]:
+		w.breaks("%s is the second that is said to be the first", c.name)
+	}
+	w.sees("an unfinished answer", !c.receipt.State.Final())
+	w.sees("a final answer", !c.receipt.Replayed && c.receipt.State.Final())
+	w.sees("a final answer repeated", c.receipt.Replayed && c.receipt.State.Final())
+	if !c.receipt.Replayed {
+		w.first[k] = true
+	}
+	if c.receipt.State.Final() {
+		w.told[k] = c.receipt.Transfer
+	}
+}
+
+// stepped sees each change of a transfer's state in the database.
+func (w *world) stepped(before, after transfer.Transfer) {
+	if before.State == "" {
+		w.Name(after.ID, fmt.Sprintf("T%d", len(w.db.rows)))
+	}
+	name := w.NameOf(after.ID)
+	w.Tell("    the database has %s %s", name, after.State)
+	w.sees(fmt.Sprintf("%s to %s", before.State, after.State), true)
+	allowed := map[transfer.State][]transfer.State{
+		"":                 {transfer.Pending},
+		transfer.Pending:   {transfer.Debited, transfer.Failed},
+		transfer.Debited:   {transfer.Completed, transfer.Refunding},
+		transfer.Refunding: {transfer.Failed},
+	}
+	switch {
+	case !slices.Contains(allowed[before.State], after.State):
+		w.breaks("%s went from %q to %s", name, before.State, after.State)
+	case after.UpdatedAt.Before(before.UpdatedAt):
+		w.breaks("%s went back in time", name)
+	case (after.Failure != transfer.Failure{}) != (after.State == transfer.Refunding || after.State == transfer.Failed):
+		w.breaks("%s is %s with failure %q", name, after.State, after.Failure.Type)
+	case after.CompletedAt.IsZero() == (after.State == transfer.Completed):
+		w.breaks("%s is %s, completed at %s", name, after.State, after.CompletedAt)
+	}
+}

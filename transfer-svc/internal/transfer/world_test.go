@@ -1,0 +1,324 @@
+package transfer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing/synctest"
+	"time"
+
+	"github.com/bankmore/bankmore/account-svc/accountapi"
+	"github.com/bankmore/bankmore/platform/fault"
+	"github.com/bankmore/bankmore/platform/money"
+	"github.com/bankmore/bankmore/platform/schedtest"
+	"github.com/bankmore/bankmore/platform/worker"
+	"github.com/bankmore/bankmore/transfer-svc/internal/transfer"
+	"github.com/bankmore/bankmore/transfer-svc/internal/transfer/ledgertest"
+)
+
+// key is what a transfer is unique by.
+type key struct{ accountID, requestID string }
+
+// world is all that one schedule happens in, and the model: what must follow from what has happened.
+type world struct {
+	*schedtest.Schedule
+	db       *database
+	ledger   *ledgertest.Ledger
+	replicas []*replica
+	born     int
+	running  []*client
+	wrong    string          // the first rule that was broken
+	seen     map[string]bool // corners that this schedule has come to
+	story    string          // as far as it came
+
+	closed map[string]bool                  // accounts
+	cash   money.Cents                      // all the customers' money, in accounts or between two
+	moved  map[string][]accountapi.Movement // what has moved money, by transfer
+	sent   []accountapi.Movement            // what has reached the ledger
+	told   map[key]transfer.Transfer        // final answers that clients have had
+	first  map[key]bool                     // whether a client has had the answer to a first command
+
+	mu   sync.Mutex
+	legs []sending // not yet checked
+}
+
+// sending is a leg as its driver sends it.
+type sending struct {
+	movement accountapi.Movement
+	at       time.Time
+}
+
+func newWorld() *world {
+	w := &world{
+		Schedule: schedtest.New(), cash: 120000,
+		ledger: ledgertest.New(map[string]ledgertest.Account{"11": {Balance: 100000}, "22": {Balance: 20000}, "33": {Inactive: true}}),
+		moved:  map[string][]accountapi.Movement{}, told: map[key]transfer.Transfer{}, first: map[key]bool{}, seen: map[string]bool{}, closed: map[string]bool{},
+	}
+	w.db = newDatabase(w.stepped)
+	w.replicas = []*replica{w.start(), w.start()}
+	return w
+}
+
+// replica is one process of transfer-svc. Its database and its ledger are the world's.
+type replica struct {
+	*schedtest.Process
+	world      *world
+	service    *transfer.Service
+	recovering atomic.Bool
+}
+
+func (w *world) start() *replica {
+	w.born++
+	r := &replica{Process: w.Process(fmt.Sprint("replica ", w.born)), world: w}
+	r.service = transfer.New(r, r, config, transfer.Bells{Completed: worker.NewBell(), Overdue: worker.NewBell()})
+	return r
+}
+
+// asked is schedtest.Ask with the errors of a store.
+func asked[T any](ctx context.Context, r *replica, name string, effect func() (T, error)) (T, error) {
+	out, err := schedtest.Ask(ctx, r.Process, name, effect)
+	if err != nil && !errors.Is(err, transfer.ErrNotFound) {
+		err = fault.Away(err)
+	}
+	return out, err
+}
+
+// Commit implements transfer.Store.
+func (r *replica) Commit(ctx context.Context, changes transfer.Changes) (transfer.Committed, error) {
+	var words []string
+	for _, t := range changes.Creates {
+		words = append(words, fmt.Sprintf("create %s's transfer %s of %s", t.Origin.AccountID, t.RequestID, t.Amount))
+	}
+	for _, s := range changes.Steps {
+		words = append(words, fmt.Sprintf("%s from %s to %s", r.world.NameOf(s.After.ID), s.From, s.After.State))
+	}
+	for _, release := range changes.Releases {
+		words = append(words, fmt.Sprintf("release %s", r.world.NameOf(release.ID)))
+	}
+	slices.Sort(words)
+	return asked(ctx, r, "commit ["+strings.Join(words, "; ")+"]", func() (transfer.Committed, error) {
+		r.world.sees("two steps at once", len(changes.Steps) > 1)
+		r.world.sees("a commit that arrives late", ctx.Err() != nil)
+		done, err := r.world.db.Commit(context.Background(), changes)
+		r.world.sees("a step after another driver's", slices.Contains(done.Stepped, false))
+		return done, err
+	})
+}
+
+// Claim implements transfer.Store.
+func (r *replica) Claim(ctx context.Context, now, until time.Time, limit int) ([]transfer.Transfer, error) {
+	return asked(ctx, r, "claim", func() ([]transfer.Transfer, error) {
+		claimed, err := r.world.db.Claim(context.Background(), now, until, limit)
+		for _, t := range claimed {
+			r.world.Tell("    %s is leased", r.world.NameOf(t.ID))
+			r.world.sees("a lease taken over", t.Claims > 1)
+		}
+		return claimed, err
+	})
+}
+
+// Transfer implements transfer.Store.
+func (r *replica) Transfer(ctx context.Context, id string) (transfer.Transfer, error) {
+	return asked(ctx, r, "read "+r.world.NameOf(id), func() (transfer.Transfer, error) {
+		return r.world.db.Transfer(context.Background(), id)
+	})
+}
+
+// List implements transfer.Store.
+func (r *replica) List(ctx context.Context, p transfer.Party, before string, limit int) ([]transfer.Transfer, error) {
+	return r.world.db.List(ctx, p, before, limit)
+}
+
+// Backlog implements transfer.Store. It only looks, so it is always answered at once.
+func (r *replica) Backlog(ctx context.Context) (map[transfer.State]transfer.Backlog, error) {
+	return r.world.db.Backlog(ctx)
+}
+
+// Move implements transfer.Ledger.
+func (r *replica) Move(ctx context.Context, m accountapi.Movement) (accountapi.Outcome, error) {
+	if ctx.Err() == nil {
+		r.world.mu.Lock()
+		r.world.legs = append(r.world.legs, sending{m, time.Now()})
+		r.world.mu.Unlock()
+	}
+	return schedtest.Ask(ctx, r.Process, r.world.leg(m), func() (accountapi.Outcome, error) {
+		outcome := r.world.apply(m)
+		r.world.sees("a leg that arrives late and decides", ctx.Err() != nil && !outcome.Replayed)
+		return outcome, nil
+	})
+}
+
+func (w *world) leg(m accountapi.Movement) string {
+	return fmt.Sprintf("%s of %s %s account %s", w.NameOf(m.TransferID), m.Amount,
+		map[string]string{accountapi.Debit: "from", accountapi.Credit: "to"}[m.Type], m.AccountNumber)
+}
+
+// apply is the ledger's part of a leg.
+func (w *world) apply(m accountapi.Movement) accountapi.Outcome {
+	i := slices.IndexFunc(w.sent, func(other accountapi.Movement) bool { return other.RequestID == m.RequestID })
+	if i >= 0 && w.sent[i] != m {
+		w.breaks("key %s is used for another movement", m.RequestID)
+		return accountapi.Outcome{}
+	}
+	outcome, err := w.ledger.Move(context.Background(), m)
+	w.sees("a leg decided before", outcome.Replayed)
+	switch {
+	case err != nil:
+		w.breaks("the ledger of the model fails: %v", err)
+	case outcome.Replayed:
+		w.Tell("    the ledger has decided that before")
+	case outcome.Refusal != nil:
+		w.Tell("    the ledger refuses: %s", outcome.Refusal.Type)
+	default:
+		w.Tell("    the ledger has done it")
+		w.sees("a refund to a closed account", m.Kind == accountapi.KindRefund && w.closed[m.AccountNumber])
+		w.moved[m.TransferID] = append(w.moved[m.TransferID], m)
+	}
+	if i < 0 {
+		w.sent = append(w.sent, m)
+	}
+	return outcome
+}
+
+// client waits for the answer to one command.
+type client struct {
+	command  transfer.Command
+	replica  *replica
+	name     string
+	answered atomic.Bool
+	receipt  transfer.Receipt
+	err      error
+}
+
+// maxRunning bounds the clients at work, so that schedules get somewhere.
+const maxRunning = 6
+
+func (w *world) send(c transfer.Command, r *replica) {
+	if len(w.running) == maxRunning {
+		return
+	}
+	one := &client{command: c, replica: r, name: fmt.Sprintf("%s's command %s to pay %s", c.Origin.AccountID, c.RequestID, c.Amount)}
+	w.Tell("%s reaches %s", one.name, r.Name)
+	w.running = append(w.running, one)
+	go func() {
+		one.receipt, one.err = r.service.Execute(r.Context(context.Background()), c)
+		one.answered.Store(true)
+	}()
+	w.Pass(time.Millisecond)
+}
+
+func (w *world) recover(r *replica) {
+	if r.recovering.Swap(true) {
+		return
+	}
+	w.Tell("%s recovers what is overdue", r.Name)
+	go func() {
+		if _, err := r.service.Recover(r.Context(context.Background())); err != nil && fault.From(err).Kind != fault.Unavailable {
+			w.breaks("Recover: %v", err)
+		}
+		r.recovering.Store(false)
+	}()
+	w.Pass(time.Millisecond)
+}
+
+func (w *world) wait(d time.Duration) {
+	w.Tell("%s pass", d)
+	w.Pass(d)
+}
+
+// crash kills a replica and starts another in its place.
+func (w *world) crash(i int, lost bool) {
+	w.Crash(w.replicas[i].Process, lost)
+	w.running = slices.DeleteFunc(w.running, func(c *client) bool {
+		w.sees("an answer for a dead replica", c.replica == w.replicas[i])
+		return c.replica == w.replicas[i]
+	})
+	w.replicas[i] = w.start()
+}
+
+// change closes an account, or moves money in or out by cash.
+func (w *world) change(number string, amount money.Cents, closes bool) {
+	w.ledger.Change(number, func(a *ledgertest.Account) {
+		if closes {
+			a.Inactive, w.closed[number] = true, true
+			w.Tell("account %s is closed", number)
+			return
+		}
+		amount = max(amount, -a.Balance)
+		a.Balance += amount
+		w.cash += amount
+		w.Tell("account %s has %s now", number, a.Balance)
+	})
+}
+
+// breakable are the waiting calls that can go wrong.
+func (w *world) breakable() []*schedtest.Call {
+	return slices.DeleteFunc(w.Waiting(), func(c *schedtest.Call) bool { return !c.HasEffect() })
+}
+
+// sees notes that the schedule has come to a corner, if it has.
+func (w *world) sees(corner string, there bool) {
+	if there {
+		w.seen[corner] = true
+	}
+}
+
+// finish ends all faults. Everything must come to an end then, and what is late must change nothing.
+func (w *world) finish() {
+	w.Tell("all faults end")
+	w.calm()
+	for len(w.Late()) > 0 && w.broken() == "" {
+		w.Deliver(w.Late()[0])
+		w.check()
+	}
+	w.calm() // what was late may have begun something
+	for _, c := range commands {
+		if t := w.db.withKey(c.Origin.AccountID, c.RequestID); w.broken() != "" || t == nil || t.Fingerprint != c.Fingerprint {
+			continue
+		}
+		w.send(c, w.replicas[0])
+		w.calm()
+		if _, ok := w.told[key{c.Origin.AccountID, c.RequestID}]; !ok {
+			w.breaks("a client that asks in the end gets no final answer")
+		}
+	}
+}
+
+// calm answers everything and recovers until nothing is left to be done.
+func (w *world) calm() {
+	for range 50 {
+		for len(w.Waiting()) > 0 && w.broken() == "" {
+			w.Answer(w.Waiting()[0])
+			w.check()
+		}
+		backlog, _ := w.db.Backlog(context.Background())
+		switch {
+		case w.broken() != "":
+			return
+		case len(backlog) == 0 && len(w.running) == 0:
+			return
+		}
+		w.wait(10 * time.Second)
+		for _, r := range w.replicas {
+			w.recover(r)
+		}
+		w.check()
+	}
+	w.breaks("it does not come to an end")
+}
+
+// end lets every goroutine of the world end.
+func (w *world) end() {
+	for _, r := range w.replicas {
+		w.Crash(r.Process, true)
+	}
+	time.Sleep(time.Minute)
+	synctest.Wait()
+	for _, r := range w.replicas {
+		r.service.Close()
+	}
+}
