@@ -139,6 +139,28 @@ func testSchemaRefuses(t *testing.T, engine sqldbtest.Engine) {
 	}
 }
 
+// A completion and its event are one transaction: where the event cannot be written, nothing is completed.
+func TestCompletionNeedsItsEvent(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, engine sqldbtest.Engine) {
+		s := with(t, engine, transfer.Done)
+		debited, err := s.Claim(t.Context(), began, began.Add(time.Hour), 1)
+		if err != nil || len(debited) != 1 {
+			t.Fatalf("%v, %v", debited, err)
+		}
+		if err := s.exec(t.Context(), "DROP TABLE outbox"); err != nil {
+			t.Fatal(err)
+		}
+		completed := transfer.Next(debited[0], transfer.Answer{Verdict: transfer.Done}, began)
+		step := transfer.Step{From: transfer.Debited, After: completed}
+		if done, err := s.Commit(t.Context(), transfer.Changes{Steps: []transfer.Step{step}}); err == nil {
+			t.Errorf("completed without an event: %+v", done)
+		}
+		if got, err := s.Transfer(t.Context(), completed.ID); err != nil || got != debited[0] {
+			t.Errorf("%+v, %v; want %+v", got, err, debited[0])
+		}
+	})
+}
+
 func TestVerify(t *testing.T) { sqldbtest.Each(t, testVerify) }
 
 func testVerify(t *testing.T, engine sqldbtest.Engine) {

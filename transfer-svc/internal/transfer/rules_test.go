@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/bankmore/bankmore/account-svc/accountapi"
 	"github.com/bankmore/bankmore/platform/fault"
 	"github.com/bankmore/bankmore/platform/money"
@@ -164,7 +166,7 @@ func (w *world) hearOne(c *client) {
 	case t.Fingerprint != c.command.Fingerprint:
 		w.breaks("%s is answered with the transfer of another command", c.name)
 	case c.receipt.State.Final() && c.receipt.Transfer != *t:
-		w.breaks("%s is answered with %s, but the database has %s", c.name, c.receipt.State, t.State)
+		w.breaks("%s is answered otherwise than the database says (-database +answer):\n%s", c.name, cmp.Diff(*t, c.receipt.Transfer))
 	case !c.receipt.Replayed && w.first[k]:
 		w.breaks("%s is the second that is said to be the first", c.name)
 	}
