@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json"
+
+	"github.com/bankmore/bankmore/fee-svc/feeapi"
 	"github.com/bankmore/bankmore/fee-svc/internal/fee"
 	"github.com/bankmore/bankmore/fee-svc/internal/sqlstore"
 	"github.com/bankmore/bankmore/fee-svc/internal/sqlstore/storetest"
@@ -15,20 +18,53 @@ import (
 	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
 )
 
+type store struct {
+	*sqlstore.Store
+	db *sqldb.DB
+}
+
+// Events implements storetest.Store. It checks how the events are addressed.
+func (s store) Events(t *testing.T) (events []feeapi.Charged) {
+	t.Helper()
+	rows, err := s.db.Read().QueryContext(t.Context(), "SELECT id, topic, partition_key, payload FROM outbox ORDER BY id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id, topic, key, payload string
+		if err := rows.Scan(&id, &topic, &key, &payload); err != nil {
+			t.Fatal(err)
+		}
+		var event feeapi.Charged
+		if err := json.Unmarshal([]byte(payload), &event, json.RejectUnknownMembers(true)); err != nil {
+			t.Fatalf("%s: %v", payload, err)
+		}
+		if id != event.ID || topic != feeapi.TopicCharged || key != event.AccountNumber {
+			t.Errorf("event %s for topic %s with key %s: %s", id, topic, key, payload)
+		}
+		events = append(events, event)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return events
+}
+
 func TestStore(t *testing.T) {
 	sqldbtest.Each(t, func(t *testing.T, engine sqldbtest.Engine) {
-		storetest.Run(t, func(t *testing.T) (storetest.Store, *sqldb.DB) {
+		storetest.Run(t, func(t *testing.T) storetest.Store {
 			db := engine.Open(t, sqlstore.Migrations())
-			return sqlstore.New(db), db
+			return store{sqlstore.New(db), db}
 		})
 	})
 }
 
 func TestStoreAfterTheNextMigration(t *testing.T) {
 	sqldbtest.Each(t, func(t *testing.T, engine sqldbtest.Engine) {
-		storetest.Run(t, func(t *testing.T) (storetest.Store, *sqldb.DB) {
+		storetest.Run(t, func(t *testing.T) storetest.Store {
 			db := engine.OpenExpanded(t, sqlstore.Migrations())
-			return sqlstore.New(db), db
+			return store{sqlstore.New(db), db}
 		})
 	})
 }

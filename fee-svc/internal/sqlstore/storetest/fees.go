@@ -10,10 +10,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/bankmore/bankmore/fee-svc/internal/fee"
-	"github.com/bankmore/bankmore/platform/sqldb"
 )
 
-func oneFeePerTransfer(t *testing.T, store Store, _ *sqldb.DB) {
+func oneFeePerTransfer(t *testing.T, store Store) {
 	fees := pending("18", 3)
 	again := fees[1]
 	again.ID, again.AccountNumber = newID(), "26"
@@ -37,7 +36,7 @@ func oneFeePerTransfer(t *testing.T, store Store, _ *sqldb.DB) {
 	}
 }
 
-func concurrentAdds(t *testing.T, store Store, _ *sqldb.DB) {
+func concurrentAdds(t *testing.T, store Store) {
 	const replicas = 8
 	fees := pending("18", 40)
 	added := make([][]bool, replicas)
@@ -74,7 +73,7 @@ func concurrentAdds(t *testing.T, store Store, _ *sqldb.DB) {
 	}
 }
 
-func largeBatch(t *testing.T, store Store, _ *sqldb.DB) {
+func largeBatch(t *testing.T, store Store) {
 	fees := pending("18", 603)
 	if added := add(t, store, fees...); slices.Contains(added, false) || len(added) != len(fees) {
 		t.Errorf("not all of %d were added", len(fees))
@@ -92,7 +91,7 @@ func largeBatch(t *testing.T, store Store, _ *sqldb.DB) {
 	}
 }
 
-func get(t *testing.T, store Store, _ *sqldb.DB) {
+func get(t *testing.T, store Store) {
 	fees := pending("18", 2)
 	fees[1].Status, fees[1].Reason, fees[1].Amount = fee.Waived, fee.ReasonDisabled, 0
 	add(t, store, fees...)
@@ -108,7 +107,7 @@ func get(t *testing.T, store Store, _ *sqldb.DB) {
 	}
 }
 
-func listPages(t *testing.T, store Store, _ *sqldb.DB) {
+func listPages(t *testing.T, store Store) {
 	mine, other := pending("18", 7), pending("26", 3)
 	for i := range other {
 		add(t, store, mine[i], other[i])

@@ -7,15 +7,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/bankmore/bankmore/fee-svc/feeapi"
 	"github.com/bankmore/bankmore/fee-svc/internal/fee"
-	"github.com/bankmore/bankmore/platform/sqldb"
 )
 
-func claimsAreDueAndLeased(t *testing.T, store Store, _ *sqldb.DB) {
+func claimsAreDueAndLeased(t *testing.T, store Store) {
 	fees := pending("18", 2)
 	fees[1].Status, fees[1].Reason = fee.Waived, fee.ReasonDisabled
 	add(t, store, fees...)
@@ -36,7 +34,7 @@ func claimsAreDueAndLeased(t *testing.T, store Store, _ *sqldb.DB) {
 	}
 }
 
-func claimsTakeTheLongestDue(t *testing.T, store Store, _ *sqldb.DB) {
+func claimsTakeTheLongestDue(t *testing.T, store Store) {
 	fees := pending("18", 5)
 	for i, minutes := range []int{3, 1, 5, 2, 4} {
 		fees[i].CreatedAt = start.Add(-time.Duration(minutes) * time.Minute)
@@ -59,7 +57,7 @@ func ids(claims []fee.Claim) []string {
 	return ids
 }
 
-func concurrentClaims(t *testing.T, store Store, _ *sqldb.DB) {
+func concurrentClaims(t *testing.T, store Store) {
 	const collectors, each = 8, 10
 	add(t, store, pending("18", collectors*each)...)
 	var mu sync.Mutex
@@ -89,7 +87,7 @@ func concurrentClaims(t *testing.T, store Store, _ *sqldb.DB) {
 	}
 }
 
-func charged(t *testing.T, store Store, db *sqldb.DB) {
+func charged(t *testing.T, store Store) {
 	want := pending("18", 1)[0]
 	add(t, store, want)
 	claim(t, store, 0, 1)
@@ -114,42 +112,14 @@ func charged(t *testing.T, store Store, db *sqldb.DB) {
 	if diff := cmp.Diff(want, load(t, store, want.ID)); diff != "" {
 		t.Error(diff)
 	}
-	events := outboxOf(t, db)
+	events := store.Events(t)
 	wantEvent := feeapi.Charged{ID: want.ID, TransferID: want.TransferID, AccountNumber: "18", Amount: 200, ChargedAt: want.ChargedAt}
 	if diff := cmp.Diff([]feeapi.Charged{wantEvent}, events); diff != "" {
 		t.Error(diff)
 	}
 }
 
-// outboxOf reads the events that wait to be published, and checks how they are addressed.
-func outboxOf(t *testing.T, db *sqldb.DB) (events []feeapi.Charged) {
-	t.Helper()
-	rows, err := db.Read().QueryContext(t.Context(), "SELECT id, topic, partition_key, payload FROM outbox ORDER BY id")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var id, topic, key, payload string
-		if err := rows.Scan(&id, &topic, &key, &payload); err != nil {
-			t.Fatal(err)
-		}
-		var event feeapi.Charged
-		if err := json.Unmarshal([]byte(payload), &event, json.RejectUnknownMembers(true)); err != nil {
-			t.Fatalf("%s: %v", payload, err)
-		}
-		if id != event.ID || topic != feeapi.TopicCharged || key != event.AccountNumber {
-			t.Errorf("event %s for topic %s with key %s: %s", id, topic, key, payload)
-		}
-		events = append(events, event)
-	}
-	if err := rows.Err(); err != nil {
-		t.Fatal(err)
-	}
-	return events
-}
-
-func refused(t *testing.T, store Store, db *sqldb.DB) {
+func refused(t *testing.T, store Store) {
 	f := pending("18", 1)[0]
 	add(t, store, f)
 	claim(t, store, 0, 1)
@@ -176,14 +146,14 @@ func refused(t *testing.T, store Store, db *sqldb.DB) {
 	if diff := cmp.Diff([]fee.Claim{{Fee: f, Attempt: 2}}, claim(t, store, 2*time.Hour, 1)); diff != "" {
 		t.Error(diff)
 	}
-	if events := outboxOf(t, db); len(events) != 0 {
+	if events := store.Events(t); len(events) != 0 {
 		t.Errorf("events: %+v", events)
 	}
 	// The suite ends with verify, for which no fee may be overdue.
 	settle(t, store, asCharged(f.ID, 2))
 }
 
-func unknown(t *testing.T, store Store, db *sqldb.DB) {
+func unknown(t *testing.T, store Store) {
 	f := pending("18", 1)[0]
 	add(t, store, f)
 	claim(t, store, 0, 1)
@@ -195,12 +165,12 @@ func unknown(t *testing.T, store Store, db *sqldb.DB) {
 	if diff := cmp.Diff([]fee.Claim{{Fee: f, Attempt: 1, Unknowns: 2}}, claim(t, store, 20*time.Second, 1)); diff != "" {
 		t.Error(diff)
 	}
-	if events := outboxOf(t, db); len(events) != 0 {
+	if events := store.Events(t); len(events) != 0 {
 		t.Errorf("events: %+v", events)
 	}
 }
 
-func waived(t *testing.T, store Store, db *sqldb.DB) {
+func waived(t *testing.T, store Store) {
 	want := pending("18", 1)[0]
 	add(t, store, want)
 	claim(t, store, 0, 1)
@@ -215,12 +185,12 @@ func waived(t *testing.T, store Store, db *sqldb.DB) {
 	if got := claim(t, store, 24*time.Hour, 10); len(got) != 0 {
 		t.Errorf("claimed: %+v", got)
 	}
-	if events := outboxOf(t, db); len(events) != 0 {
+	if events := store.Events(t); len(events) != 0 {
 		t.Errorf("events: %+v", events)
 	}
 }
 
-func settlementsStandOneByOne(t *testing.T, store Store, db *sqldb.DB) {
+func settlementsStandOneByOne(t *testing.T, store Store) {
 	fees := pending("18", 5)
 	add(t, store, fees...)
 	claim(t, store, 0, 10)
@@ -240,7 +210,7 @@ func settlementsStandOneByOne(t *testing.T, store Store, db *sqldb.DB) {
 	if diff := cmp.Diff([]fee.Status{fee.Charged, fee.Pending, fee.Pending, fee.Waived, fee.Pending}, got); diff != "" {
 		t.Error(diff)
 	}
-	if events := outboxOf(t, db); len(events) != 1 || events[0].ID != fees[0].ID {
+	if events := store.Events(t); len(events) != 1 || events[0].ID != fees[0].ID {
 		t.Errorf("events: %+v", events)
 	}
 	if effective := settle(t, store); len(effective) != 0 {
@@ -248,7 +218,7 @@ func settlementsStandOneByOne(t *testing.T, store Store, db *sqldb.DB) {
 	}
 }
 
-func concurrentSettlements(t *testing.T, store Store, db *sqldb.DB) {
+func concurrentSettlements(t *testing.T, store Store) {
 	const collectors, n = 8, 20
 	fees := pending("18", n)
 	add(t, store, fees...)
@@ -279,12 +249,12 @@ func concurrentSettlements(t *testing.T, store Store, db *sqldb.DB) {
 		})
 	}
 	waiting.Wait()
-	if effective != n || len(outboxOf(t, db)) != n {
-		t.Errorf("%d of %d fees were charged, with %d events", effective, n, len(outboxOf(t, db)))
+	if effective != n || len(store.Events(t)) != n {
+		t.Errorf("%d of %d fees were charged, with %d events", effective, n, len(store.Events(t)))
 	}
 }
 
-func allOrNothing(t *testing.T, store Store, db *sqldb.DB) {
+func allOrNothing(t *testing.T, store Store) {
 	fees := pending("18", 2)
 	add(t, store, fees...)
 	claim(t, store, 0, 2)
@@ -306,12 +276,12 @@ func allOrNothing(t *testing.T, store Store, db *sqldb.DB) {
 			t.Error(diff)
 		}
 	}
-	if events := outboxOf(t, db); len(events) != 0 {
+	if events := store.Events(t); len(events) != 0 {
 		t.Errorf("events: %+v", events)
 	}
 }
 
-func backlog(t *testing.T, store Store, _ *sqldb.DB) {
+func backlog(t *testing.T, store Store) {
 	check := func(wantCount int, wantOldest time.Time) {
 		t.Helper()
 		count, oldest, err := store.Backlog(t.Context())

@@ -9,20 +9,22 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/bankmore/bankmore/fee-svc/feeapi"
 	"github.com/bankmore/bankmore/fee-svc/internal/fee"
-	"github.com/bankmore/bankmore/platform/sqldb"
 )
 
-// Store is all that fee-svc asks of its store.
+// Store is all that fee-svc asks of its store, and a look at the events it has written.
 type Store interface {
 	fee.Store
 	fee.Queue
 	Verify(ctx context.Context, out io.Writer) error
+	// Events are the events that wait to be published, in the order of their ids.
+	Events(t *testing.T) []feeapi.Charged
 }
 
-// Run runs the suite on stores that open returns, each empty, with the database that they are in.
-func Run(t *testing.T, open func(t *testing.T) (Store, *sqldb.DB)) {
-	for name, test := range map[string]func(*testing.T, Store, *sqldb.DB){
+// Run runs the suite on stores that open returns, each empty.
+func Run(t *testing.T, open func(t *testing.T) Store) {
+	for name, test := range map[string]func(*testing.T, Store){
 		"one fee per transfer":           oneFeePerTransfer,
 		"concurrent adds":                concurrentAdds,
 		"large batch":                    largeBatch,
@@ -41,8 +43,8 @@ func Run(t *testing.T, open func(t *testing.T) (Store, *sqldb.DB)) {
 		"backlog":                        backlog,
 	} {
 		t.Run(name, func(t *testing.T) {
-			store, db := open(t)
-			test(t, store, db)
+			store := open(t)
+			test(t, store)
 			if err := store.Verify(t.Context(), testWriter{t}); err != nil {
 				t.Error(err)
 			}
