@@ -75,10 +75,13 @@ func New[In, Out any](run Func[In, Out], opts Options) *Batcher[In, Out] {
 }
 
 // Do adds in to the next flight and waits for its own output. If ctx ends first, Do returns its error and the outcome
-// is unknown: the flight goes on.
+// is unknown: the flight goes on. If ctx has ended before, nothing is sent.
 func (b *Batcher[In, Out]) Do(ctx context.Context, in In) (Out, error) {
-	c := &call[In, Out]{ctx: ctx, in: in, done: make(chan result[Out], 1)}
 	var none Out
+	if err := ctx.Err(); err != nil {
+		return none, err
+	}
+	c := &call[In, Out]{ctx: ctx, in: in, done: make(chan result[Out], 1)}
 	if err := b.enqueue(c); err != nil {
 		return none, err
 	}

@@ -171,6 +171,19 @@ func TestCallerWhoLeavesDoesNotEndTheFlight(t *testing.T) {
 	})
 }
 
+func TestCallerWhoIsGoneSendsNothing(t *testing.T) {
+	b := batch.New(func(_ context.Context, in []int) ([]int, error) {
+		t.Error("a flight for nobody")
+		return in, nil
+	}, batch.Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := b.Do(ctx, 1); !errors.Is(err, context.Canceled) {
+		t.Errorf("Do = %v, want context.Canceled", err)
+	}
+	b.Close()
+}
+
 func TestFlightTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := batch.New(func(ctx context.Context, _ []int) ([]int, error) {
