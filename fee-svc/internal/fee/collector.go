@@ -99,21 +99,23 @@ func NewCollectorAt(queue Queue, ledger Ledger, config Config, events worker.Bel
 // Round collects one portion; it is a worker.Round. A portion that was claimed is finished even if ctx ends meanwhile.
 func (c *Collector) Round(ctx context.Context) (more bool, err error) {
 	now := c.now()
+	finishing := context.WithoutCancel(ctx)
+	charging, cancel := context.WithTimeout(finishing, patience) // begins with the lease, however long the claim takes
+	defer cancel()
 	claims, err := c.queue.Claim(ctx, now, now.Add(lease), portion)
 	if err != nil || len(claims) == 0 {
 		return false, err
 	}
-	ctx = context.WithoutCancel(ctx)
-	answers := c.charge(ctx, claims)
+	answers := c.charge(charging, claims)
 
 	now = c.now()
 	settlements := make([]Settlement, len(claims))
 	for i, claim := range claims {
 		settlements[i] = c.pace.settle(claim, answers[i], now)
 	}
-	writeCtx, cancel := context.WithTimeout(ctx, writing)
+	settling, cancel := context.WithTimeout(finishing, writing)
 	defer cancel()
-	effective, err := c.queue.Settle(writeCtx, now, settlements)
+	effective, err := c.queue.Settle(settling, now, settlements)
 	if err != nil {
 		return false, fmt.Errorf("settling %d fees: %w", len(claims), err)
 	}
@@ -132,8 +134,6 @@ type answer struct {
 
 // charge sends all claims at once; the ledger's client joins them into few calls.
 func (c *Collector) charge(ctx context.Context, claims []Claim) []answer {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
 	answers := make([]answer, len(claims))
 	var waiting sync.WaitGroup
 	for i, claim := range claims {

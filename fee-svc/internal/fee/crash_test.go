@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/bankmore/bankmore/account-svc/accountapi"
@@ -97,6 +98,33 @@ func TestDatabaseGoneBetweenChargeAndSettle(t *testing.T) {
 	b.drain()
 	b.expect(rich, ids, fee.Charged)
 	b.check(rich)
+}
+
+// The database takes longer to answer a claim than the lease lasts: by then another collector may be at work, so
+// nothing is sent.
+func TestSlowClaim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBank(t, map[string]money.Cents{rich: 100000})
+		ids := b.record(rich, 2)
+		if _, err := b.collector(slowClaim{b.store}).Round(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want that nothing is known", err)
+		}
+		if got := len(b.ledger.decided); got != 0 {
+			t.Errorf("%d debits sent without a lease", got)
+		}
+		b.drain()
+		b.expect(rich, ids, fee.Charged)
+		b.check(rich)
+	})
+}
+
+// slowClaim is a database that answers claims late, whatever their context says.
+type slowClaim struct{ fee.Queue }
+
+func (s slowClaim) Claim(ctx context.Context, now, until time.Time, limit int) ([]fee.Claim, error) {
+	claims, err := s.Queue.Claim(ctx, now, until, limit)
+	time.Sleep(until.Sub(now))
+	return claims, err
 }
 
 // A stop signal in the middle of a portion lets it end.
