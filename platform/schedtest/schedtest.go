@@ -8,11 +8,14 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"testing"
 	"testing/synctest"
 	"time"
 )
@@ -295,4 +298,23 @@ func (LogHandler) Handle(ctx context.Context, record slog.Record) error {
 		return true
 	})
 	return p.schedule.wait(context.WithoutCancel(ctx), &Call{Process: p, Name: name})
+}
+
+// AtLeast sets how many schedules rapid runs until the test ends, unless the command line asks for another number than
+// rapid's default of a hundred. It returns that number.
+func AtLeast(t testing.TB, checks int) int {
+	t.Helper()
+	const byDefault = "100"
+	f := flag.Lookup("rapid.checks")
+	if f.Value.String() == byDefault {
+		if err := f.Value.Set(strconv.Itoa(checks)); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = f.Value.Set(byDefault) })
+	}
+	set, err := strconv.Atoi(f.Value.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
 }

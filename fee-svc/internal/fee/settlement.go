@@ -76,5 +76,8 @@ func grow(least, most time.Duration, times int) time.Duration {
 
 // jitter takes up to a quarter off d, so that what failed together is not tried again together.
 func jitter(d time.Duration) time.Duration {
-	return d - time.Duration(rand.Int64N(int64(d)/4+1)) //nolint:gosec // spreads load, guards nothing
+	return d - random(d/4+1)
 }
+
+// random returns a duration in [0, n). The model test replaces it.
+var random = rand.N[time.Duration]

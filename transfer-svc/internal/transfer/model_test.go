@@ -1,10 +1,8 @@
 package transfer_test
 
 import (
-	"flag"
 	"log/slog"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -27,7 +25,7 @@ import (
 func TestModel(t *testing.T) {
 	transfer.FixJitter(t)
 	logInTurn(t)
-	checks := atLeast(t, 3000)
+	checks := schedtest.AtLeast(t, 3000)
 	seen := map[string]int{}
 	rapid.Check(t, func(t *rapid.T) {
 		schedule := slices.Concat(schedules.Draw(t, "schedule")...)
@@ -96,24 +94,6 @@ func run(schedule []move) *world {
 	}
 	w.finish()
 	return w
-}
-
-// atLeast sets how many schedules rapid runs, unless it was told to run another number than its default of a hundred.
-// It returns that number.
-func atLeast(t *testing.T, checks int) int {
-	f := flag.Lookup("rapid.checks")
-	const byDefault = "100"
-	if f.Value.String() == byDefault {
-		if err := f.Value.Set(strconv.Itoa(checks)); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = f.Value.Set(byDefault) })
-	}
-	checks, err := strconv.Atoi(f.Value.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return checks
 }
 
 // move is what the scheduler does next, and with which of those that it can do it with.

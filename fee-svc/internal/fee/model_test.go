@@ -1,0 +1,505 @@
+package fee_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/bankmore/bankmore/account-svc/accountapi"
+	"github.com/bankmore/bankmore/fee-svc/internal/fee"
+	"github.com/bankmore/bankmore/platform/money"
+	"github.com/bankmore/bankmore/platform/schedtest"
+	"github.com/bankmore/bankmore/platform/worker"
+)
+
+// TestModel runs the service on two replicas through random schedules: events arrive, again and at both, every call of
+// database and ledger is answered, lost or late, replicas crash, balances come and go, accounts close, time passes.
+// After every move the world must be one that the rules allow; when the faults end, every fee is charged or waived.
+//
+// A failure is shrunk to a short schedule and told move by move. Its file in testdata/rapid is run first from then on;
+// -rapid.checks=N runs more.
+func TestModel(t *testing.T) {
+	fee.FixJitter(t)
+	checks := schedtest.AtLeast(t, 2000)
+	seen := map[string]int{}
+	rapid.Check(t, func(t *rapid.T) {
+		schedule := slices.Concat(schedules.Draw(t, "schedule")...)
+		var w *world
+		rapid.SyncTest(t, func(*rapid.T) { w = run(schedule) })
+		if w.wrong != "" {
+			t.Fatalf("%s\n%s", w.wrong, w.story)
+		}
+		for corner := range w.seen {
+			seen[corner]++
+		}
+	})
+	t.Logf("schedules that came there: %v", seen)
+	for _, corner := range corners {
+		if checks >= 1000 && seen[corner] == 0 {
+			t.Errorf("no schedule came to: %s", corner)
+		}
+	}
+}
+
+// corners are where a thousand schedules must have been, or the model shows nothing.
+var corners = []string{
+	"an event that came before", "CHARGED", "CHARGED after a refusal", "WAIVED", "PENDING after an unknown outcome",
+	"a settlement after another collector's", "a debit decided before", "a debit that arrives late and decides",
+	"a settlement that arrives late",
+}
+
+// schedules are long, but easy to shorten.
+var schedules = rapid.SliceOfN(rapid.SliceOfN(rapid.Custom(anyMove), 1, 12), 1, 12)
+
+// run delivers an event, makes the moves of a schedule, then ends all faults. It stops when a rule is broken.
+func run(schedule []move) *world {
+	w := newWorld()
+	defer w.end()
+	defer func() { w.story = w.Story() }()
+	w.event(transfers[0], w.replicas[0])
+	for _, m := range schedule {
+		moves[m.verb](w, m.which)
+		if w.check(); w.wrong != "" {
+			return w
+		}
+	}
+	w.finish()
+	return w
+}
+
+// move is what the scheduler does next, and with which of those that it can do it with.
+type move struct {
+	verb  string
+	which int
+}
+
+func anyMove(t *rapid.T) move {
+	return move{rapid.SampledFrom(verbs).Draw(t, "verb"), rapid.IntRange(0, 23).Draw(t, "which")}
+}
+
+// moves are all there are. One for which there is nothing to be done does nothing.
+var moves = map[string]func(w *world, which int){
+	"answer":       func(w *world, i int) { pick(w.Waiting(), i, w.Answer) },
+	"lose answer":  func(w *world, i int) { pick(w.Waiting(), i, w.LoseAnswer) },
+	"lose request": func(w *world, i int) { pick(w.Waiting(), i, w.LoseRequest) },
+	"delay":        func(w *world, i int) { pick(w.Waiting(), i, w.Delay) },
+	"deliver late": func(w *world, i int) { pick(w.Late(), i, w.Deliver) },
+	"deliver again": func(w *world, i int) {
+		pick(w.sent, i, func(m accountapi.Movement) { w.Tell("%s arrives once more", w.debit(m)); w.apply(m) })
+	},
+	"event":   func(w *world, i int) { w.event(transfers[i%len(transfers)], w.replicas[i/len(transfers)%2]) },
+	"collect": func(w *world, i int) { w.collect(w.replicas[i%2]) },
+	"wait":    func(w *world, i int) { w.wait([]time.Duration{time.Second, 6 * time.Second, 5 * time.Minute}[i%3]) },
+	"crash":   func(w *world, i int) { w.crash(i%2, i/2%2 == 1) },
+	"pay in":  func(w *world, i int) { w.pay([]string{poor, rich}[i%2], 200) },
+	"pay out": func(w *world, i int) { w.pay([]string{poor, rich}[i%2], -500) },
+	"close":   func(w *world, i int) { w.close([]string{poor, rich}[i%2]) },
+}
+
+// verbs are the moves as often as they are to be made, the harmless first: rapid shrinks towards them.
+var verbs = slices.Concat(
+	slices.Repeat([]string{"answer"}, 12), slices.Repeat([]string{"collect", "wait"}, 4),
+	slices.Repeat([]string{"event", "pay in", "lose answer", "lose request", "delay", "deliver late"}, 2),
+	[]string{"deliver again", "crash", "pay out", "close"},
+)
+
+func pick[T any](from []T, which int, do func(T)) {
+	if len(from) > 0 {
+		do(from[which%len(from)])
+	}
+}
+
+// transfers are those that events tell of. The poor account can pay for one.
+var transfers = []fee.Transfer{
+	{ID: "00000000-0000-7000-8000-000000000001", AccountNumber: poor, Amount: 15000},
+	{ID: "00000000-0000-7000-8000-000000000002", AccountNumber: poor, Amount: 15000},
+	{ID: "00000000-0000-7000-8000-000000000003", AccountNumber: rich, Amount: 15000},
+}
+
+// pacing lets fees that wait for balance come back within minutes.
+var pacing = fee.Config{Amount: 200, RetryMin: 5 * time.Second, RetryMax: time.Minute}
+
+// world is all that one schedule happens in, and the model: what must follow from what has happened.
+type world struct {
+	*schedtest.Schedule
+	db       *database
+	ledger   *ledger
+	replicas []*replica
+	born     int
+	running  []*delivered
+	wrong    string          // the first rule that was broken
+	seen     map[string]bool // corners that this schedule has come to
+	story    string          // as far as it came
+
+	cash  money.Cents            // all the customers' money and the bank's fees
+	moved map[string]money.Cents // what has been debited, by transfer
+	sent  []accountapi.Movement  // what has reached the ledger
+	acked map[string]bool        // transfers whose event is acknowledged
+	final map[string]fee.Fee     // fees that were charged or waived, by transfer
+
+	mu     sync.Mutex
+	debits []sending // not yet checked
+}
+
+// sending is a debit as its collector sends it.
+type sending struct {
+	movement accountapi.Movement
+	at       time.Time
+}
+
+// delivered is an event that a replica has been told of.
+type delivered struct {
+	transfer fee.Transfer
+	replica  *replica
+	over     atomic.Bool
+	err      error
+}
+
+func newWorld() *world {
+	w := &world{
+		Schedule: schedtest.New(), ledger: newLedger(map[string]money.Cents{poor: 300, rich: 1000}), cash: 1300,
+		seen: map[string]bool{}, moved: map[string]money.Cents{}, acked: map[string]bool{}, final: map[string]fee.Fee{},
+	}
+	for i, t := range transfers {
+		w.Name(t.ID, fmt.Sprint("fee ", i+1))
+	}
+	w.db = newDatabase(w.changed)
+	w.replicas = []*replica{w.start(), w.start()}
+	return w
+}
+
+// replica is one process of fee-svc. Its database and its ledger are the world's.
+type replica struct {
+	fee.Store
+	*schedtest.Process
+	world      *world
+	service    *fee.Service
+	collector  *fee.Collector
+	collecting atomic.Bool
+}
+
+func (w *world) start() *replica {
+	w.born++
+	r := &replica{Process: w.Process(fmt.Sprint("replica ", w.born)), world: w}
+	r.service = fee.NewService(r, pacing, worker.NewBell())
+	r.collector = fee.NewCollector(r, r, pacing, worker.NewBell())
+	return r
+}
+
+// Add implements fee.Store.
+func (r *replica) Add(ctx context.Context, fees []fee.Fee) ([]bool, error) {
+	var names []string
+	for _, f := range fees {
+		names = append(names, r.world.NameOf(f.TransferID))
+	}
+	return schedtest.Ask(ctx, r.Process, "add "+strings.Join(names, ", "), func() ([]bool, error) {
+		return r.world.db.Add(context.Background(), fees)
+	})
+}
+
+// Claim implements fee.Queue.
+func (r *replica) Claim(ctx context.Context, now, until time.Time, limit int) ([]fee.Claim, error) {
+	return schedtest.Ask(ctx, r.Process, "claim", func() ([]fee.Claim, error) {
+		claims, err := r.world.db.Claim(context.Background(), now, until, limit)
+		for _, c := range claims {
+			r.world.Tell("    %s is leased for attempt %d", r.world.NameOf(c.TransferID), c.Attempt)
+		}
+		return claims, err
+	})
+}
+
+// Settle implements fee.Queue.
+func (r *replica) Settle(ctx context.Context, now time.Time, settlements []fee.Settlement) ([]fee.Settlement, error) {
+	w := r.world
+	var words []string
+	for _, s := range settlements {
+		words = append(words, fmt.Sprintf("%s %s %s", w.NameOf(s.ID), s.Status, s.Reason))
+	}
+	slices.Sort(words)
+	return schedtest.Ask(ctx, r.Process, "settle ["+strings.Join(words, "; ")+"]", func() ([]fee.Settlement, error) {
+		effective, err := w.db.Settle(context.Background(), now, settlements)
+		w.sees("a settlement that arrives late", ctx.Err() != nil && len(effective) > 0)
+		w.sees("a settlement after another collector's", len(effective) < len(settlements))
+		return effective, err
+	})
+}
+
+// Backlog implements fee.Queue.
+func (r *replica) Backlog(ctx context.Context) (int, time.Time, error) {
+	return r.world.db.Backlog(ctx)
+}
+
+// Move implements fee.Ledger.
+func (r *replica) Move(ctx context.Context, m accountapi.Movement) (accountapi.Outcome, error) {
+	if ctx.Err() == nil {
+		r.world.mu.Lock()
+		r.world.debits = append(r.world.debits, sending{m, time.Now()})
+		r.world.mu.Unlock()
+	}
+	return schedtest.Ask(ctx, r.Process, r.world.debit(m), func() (accountapi.Outcome, error) {
+		outcome := r.world.apply(m)
+		r.world.sees("a debit that arrives late and decides", ctx.Err() != nil && !outcome.Replayed)
+		return outcome, nil
+	})
+}
+
+func (w *world) debit(m accountapi.Movement) string {
+	return fmt.Sprintf("debit %s from account %s (%s)", w.NameOf(m.TransferID), m.AccountNumber, m.RequestID[36:])
+}
+
+// apply is the ledger's part of a debit.
+func (w *world) apply(m accountapi.Movement) accountapi.Outcome {
+	before := w.ledger.balances[m.AccountNumber]
+	outcome, err := w.ledger.Move(context.Background(), m)
+	switch {
+	case err != nil:
+		w.breaks("the ledger of the model fails: %v", err)
+	case outcome.Refusal != nil:
+		w.Tell("    the ledger refuses: %s", outcome.Refusal.Type)
+	default:
+		w.Tell("    the ledger has done it")
+	}
+	w.sees("a debit decided before", outcome.Replayed)
+	w.moved[m.TransferID] += before - w.ledger.balances[m.AccountNumber]
+	w.sent = append(w.sent, m)
+	return outcome
+}
+
+func (w *world) event(t fee.Transfer, r *replica) {
+	w.Tell("the event of %s reaches %s", w.NameOf(t.ID), r.Name)
+	e := &delivered{transfer: t, replica: r}
+	w.running = append(w.running, e)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 8*time.Second)
+		defer cancel()
+		_, e.err = r.service.Record(ctx, []fee.Transfer{t})
+		e.over.Store(true)
+	}()
+	w.Pass(time.Millisecond)
+}
+
+func (w *world) collect(r *replica) {
+	if r.collecting.Swap(true) {
+		return
+	}
+	w.Tell("%s collects", r.Name)
+	go func() {
+		_, _ = r.collector.Round(context.Background()) // its errors are for the log; the next round follows in any case
+		r.collecting.Store(false)
+	}()
+	w.Pass(time.Millisecond)
+}
+
+func (w *world) wait(d time.Duration) {
+	w.Tell("%s pass", d)
+	w.Pass(d)
+}
+
+// crash kills a replica and starts another in its place.
+func (w *world) crash(i int, lost bool) {
+	w.Crash(w.replicas[i].Process, lost)
+	w.running = slices.DeleteFunc(w.running, func(e *delivered) bool { return e.replica == w.replicas[i] })
+	w.replicas[i] = w.start()
+}
+
+// pay moves money into an account, or out of it.
+func (w *world) pay(account string, amount money.Cents) {
+	amount = max(amount, -w.ledger.balances[account])
+	w.ledger.deposit(account, amount)
+	w.cash += amount
+	w.Tell("account %s has %s now", account, w.ledger.balances[account])
+}
+
+func (w *world) close(account string) {
+	w.ledger.inactive[account] = true
+	w.Tell("account %s is closed", account)
+}
+
+// breaks notes a broken rule. Only the first counts.
+func (w *world) breaks(format string, args ...any) {
+	if w.wrong == "" {
+		w.wrong = fmt.Sprintf(format, args...)
+	}
+}
+
+// sees notes that the schedule has come to a corner, if it has.
+func (w *world) sees(corner string, there bool) {
+	if there {
+		w.seen[corner] = true
+	}
+}
+
+// changed sees each change of a fee in the database.
+func (w *world) changed(before, after row) {
+	name := w.NameOf(after.TransferID)
+	w.Tell("    the database has %s %s at attempt %d", name, after.Status, after.Attempt)
+	if before.ID == "" {
+		w.Name(after.ID, name)
+		return
+	}
+	w.sees(string(after.Status), true)
+	w.sees("CHARGED after a refusal", after.Status == fee.Charged && after.Attempt > 1)
+	w.sees("PENDING after an unknown outcome", after.Unknowns > 0)
+	key := after.TransferID + ":fee"
+	if before.Attempt > 1 {
+		key += fmt.Sprint(":", before.Attempt)
+	}
+	decided, ok := w.ledger.decided[key]
+	refused := ok && decided.Refusal != nil
+	switch {
+	case before.Status != fee.Pending:
+		w.breaks("%s was %s and is %s", name, before.Status, after.Status)
+	case after.Attempt == before.Attempt+1 && !refused, after.Attempt > before.Attempt+1, after.Attempt < before.Attempt:
+		w.breaks("%s goes from attempt %d to %d, and the ledger has said %+v to the first", name, before.Attempt, after.Attempt, decided)
+	case after.Status == fee.Waived && !refused:
+		w.breaks("%s is waived, and the ledger has not refused it", name)
+	}
+}
+
+// check is the model: it compares events, database and ledger after a move.
+func (w *world) check() {
+	w.hear()
+	w.checkLeases()
+	for _, defect := range w.ledger.defects {
+		w.breaks("%s", defect)
+	}
+	total := money.Cents(0)
+	for _, account := range []string{poor, rich} {
+		if w.ledger.balances[account] < 0 {
+			w.breaks("account %s is overdrawn", account)
+		}
+		total += w.ledger.balances[account]
+	}
+	for id, amount := range w.moved {
+		total += amount
+		if w.db.of(id) == nil && amount != 0 {
+			w.breaks("%s is debited, and is in no database", w.NameOf(id))
+		}
+	}
+	if total != w.cash {
+		w.breaks("there is %s, there should be %s", total, w.cash)
+	}
+	for _, r := range w.db.rows {
+		w.checkFee(r)
+	}
+}
+
+func (w *world) checkFee(r *row) {
+	name, debited := w.NameOf(r.TransferID), w.moved[r.TransferID]
+	allowed := map[fee.Status][]money.Cents{fee.Pending: {0, r.Amount}, fee.Charged: {r.Amount}, fee.Waived: {0}}
+	if !slices.Contains(allowed[r.Status], debited) {
+		w.breaks("%s is %s, and %s are debited for it", name, r.Status, debited)
+	}
+	events := 0
+	for _, e := range w.db.events {
+		if e.ID == r.ID {
+			events++
+		}
+	}
+	if (events == 1) != (r.Status == fee.Charged) || events > 1 {
+		w.breaks("%s is %s and has %d events", name, r.Status, events)
+	}
+	if before, ok := w.final[r.TransferID]; ok && before != r.Fee {
+		w.breaks("%s was %s, which is final, and is %s", name, before.Status, r.Status)
+	}
+	if r.Status != fee.Pending {
+		w.final[r.TransferID] = r.Fee
+	}
+}
+
+// checkLeases sees to it that no collector sends a debit without a lease, or for a fee that is not recorded.
+func (w *world) checkLeases() {
+	w.mu.Lock()
+	debits := w.debits
+	w.debits = nil
+	w.mu.Unlock()
+	for _, s := range debits {
+		r := w.db.of(s.movement.TransferID)
+		switch {
+		case r == nil:
+			w.breaks("a debit is sent for a fee that is in no database")
+		case r.Status == fee.Pending && !r.due.After(s.at):
+			w.breaks("%s is sent without a lease", w.debit(s.movement))
+		}
+	}
+}
+
+// hear takes the answers to events. One that is acknowledged has its fee.
+func (w *world) hear() {
+	for _, e := range w.running {
+		if !e.over.Load() {
+			continue
+		}
+		name := w.NameOf(e.transfer.ID)
+		if e.err != nil {
+			w.Tell("the event of %s is not acknowledged: %v", name, e.err)
+			continue
+		}
+		w.Tell("the event of %s is acknowledged", name)
+		w.sees("an event that came before", w.acked[e.transfer.ID])
+		w.acked[e.transfer.ID] = true
+	}
+	w.running = slices.DeleteFunc(w.running, func(e *delivered) bool { return e.over.Load() })
+	for id := range w.acked {
+		if w.db.of(id) == nil {
+			w.breaks("the event of %s is acknowledged, and there is no fee", w.NameOf(id))
+		}
+	}
+}
+
+// finish ends all faults and makes all accounts rich. Everything must come to an end then, and what is late must
+// change nothing.
+func (w *world) finish() {
+	w.Tell("all faults end")
+	for _, t := range transfers {
+		w.event(t, w.replicas[0]) // the broker delivers until it is acknowledged
+	}
+	w.pay(poor, 10000)
+	w.pay(rich, 10000)
+	w.calm()
+	for len(w.Late()) > 0 && w.wrong == "" {
+		w.Deliver(w.Late()[0])
+		w.check()
+	}
+	w.calm()
+	if w.wrong == "" && len(w.db.rows) != len(transfers) {
+		w.breaks("%d fees for %d transfers", len(w.db.rows), len(transfers))
+	}
+}
+
+// calm answers everything and collects until nothing is left to be done.
+func (w *world) calm() {
+	for range 12 {
+		for len(w.Waiting()) > 0 && w.wrong == "" {
+			w.Answer(w.Waiting()[0])
+			w.check()
+		}
+		if pending, _, _ := w.db.Backlog(context.Background()); w.wrong != "" || (pending == 0 && len(w.running) == 0) {
+			return
+		}
+		w.wait(pacing.RetryMax)
+		for _, r := range w.replicas {
+			w.collect(r)
+		}
+		w.check()
+	}
+	w.breaks("it does not come to an end")
+}
+
+// end lets every goroutine of the world end.
+func (w *world) end() {
+	for _, r := range w.replicas {
+		w.Crash(r.Process, true)
+	}
+	time.Sleep(24 * time.Hour) // the remains of the dead run into their deadlines
+	for _, r := range w.replicas {
+		r.service.Close()
+	}
+}
