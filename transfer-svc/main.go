@@ -37,7 +37,7 @@ func open(ctx context.Context, config StorageConfig) (*sqldb.DB, error) {
 	return sqldb.Open(ctx, config.Database.URL)
 }
 
-// measureInterval is how often the outbox is counted.
+// measureInterval is how often the outbox and what is unfinished are counted.
 const measureInterval = 5 * time.Second
 
 // serve runs the service until ctx ends. Then what it opened closes in reverse order: first the requests and rounds
@@ -93,6 +93,7 @@ func serve(ctx context.Context) (err error) {
 	workers.Go(func() {
 		worker.Run(ctx, "outbox", config.Workers.OutboxInterval, bells.Completed, relay.Round)
 	})
+	workers.Go(func() { worker.Run(ctx, "transfer gauges", measureInterval, nil, transfers.Measure) })
 	workers.Go(func() { worker.Run(ctx, "outbox gauges", measureInterval, nil, relay.Measure) })
 	return server.Serve(ctx)
 }

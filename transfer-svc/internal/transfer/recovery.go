@@ -17,10 +17,6 @@ const (
 // Recover claims a portion of the overdue transfers and drives each as far as it goes; it is a worker.Round. Any
 // number of replicas may run it: leases keep them apart, and where a lease fails to, the steps' conditions do.
 func (s *Service) Recover(ctx context.Context) (more bool, err error) {
-	waiting, err := s.measure(ctx)
-	if err != nil || waiting == 0 {
-		return false, err
-	}
 	now := clock()
 	ctx, cancel := context.WithTimeout(ctx, s.config.Deadline) // begins with the lease, however long the claim takes
 	defer cancel()
@@ -52,15 +48,14 @@ func (s *Service) recoverOne(ctx context.Context, t Transfer) {
 	slog.InfoContext(ctx, "transfer recovered", "transfer_id", t.ID, "state", t.State, "claims", t.Claims)
 }
 
-// measure sets the gauges of what is unfinished and returns how many there are.
-func (s *Service) measure(ctx context.Context) (waiting int, err error) {
+// Measure sets the gauges of what is unfinished; it is a worker.Round. It counts, so it is not for every moment.
+func (s *Service) Measure(ctx context.Context) (more bool, err error) {
 	backlog, err := s.store.Backlog(ctx)
 	if err != nil {
-		return 0, err
+		return false, err
 	}
 	for _, state := range Unfinished {
 		b := backlog[state]
-		waiting += b.Count
 		unfinished.WithLabelValues(string(state)).Set(float64(b.Count))
 		age := 0.0
 		if b.Count > 0 {
@@ -68,5 +63,5 @@ func (s *Service) measure(ctx context.Context) (waiting int, err error) {
 		}
 		oldest.WithLabelValues(string(state)).Set(age)
 	}
-	return waiting, nil
+	return false, nil
 }
