@@ -164,7 +164,8 @@ func (r *Relay) send(ctx context.Context, topic string, events []sidecar.Event) 
 		}
 	}
 	// What was confirmed must be forgotten even when the service is stopping, or it would be sent again.
-	ctx = context.WithoutCancel(ctx)
+	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), claimDuration/2)
+	defer cancel()
 	err := r.db.InTx(ctx, func(tx *sql.Tx) error {
 		if err := each(ctx, tx, "DELETE FROM outbox WHERE id IN ", sent); err != nil {
 			return err

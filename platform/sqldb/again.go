@@ -2,6 +2,7 @@ package sqldb
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -33,8 +34,10 @@ const (
 func (db *DB) again(ctx context.Context, attempt func() (before, commit error)) error {
 	for n := 1; ; n++ {
 		err, commit := attempt()
-		if db.pool != nil && (disconnected(err) || disconnected(commit)) {
-			db.pool.Reset() // the other connections are probably gone as well
+		if db.pool != nil && (disconnected(err) || disconnected(commit) || timedOut(err) || timedOut(commit)) {
+			// The other connections are probably gone as well, perhaps without a word: a statement that the server
+			// would have ended earlier (statement_timeout) has got no answer at all.
+			db.pool.Reset()
 		}
 		transient := rolledBack(err) || disconnected(err)
 		if err == nil { // of a connection lost in the commit nobody knows whether it took the commit along, whatever pgx says
@@ -58,6 +61,7 @@ var (
 	conflicts = []string{
 		"40001", // serialization_failure
 		"40P01", // deadlock_detected
+		"23505", // unique_violation: somebody else has just decided the same key, which the next attempt sees
 	}
 	goodbyes = []string{
 		"57P01", // admin_shutdown
@@ -69,12 +73,14 @@ var (
 
 func rolledBack(err error) bool { return hasState(err, conflicts) }
 
+func timedOut(err error) bool { return errors.Is(err, context.DeadlineExceeded) }
+
 func disconnected(err error) bool {
-	if errors.Is(err, context.DeadlineExceeded) { // a net.Error, too
+	if timedOut(err) { // a net.Error, too
 		return false
 	}
 	var network net.Error
-	return hasState(err, goodbyes) || pgconn.SafeToRetry(err) || errors.As(err, &network) ||
+	return hasState(err, goodbyes) || pgconn.SafeToRetry(err) || errors.Is(err, driver.ErrBadConn) || errors.As(err, &network) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 

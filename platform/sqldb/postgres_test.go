@@ -191,6 +191,37 @@ func terminateOthers(t *testing.T, rawURL string) {
 	}
 }
 
+// The server is gone without a word, as after a failover, and another is there: connections from before are silent. The
+// first caller waits as long as it likes; the next get new connections.
+func TestSilentConnectionsAreReplaced(t *testing.T) {
+	_, rawURL := server(t, "sslmode", "disable")
+	cutter := listen(t, rawURL, cut{})
+	db := sqldbtest.Reopen(t, cutter.url)
+	var all sync.WaitGroup
+	for range 8 { // so that the pool holds several connections
+		all.Go(func() {
+			if err := db.InTx(t.Context(), func(tx *sql.Tx) error { return exec(t.Context(), tx, "SELECT pg_sleep(0.05)") }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	cutter.silence()
+	write := func(limit time.Duration) error {
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		defer cancel()
+		return db.InTx(ctx, func(tx *sql.Tx) error { return exec(ctx, tx, update("first")) })
+	}
+	if err := write(time.Second); fault.From(err).Kind != fault.Unavailable {
+		t.Errorf("without an answer: %v", err)
+	}
+	for range 10 {
+		if err := write(5 * time.Second); err != nil {
+			t.Errorf("after that: %v", err)
+		}
+	}
+}
+
 // A connection that is lost before the commit has left nothing behind, so the transaction runs again. One that is lost
 // in the commit may have: the caller is told that nothing is known, and finds out by its key.
 func TestConnectionCutAtCommit(t *testing.T) {
@@ -244,6 +275,13 @@ type cutter struct {
 	target string
 	cut    cut
 	done   atomic.Bool
+	silent atomic.Pointer[chan struct{}] // closed: connections of that time relay nothing any more
+}
+
+// silence makes all connections that there are silent, without closing them. Later ones work.
+func (c *cutter) silence() {
+	next := make(chan struct{})
+	close(*c.silent.Swap(&next))
 }
 
 func listen(t *testing.T, rawURL string, cut cut) *cutter {
@@ -257,6 +295,8 @@ func listen(t *testing.T, rawURL string, cut cut) *cutter {
 		t.Fatal(err)
 	}
 	c := &cutter{target: u.Host, cut: cut}
+	speaking := make(chan struct{})
+	c.silent.Store(&speaking)
 	u.Host = listener.Addr().String()
 	c.url = u.String()
 	var connections sync.WaitGroup
@@ -284,6 +324,15 @@ func (c *cutter) relay(t *testing.T, client net.Conn) {
 		return
 	}
 	defer server.Close()
+	silent := *c.silent.Load()
+	muted := func() bool {
+		select {
+		case <-silent:
+			return true
+		default:
+			return false
+		}
+	}
 	var answers sync.WaitGroup
 	var deaf atomic.Bool
 	answers.Go(func() {
@@ -293,6 +342,9 @@ func (c *cutter) relay(t *testing.T, client net.Conn) {
 			n, err := server.Read(buffer)
 			if err != nil || deaf.Load() {
 				return
+			}
+			if muted() {
+				continue
 			}
 			if _, err := client.Write(buffer[:n]); err != nil {
 				return
@@ -306,6 +358,9 @@ func (c *cutter) relay(t *testing.T, client net.Conn) {
 		n, err := client.Read(buffer)
 		if err != nil {
 			return
+		}
+		if muted() {
+			continue
 		}
 		message := strings.ToLower(string(buffer[:n]))
 		if c.holds(message, c.cut.before) {

@@ -21,6 +21,9 @@ func (b Bell) Ring() {
 	}
 }
 
+// roundLimit bounds a round: longer than any takes that gets answers. One that gets none must not stand still for ever.
+const roundLimit = time.Minute
+
 // Round does one portion of a worker's task. It reports whether more is waiting, in which case the next round follows
 // at once. After an error the next round waits for the interval.
 type Round func(ctx context.Context) (more bool, err error)
@@ -40,7 +43,7 @@ func Run(ctx context.Context, name string, interval time.Duration, bell Bell, ro
 		rings = bell
 		for more := true; more && ctx.Err() == nil; {
 			var err error
-			if more, err = round(ctx); err != nil {
+			if more, err = within(ctx, round); err != nil {
 				if ctx.Err() == nil {
 					slog.ErrorContext(ctx, "worker round failed", "worker", name, "error", err)
 				}
@@ -50,4 +53,10 @@ func Run(ctx context.Context, name string, interval time.Duration, bell Bell, ro
 		}
 		timer.Reset(interval)
 	}
+}
+
+func within(ctx context.Context, round Round) (more bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, roundLimit)
+	defer cancel()
+	return round(ctx)
 }

@@ -155,3 +155,20 @@ func (l *log) Write(p []byte) (int, error) {
 	l.lines = append(l.lines, string(p))
 	return len(p), nil
 }
+
+// A round that gets no answer ends with its context, and the next comes.
+func TestRoundIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		ctx, stop := context.WithCancel(t.Context())
+		var seconds []float64
+		worker.Run(ctx, "test", interval, nil, func(ctx context.Context) (bool, error) {
+			if seconds = append(seconds, time.Since(begin).Seconds()); len(seconds) == 3 {
+				stop()
+			}
+			<-ctx.Done()
+			return true, ctx.Err()
+		})
+		expect(t, seconds, 0, 70, 140)
+	})
+}
