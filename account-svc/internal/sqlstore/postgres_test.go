@@ -255,6 +255,26 @@ func TestReplicasDecideAKeyOnce(t *testing.T) {
 	}
 }
 
+// Of an account that does not exist there is no row to lock: two replicas that refuse the same leg at once agree all the
+// same, and neither fails.
+func TestReplicasRefuseAKeyTogether(t *testing.T) {
+	stores := replicas(t, 2)
+	for round := range 50 {
+		leg := ledger.Command{
+			RequestKey: fmt.Sprint("service:leg ", round), Fingerprint: "f", AccountNumber: "99", Type: ledger.Debit, Kind: ledger.Fee, Amount: 1, TransferID: "t",
+		}
+		var all sync.WaitGroup
+		for _, store := range stores {
+			all.Go(func() {
+				if results := apply(t, store, leg); results[0].Refusal != ledger.ErrUnknownAccount { //nolint:errorlint // the very value
+					t.Errorf("round %d: %+v", round, results[0])
+				}
+			})
+		}
+		all.Wait()
+	}
+}
+
 func apply(t *testing.T, s *sqlstore.Store, commands ...ledger.Command) []ledger.Result {
 	t.Helper()
 	book := ledger.New(s)
