@@ -32,9 +32,9 @@ func main() {
 }
 
 // open sets up the logs and opens the database: what every subcommand needs.
-func open(ctx context.Context, config StorageConfig) (*sqldb.DB, error) {
+func open(ctx context.Context, config StorageConfig, opener sqldb.Opener) (*sqldb.DB, error) {
 	telemetry.Setup(os.Stderr, "transfer-svc", config.Telemetry.LogLevel)
-	return sqldb.Open(ctx, config.Database.URL)
+	return opener(ctx, config.Database.URL)
 }
 
 // measureInterval is how often the outbox and what is unfinished are counted.
@@ -47,7 +47,7 @@ func serve(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	db, err := open(ctx, config.StorageConfig)
+	db, err := open(ctx, config.StorageConfig, sqldb.Open)
 	if err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	db, err := open(ctx, config)
+	db, err := open(ctx, config, sqldb.Open)
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func verify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	db, err := open(ctx, config)
+	db, err := open(ctx, config, sqldb.OpenReadOnly)
 	if err != nil {
 		return err
 	}

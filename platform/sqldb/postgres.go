@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/url"
 	"time"
 
@@ -21,7 +22,6 @@ var postgres = engine{
 	migrations: "postgres",
 	skipLocked: " FOR UPDATE SKIP LOCKED",
 	snapshot:   sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead},
-	patience:   "SET LOCAL statement_timeout = 0",
 }
 
 // limits hold for every connection unless the URL sets others. No statement of a request outlives the request (batches
@@ -33,6 +33,22 @@ var limits = map[string]string{
 	"application_name":                    "bankmore",
 }
 
+// Settings for looking at everything. Sorting is preferred to hashing: how many groups there are the planner guesses
+// badly, and a hash table that does not fit is slower than a sort that does not.
+var (
+	looking = map[string]string{
+		"lock_timeout":     "3s",
+		"application_name": "bankmore",
+		"work_mem":         "64MB",
+		"enable_hashagg":   "off",
+	}
+	onlyLooking = map[string]string{ // whatever the URL says
+		"default_transaction_read_only":       "on",
+		"statement_timeout":                   "0",
+		"idle_in_transaction_session_timeout": "0",
+	}
+)
+
 const (
 	maxConns       = 16                     // per process, unless the URL says pool_max_conns
 	connectTimeout = 3 * time.Second        // unless the URL says connect_timeout
@@ -40,6 +56,15 @@ const (
 )
 
 func openPostgres(ctx context.Context, rawURL string) (*DB, error) {
+	return connect(ctx, rawURL, limits, nil)
+}
+
+func openPostgresReadOnly(ctx context.Context, rawURL string) (*DB, error) {
+	return connect(ctx, rawURL, looking, onlyLooking)
+}
+
+// connect opens a pool whose sessions have the settings of defaults, unless the URL sets others, and those of fixed.
+func connect(ctx context.Context, rawURL string, defaults, fixed map[string]string) (*DB, error) {
 	config, err := pgxpool.ParseConfig(rawURL) // its errors leave the password out
 	if err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
@@ -48,11 +73,12 @@ func openPostgres(ctx context.Context, rawURL string) (*DB, error) {
 	if err != nil {
 		return nil, errors.New("DATABASE_URL: not a URL") // the cause would repeat the password
 	}
-	for name, value := range limits {
+	for name, value := range defaults {
 		if _, ok := config.ConnConfig.RuntimeParams[name]; !ok {
 			config.ConnConfig.RuntimeParams[name] = value
 		}
 	}
+	maps.Copy(config.ConnConfig.RuntimeParams, fixed)
 	if !given.Query().Has("pool_max_conns") {
 		config.MaxConns = maxConns
 	}

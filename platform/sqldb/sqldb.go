@@ -34,18 +34,30 @@ type engine struct {
 	migrations string // subfolder
 	skipLocked string
 	snapshot   sql.TxOptions // of a transaction whose queries all see the same moment
-	patience   string        // a statement that lets the transaction take its time
 }
 
 // Open connects to the database that rawURL names: sqlite:<path>, relative to the working directory, or postgres://…
 // as libpq understands it, plus pgxpool's settings (pool_max_conns and others).
 func Open(ctx context.Context, rawURL string) (*DB, error) {
+	return open(ctx, rawURL, openSQLite, openPostgres)
+}
+
+// OpenReadOnly is Open for looking at all of a database that exists: nothing is created, every write is refused, and a
+// query may take as long as it needs.
+func OpenReadOnly(ctx context.Context, rawURL string) (*DB, error) {
+	return open(ctx, rawURL, openSQLiteReadOnly, openPostgresReadOnly)
+}
+
+// Opener is Open or OpenReadOnly.
+type Opener func(ctx context.Context, location string) (*DB, error)
+
+func open(ctx context.Context, rawURL string, sqlite, postgres Opener) (*DB, error) {
 	scheme, rest, _ := strings.Cut(rawURL, ":")
 	switch {
 	case scheme == "sqlite" && rest != "":
-		return openSQLite(ctx, rest)
+		return sqlite(ctx, rest)
 	case scheme == "postgres" || scheme == "postgresql":
-		return openPostgres(ctx, rawURL)
+		return postgres(ctx, rawURL)
 	default: // the rest may hold a password
 		return nil, fmt.Errorf("DATABASE_URL: want sqlite:<path> or postgres://…, got scheme %q", scheme)
 	}

@@ -505,6 +505,61 @@ func TestLists(t *testing.T) {
 	}
 }
 
+// Who only looks changes nothing, sees what was committed, also while others write, and creates nothing.
+func TestOpenReadOnly(t *testing.T) { sqldbtest.Each(t, testOpenReadOnly) }
+
+func testOpenReadOnly(t *testing.T, engine sqldbtest.Engine) {
+	url := engine.URL(t)
+	db := sqldbtest.Reopen(t, url)
+	if err := db.Migrate(t.Context(), migrations); err != nil {
+		t.Fatal(err)
+	}
+	looking := sqldbtest.Look(t, url)
+	if err := db.InTx(t.Context(), add(t.Context(), "meanwhile")); err != nil {
+		t.Fatal(err)
+	}
+	if got := parents(t, looking); got != "first,meanwhile" {
+		t.Errorf("parents: %s", got)
+	}
+	if err := looking.InTx(t.Context(), add(t.Context(), "forbidden")); err == nil {
+		t.Error("it writes")
+	}
+	if _, err := looking.Read().ExecContext(t.Context(), "DELETE FROM parents"); err == nil {
+		t.Error("it deletes")
+	}
+	if got := parents(t, db); got != "first,meanwhile" {
+		t.Errorf("parents: %s", got)
+	}
+}
+
+func TestOpenReadOnlyCreatesNothing(t *testing.T) {
+	dir := t.TempDir()
+	for _, path := range []string{"mistyped.db", "no/such/folder.db"} {
+		if db, err := sqldb.OpenReadOnly(t.Context(), "sqlite:"+filepath.Join(dir, path)); err == nil {
+			t.Errorf("%s: opened", path)
+			_ = db.Close()
+		}
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+		t.Errorf("%v, %v", entries, err)
+	}
+}
+
+// A database that nobody has open, as after a stop, can be looked at.
+func TestOpenReadOnlyAfterAStop(t *testing.T) {
+	url := "sqlite:" + filepath.Join(t.TempDir(), "test.db")
+	db, err := sqldb.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(db.Migrate(t.Context(), migrations), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if got := parents(t, sqldbtest.Look(t, url)); got != "first" {
+		t.Errorf("parents: %s", got)
+	}
+}
+
 func TestVerify(t *testing.T) { sqldbtest.Each(t, testVerify) }
 
 func testVerify(t *testing.T, engine sqldbtest.Engine) {
@@ -520,6 +575,10 @@ func testVerify(t *testing.T, engine sqldbtest.Engine) {
 			Query: "SELECT 'parent ' || id FROM parents WHERE id IN (" + sqldb.Args(1, len(ids)) + ") ORDER BY id",
 		}
 	}
+	both := sqldb.Invariant{
+		Name: "nobody is called a", Also: []string{"nobody is called b"},
+		Query: "SELECT CASE id WHEN 'a' THEN 'parent ' || id END, CASE id WHEN 'b' THEN 'parent ' || id END FROM parents WHERE id IN ('a', 'b') ORDER BY id",
+	}
 	for _, test := range []struct {
 		name       string
 		invariants []sqldb.Invariant
@@ -532,6 +591,10 @@ func testVerify(t *testing.T, engine sqldbtest.Engine) {
 			"violated", []sqldb.Invariant{named("x"), named("a", "b"), named("first")}, sqldb.ErrViolated,
 			"VIOLATION nobody is named so: parent a\nVIOLATION nobody is named so: parent b\n" +
 				"VIOLATION nobody is named so: parent first\n3 invariants checked, 3 violations\n",
+		},
+		{
+			"violated in one pass", []sqldb.Invariant{both}, sqldb.ErrViolated,
+			"VIOLATION nobody is called a: parent a\nVIOLATION nobody is called b: parent b\n2 invariants checked, 2 violations\n",
 		},
 	} {
 		var out bytes.Buffer

@@ -14,7 +14,7 @@ import (
 	_ "modernc.org/sqlite" // the pure Go driver "sqlite"
 )
 
-var sqlite = engine{dialect: goose.DialectSQLite3, migrations: "sqlite", snapshot: sql.TxOptions{ReadOnly: true}, patience: "SELECT 1"}
+var sqlite = engine{dialect: goose.DialectSQLite3, migrations: "sqlite", snapshot: sql.TxOptions{ReadOnly: true}}
 
 // openSQLite opens the file at path. SQLite has one writer, so writes have a pool of their own with a single
 // connection: they queue in Go, instead of polling for the file lock.
@@ -30,12 +30,12 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	if err := file.Close(); err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}
-	write, err := sql.Open("sqlite", sqliteDSN(path, "_txlock=immediate"))
+	write, err := sql.Open("sqlite", sqliteDSN(path, "_pragma=journal_mode(WAL)", "_txlock=immediate"))
 	if err != nil {
 		return nil, err
 	}
 	write.SetMaxOpenConns(1)
-	read, err := sql.Open("sqlite", sqliteDSN(path, "_pragma=query_only(1)"))
+	read, err := sql.Open("sqlite", sqliteDSN(path, "_pragma=journal_mode(WAL)", "_pragma=query_only(1)"))
 	if err != nil {
 		return nil, errors.Join(err, write.Close())
 	}
@@ -49,16 +49,27 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	return db, nil
 }
 
+// openSQLiteReadOnly opens the file at path, which must be there.
+func openSQLiteReadOnly(ctx context.Context, path string) (*DB, error) {
+	read, err := sql.Open("sqlite", sqliteDSN(path, "mode=ro"))
+	if err != nil {
+		return nil, err
+	}
+	db := &DB{engine: sqlite, read: read, write: read}
+	if err := read.PingContext(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening %s: %w", path, err), db.Close())
+	}
+	return db, nil
+}
+
 // sqliteDSN tunes every connection. synchronous=FULL is what makes an acknowledged commit survive a power cut in WAL
 // mode (https://www.sqlite.org/pragma.html#pragma_synchronous).
-func sqliteDSN(path, extra string) string {
-	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + strings.Join([]string{
+func sqliteDSN(path string, more ...string) string {
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + strings.Join(append([]string{
 		"_pragma=busy_timeout(5000)",
-		"_pragma=journal_mode(WAL)",
 		"_pragma=synchronous(FULL)",
 		"_pragma=foreign_keys(1)",
 		"_pragma=cache_size(-32768)",
 		"_pragma=temp_store(MEMORY)",
-		extra,
-	}, "&")
+	}, more...), "&")
 }

@@ -8,9 +8,11 @@ import (
 	"io"
 )
 
-// Invariant is a query for violations: one text column, one row for each thing that is wrong.
+// Invariant is a query for violations: one text column, one row for each thing that is wrong. A pass over the data that
+// can check several invariants has a column for each, NULL where that one is kept.
 type Invariant struct {
 	Name  string
+	Also  []string // the names of further columns
 	Query string
 	Args  []any
 }
@@ -18,45 +20,78 @@ type Invariant struct {
 // ErrViolated is the result of Verify when something is wrong.
 var ErrViolated = errors.New("invariants are violated")
 
-// Verify runs the queries in one read-only transaction, so that they all see the same moment, and writes every
-// violation to out as it finds it. It returns ErrViolated if there was any.
+// Verify runs the queries in one Snapshot, and writes every violation to out as it finds it. It returns ErrViolated if
+// there was any. On PostgreSQL, a database opened by OpenReadOnly gives the queries the time they need.
 func (db *DB) Verify(ctx context.Context, out io.Writer, invariants []Invariant) error {
-	tx, err := db.read.BeginTx(ctx, &db.engine.snapshot)
+	tx, err := db.Snapshot(ctx)
 	if err != nil {
-		return Away(err)
+		return err
 	}
 	defer tx.Rollback() //nolint:errcheck // nothing was written
-	if _, err := tx.ExecContext(ctx, db.engine.patience); err != nil {
-		return Away(err)
-	}
-	violations := 0
+	report, names := NewReport(out), 0
 	for _, invariant := range invariants {
-		n, err := report(ctx, tx, out, invariant)
-		if err != nil {
+		if err := check(ctx, tx, report, invariant); err != nil {
 			return fmt.Errorf("%s: %w", invariant.Name, Away(err))
 		}
-		violations += n
+		names += 1 + len(invariant.Also)
 	}
-	fmt.Fprintf(out, "%d invariants checked, %d violations\n", len(invariants), violations)
-	if violations > 0 {
+	return report.Close(names)
+}
+
+// Snapshot begins a read-only transaction whose queries all see the same moment: that of the first of them.
+func (db *DB) Snapshot(ctx context.Context) (*sql.Tx, error) {
+	tx, err := db.read.BeginTx(ctx, &db.engine.snapshot)
+	return tx, Away(err)
+}
+
+func check(ctx context.Context, tx *sql.Tx, report *Report, invariant Invariant) error {
+	rows, err := tx.QueryContext(ctx, invariant.Query, invariant.Args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	names := append([]string{invariant.Name}, invariant.Also...)
+	what, into := make([]sql.NullString, len(names)), make([]any, len(names))
+	for i := range what {
+		into[i] = &what[i]
+	}
+	for rows.Next() {
+		if err := rows.Scan(into...); err != nil {
+			return err
+		}
+		before := report.violations
+		for i, name := range names {
+			if what[i].Valid {
+				report.Violation(name, what[i].String)
+			}
+		}
+		if report.violations == before {
+			return errors.New("the query has found something and does not say what")
+		}
+	}
+	return rows.Err()
+}
+
+// Report is what Verify prints, for programs with checks that are no queries.
+type Report struct {
+	out        io.Writer
+	violations int
+}
+
+// NewReport returns a report that is written to out as it comes.
+func NewReport(out io.Writer) *Report { return &Report{out: out} }
+
+// Violation reports one thing that violates the invariant of that name.
+func (r *Report) Violation(name, what string) {
+	r.violations++
+	fmt.Fprintf(r.out, "VIOLATION %s: %s\n", name, what)
+}
+
+// Close ends the report on a number of invariants. It returns ErrViolated if there was any violation.
+func (r *Report) Close(invariants int) error {
+	fmt.Fprintf(r.out, "%d invariants checked, %d violations\n", invariants, r.violations)
+	if r.violations > 0 {
 		return ErrViolated
 	}
 	return nil
-}
-
-func report(ctx context.Context, tx *sql.Tx, out io.Writer, invariant Invariant) (violations int, err error) {
-	rows, err := tx.QueryContext(ctx, invariant.Query, invariant.Args...)
-	if err != nil {
-		return 0, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var what string
-		if err := rows.Scan(&what); err != nil {
-			return violations, err
-		}
-		violations++
-		fmt.Fprintf(out, "VIOLATION %s: %s\n", invariant.Name, what)
-	}
-	return violations, rows.Err()
 }

@@ -71,6 +71,11 @@ func testVerifyFinds(t *testing.T, engine sqldbtest.Engine) {
 		"the kind decides contra and type":              "UPDATE movements SET contra = 'transit'",
 		"a refused request moved nothing":               "INSERT INTO refusals VALUES ('k1', 'f', 'INSUFFICIENT_BALANCE', 0)",
 		"a transfer is debited once":                    "UPDATE movements SET kind = 'transfer', contra = 'transit', transfer_id = 't'",
+		"a transfer is debited once, then credited or refunded": `UPDATE movements SET type = 'D', kind = 'transfer', contra = 'transit', transfer_id = 't';
+			INSERT INTO movements VALUES ('m2', 'k2', 'f', 'a', 2, 'C', 1000, 'transit', 'transfer', '', 't', '', 1000, 0),
+				('m3', 'k3', 'f', 'a', 3, 'C', 1000, 'transit', 'refund', '', 't', '', 2000, 0)`,
+		"a transfer is debited once, then credited": `UPDATE movements SET type = 'D', kind = 'transfer', contra = 'transit', transfer_id = 't';
+			INSERT INTO movements VALUES ('m2', 'k2', 'f', 'a', 2, 'C', 999, 'transit', 'transfer', '', 't', '', 999, 0)`,
 		"a transfer pays at most one fee": `UPDATE movements SET kind = 'fee', transfer_id = 't';
 			INSERT INTO movements VALUES ('m2', 'k2', 'f', 'a', 2, 'D', 1, 'fee-revenue', 'fee', '', 't', '', 999, 0)`,
 	} {

@@ -60,7 +60,18 @@ func (e Engine) Open(t testing.TB, migrations fs.FS) *sqldb.DB {
 // Reopen opens the database at url, until the end of the test.
 func Reopen(t testing.TB, url string) *sqldb.DB {
 	t.Helper()
-	db, err := sqldb.Open(t.Context(), url)
+	return reopen(t, url, sqldb.Open)
+}
+
+// Look is Reopen for reading only.
+func Look(t testing.TB, url string) *sqldb.DB {
+	t.Helper()
+	return reopen(t, url, sqldb.OpenReadOnly)
+}
+
+func reopen(t testing.TB, url string, open sqldb.Opener) *sqldb.DB {
+	t.Helper()
+	db, err := open(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
