@@ -22,6 +22,19 @@ run: $(bin)/run ## build what is missing and run everything; Ctrl-C ends it
 demo: ## show a transfer and its fee on what `make run` runs
 	@scripts/demo.sh
 
+.PHONY: verify
+verify: ## check the books, each service's and across, of what `make run` has or the *_DATABASE_URLs name
+	@go build -o bin/ $(addprefix ./,$(services) ops)
+	@failed=; \
+	for name in account transfer fee; do \
+		variable=$$(tr a-z A-Z <<<$$name)_DATABASE_URL; \
+		echo "$$name-svc"; \
+		DATABASE_URL=$${!variable:-sqlite:.data/$$name.db} bin/$$name-svc verify || failed=1; \
+	done; \
+	echo "across the services"; \
+	bin/ops verify || failed=1; \
+	[ -z "$$failed" ]
+
 .PHONY: build
 build: $(bin)/caddy ## the services and the ingress, which is what `dapr run -f dapr.yaml` needs
 	@go build -o bin/ $(addprefix ./,$(services))

@@ -16,6 +16,13 @@ import (
 
 var sqlite = engine{dialect: goose.DialectSQLite3, migrations: "sqlite", snapshot: sql.TxOptions{ReadOnly: true}}
 
+// What the connections of a service have on top of the others. Who looks at a whole database sorts more than memory
+// should hold.
+const (
+	wal      = "_pragma=journal_mode(WAL)"
+	inMemory = "_pragma=temp_store(MEMORY)"
+)
+
 // openSQLite opens the file at path. SQLite has one writer, so writes have a pool of their own with a single
 // connection: they queue in Go, instead of polling for the file lock.
 func openSQLite(ctx context.Context, path string) (*DB, error) {
@@ -30,12 +37,12 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	if err := file.Close(); err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}
-	write, err := sql.Open("sqlite", sqliteDSN(path, "_pragma=journal_mode(WAL)", "_txlock=immediate"))
+	write, err := sql.Open("sqlite", sqliteDSN(path, wal, inMemory, "_txlock=immediate"))
 	if err != nil {
 		return nil, err
 	}
 	write.SetMaxOpenConns(1)
-	read, err := sql.Open("sqlite", sqliteDSN(path, "_pragma=journal_mode(WAL)", "_pragma=query_only(1)"))
+	read, err := sql.Open("sqlite", sqliteDSN(path, wal, inMemory, "_pragma=query_only(1)"))
 	if err != nil {
 		return nil, errors.Join(err, write.Close())
 	}
@@ -70,6 +77,5 @@ func sqliteDSN(path string, more ...string) string {
 		"_pragma=synchronous(FULL)",
 		"_pragma=foreign_keys(1)",
 		"_pragma=cache_size(-32768)",
-		"_pragma=temp_store(MEMORY)",
 	}, more...), "&")
 }

@@ -1,0 +1,278 @@
+// Package books checks what no service can check alone: that the three databases tell the same story about the money.
+// It reads them with SQL of its own, while the system runs or at rest.
+package books
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bankmore/bankmore/platform/money"
+	"github.com/bankmore/bankmore/platform/sqldb"
+)
+
+// Databases are the services' databases, opened for reading.
+type Databases struct {
+	Account, Transfer, Fee *sqldb.DB
+}
+
+// Options say what may be unfinished.
+type Options struct {
+	Grace  time.Duration // how long something may be in flight
+	AtRest bool          // nothing may be
+}
+
+// Check reads the books once, in the order of the transfers' ids, and writes to out what violates a law, then a summary.
+// It returns sqldb.ErrViolated if anything does.
+//
+// It is sound while the system runs because of the order of the three moments that it looks at. A fee follows a
+// completed transfer, and a transfer's state follows the movements that it tells of; so the fees come first, then the
+// transfers, then the movements, and whatever an earlier moment tells of, a later one has to show. What only the later
+// ones show may have happened in between: it is in flight for as long as Options.Grace, and a violation afterwards.
+func Check(ctx context.Context, out io.Writer, dbs Databases, o Options) error {
+	a := &audit{
+		Options: o, report: sqldb.NewReport(out), youngSince: sqldb.Micros(time.Now().Add(-o.Grace)),
+		transfers: map[string]int{}, fees: map[string]int{}, flying: map[string]int{},
+	}
+	fees, err := begin(ctx, dbs.Fee, "SELECT count(*) FROM outbox", &a.feeEvents)
+	if err != nil {
+		return fmt.Errorf("fee-svc: %w", err)
+	}
+	defer fees.Rollback() //nolint:errcheck // nothing was written
+	transfers, err := begin(ctx, dbs.Transfer, "SELECT count(*) FROM outbox", &a.transferEvents)
+	if err != nil {
+		return fmt.Errorf("transfer-svc: %w", err)
+	}
+	defer transfers.Rollback() //nolint:errcheck // nothing was written
+	movements, err := begin(ctx, dbs.Account, "SELECT CAST(coalesce(sum(balance), 0) AS BIGINT) FROM accounts", &a.customers)
+	if err != nil {
+		return fmt.Errorf("account-svc: %w", err)
+	}
+	defer movements.Rollback() //nolint:errcheck // nothing was written
+
+	if err := a.sum(ctx, movements); err != nil {
+		return fmt.Errorf("account-svc: %w", err)
+	}
+	if err := a.merge(ctx, transfers, movements, fees); err != nil {
+		return err
+	}
+	a.judgeTotals()
+	a.summarize(out)
+	if o.AtRest {
+		return a.report.Close(always + 1)
+	}
+	return a.report.Close(always)
+}
+
+// begin starts a snapshot, whose moment is that of query: one number.
+func begin(ctx context.Context, db *sqldb.DB, query string, into any) (*sql.Tx, error) {
+	tx, err := db.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := tx.QueryRowContext(ctx, query).Scan(into); err != nil {
+		return nil, errors.Join(sqldb.Away(err), tx.Rollback())
+	}
+	return tx, nil
+}
+
+// audit is one check of the books.
+type audit struct {
+	Options
+	report     *sqldb.Report
+	youngSince int64 // microseconds since 1970
+
+	customers                 money.Cents
+	cash, transit, feeRevenue money.Cents // balances of the internal accounts
+	movements                 int
+	transfers, fees           map[string]int // by state and status
+	transferEvents, feeEvents int            // that wait in the outboxes
+	held                      money.Cents    // in transit, for transfers that are in flight
+	waitingFees               int            // for their account's balance
+	flying                    map[string]int // what is in flight, by kind
+}
+
+// sum adds up the internal accounts. Their side of a movement is the other one.
+func (a *audit) sum(ctx context.Context, tx *sql.Tx) error {
+	err := tx.QueryRowContext(ctx, `
+		SELECT count(*),
+			CAST(coalesce(sum(CASE WHEN contra = 'cash' THEN change END), 0) AS BIGINT),
+			CAST(coalesce(sum(CASE WHEN contra = 'transit' THEN change END), 0) AS BIGINT),
+			CAST(coalesce(sum(CASE WHEN contra = 'fee-revenue' THEN change END), 0) AS BIGINT)
+		FROM (SELECT contra, CASE type WHEN 'C' THEN -amount ELSE amount END AS change FROM movements) m`).
+		Scan(&a.movements, &a.cash, &a.transit, &a.feeRevenue)
+	return sqldb.Away(err)
+}
+
+// merge reads what is sorted by transfer id side by side, and judges one transfer after the other.
+func (a *audit) merge(ctx context.Context, transferTx, movementTx, feeTx *sql.Tx) error {
+	transfers, err := open(ctx, transferTx, "transfers", selectTransfers, scanTransfer)
+	if err != nil {
+		return err
+	}
+	defer transfers.close()
+	legs, err := open(ctx, movementTx, "movements", selectLegs, scanLeg)
+	if err != nil {
+		return err
+	}
+	defer legs.close()
+	fees, err := open(ctx, feeTx, "fees", selectFees, scanFee)
+	if err != nil {
+		return err
+	}
+	defer fees.close()
+	for {
+		c := evidence{}
+		if !least(&c.id, transfers.head, legs.head, fees.head) {
+			return nil
+		}
+		err := errors.Join(
+			transfers.take(c.id, func(t transfer) { c.transfer, c.transfers = t, c.transfers+1 }),
+			legs.take(c.id, c.add),
+			fees.take(c.id, func(f fee) { c.fee, c.fees = f, c.fees+1 }),
+		)
+		if err != nil {
+			return err
+		}
+		a.judge(c)
+	}
+}
+
+// least sets id to the smallest of those that there are.
+func least(id *string, heads ...func() (string, bool)) (found bool) {
+	for _, head := range heads {
+		if next, ok := head(); ok && (!found || next < *id) {
+			*id, found = next, true
+		}
+	}
+	return found
+}
+
+// The rows of the three streams. Ids sort byte by byte on both engines.
+const (
+	selectTransfers = `SELECT id, origin_account_number, destination_account_number, amount, state, created_at, coalesce(completed_at, 0)
+		FROM transfers ORDER BY id`
+	selectLegs = `SELECT m.transfer_id, m.kind, m.type, a.number, m.counterparty, m.amount, m.created_at
+		FROM movements m JOIN accounts a ON a.id = m.account_id WHERE m.kind IN ('transfer', 'refund', 'fee') ORDER BY m.transfer_id`
+	selectFees = `SELECT transfer_id, account_number, amount, status, reason FROM fees ORDER BY transfer_id`
+)
+
+type transfer struct {
+	origin, destination string
+	amount              money.Cents
+	state               string
+	created, completed  int64
+}
+
+func scanTransfer(rows *sql.Rows) (id string, t transfer, err error) {
+	err = rows.Scan(&id, &t.origin, &t.destination, &t.amount, &t.state, &t.created, &t.completed)
+	return id, t, err
+}
+
+type leg struct {
+	kind, direction string
+	account, other  string
+	amount          money.Cents
+	created         int64
+}
+
+func scanLeg(rows *sql.Rows) (id string, l leg, err error) {
+	err = rows.Scan(&id, &l.kind, &l.direction, &l.account, &l.other, &l.amount, &l.created)
+	return id, l, err
+}
+
+type fee struct {
+	account        string
+	amount         money.Cents
+	status, reason string
+}
+
+func scanFee(rows *sql.Rows) (id string, f fee, err error) {
+	err = rows.Scan(&id, &f.account, &f.amount, &f.status, &f.reason)
+	return id, f, err
+}
+
+// stream reads rows one by one, sorted by id.
+type stream[R any] struct {
+	name string
+	rows *sql.Rows
+	scan func(*sql.Rows) (id string, row R, err error)
+	id   string
+	row  R
+	more bool
+}
+
+func open[R any](ctx context.Context, tx *sql.Tx, name, query string, scan func(*sql.Rows) (string, R, error)) (*stream[R], error) {
+	rows, err := tx.QueryContext(ctx, query) //nolint:rowserrcheck // next checks
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, sqldb.Away(err))
+	}
+	s := &stream[R]{name: name, rows: rows, scan: scan}
+	if err := s.next(); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *stream[R]) next() error {
+	if s.more = s.rows.Next(); !s.more {
+		if err := s.rows.Err(); err != nil {
+			return fmt.Errorf("%s: %w", s.name, sqldb.Away(err))
+		}
+		return nil
+	}
+	id, row, err := s.scan(s.rows)
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.name, sqldb.Away(err))
+	}
+	if id < s.id {
+		return fmt.Errorf("%s: %q came after %q: the database does not sort byte by byte", s.name, id, s.id)
+	}
+	s.id, s.row = id, row
+	return nil
+}
+
+// head is the id of the next row, if there is one.
+func (s *stream[R]) head() (id string, ok bool) { return s.id, s.more }
+
+// take passes on all rows with that id.
+func (s *stream[R]) take(id string, to func(R)) error {
+	for s.more && s.id == id {
+		to(s.row)
+		if err := s.next(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *stream[R]) close() { s.rows.Close() }
+
+// summarize says what there is, also where nothing is wrong.
+func (a *audit) summarize(out io.Writer) {
+	fmt.Fprintf(out, "%s\n", counts("transfers", a.transfers))
+	fmt.Fprintf(out, "%d movements; customers have %s, cash %s, transit %s, fee-revenue %s\n",
+		a.movements, a.customers, a.cash, a.transit, a.feeRevenue)
+	fmt.Fprintf(out, "%s, of which %d wait for their account's balance\n", counts("fees", a.fees), a.waitingFees)
+	fmt.Fprintf(out, "%s\n", counts("in flight", a.flying))
+}
+
+// counts is a total with its parts.
+func counts(what string, n map[string]int) string {
+	total, parts := 0, []string{}
+	for _, name := range slices.Sorted(maps.Keys(n)) {
+		total += n[name]
+		parts = append(parts, fmt.Sprintf("%d %s", n[name], name))
+	}
+	if total == 0 {
+		return "0 " + what
+	}
+	return fmt.Sprintf("%d %s: %s", total, what, strings.Join(parts, ", "))
+}

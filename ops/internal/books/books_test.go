@@ -1,0 +1,399 @@
+package books_test
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/bankmore/bankmore/ops/internal/books"
+	"github.com/bankmore/bankmore/platform/sqldb"
+	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
+)
+
+// world is the three databases, with the services' schemas but without what protects the data, and what a test writes
+// into them.
+type world struct {
+	t                      *testing.T
+	account, transfer, fee *sqldb.DB
+	looking                books.Databases
+	n                      int // movements
+}
+
+func newWorld(t *testing.T, engine sqldbtest.Engine) *world {
+	t.Helper()
+	open := func(service string) (writing, looking *sqldb.DB) {
+		url := engine.URL(t)
+		db := sqldbtest.Reopen(t, url)
+		if err := db.Migrate(t.Context(), os.DirFS("../../../"+service+"/internal/sqlstore/migrations")); err != nil {
+			t.Fatal(err)
+		}
+		engine.Unguard(t, db)
+		return db, sqldbtest.Look(t, url)
+	}
+	w := &world{t: t}
+	w.account, w.looking.Account = open("account-svc")
+	w.transfer, w.looking.Transfer = open("transfer-svc")
+	w.fee, w.looking.Fee = open("fee-svc")
+	w.reset(t)
+	return w
+}
+
+// reset empties the books, for another test.
+func (w *world) reset(t *testing.T) {
+	t.Helper()
+	w.t, w.n = t, 0
+	w.exec(w.transfer, "DELETE FROM transfers; DELETE FROM outbox")
+	w.exec(w.fee, "DELETE FROM fees; DELETE FROM outbox")
+	w.exec(w.account, `
+		DELETE FROM movements; DELETE FROM accounts; DELETE FROM customers;
+		INSERT INTO customers VALUES ('a', 'Ana', 'a', '', '', 0), ('b', 'Bia', 'b', '', '', 0);
+		INSERT INTO accounts (id, number) VALUES ('a', '11'), ('b', '22')`)
+}
+
+func (w *world) exec(db *sqldb.DB, statement string) {
+	w.t.Helper()
+	if err := exec(w.t.Context(), db, statement); err != nil {
+		w.t.Error(err)
+	}
+}
+
+func exec(ctx context.Context, db *sqldb.DB, statement string) error {
+	return db.InTx(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, statement)
+		return err
+	})
+}
+
+// How long ago things happened.
+const (
+	old = 11 * time.Minute // longer than the grace period
+	now = time.Duration(0)
+)
+
+func at(age time.Duration) int64 { return sqldb.Micros(time.Now().Add(-age)) }
+
+var contras = map[string]string{"deposit": "cash", "fee": "fee-revenue", "transfer": "transit", "refund": "transit"}
+
+// move adds a movement, and brings its account's balance along.
+func (w *world) move(account, direction, kind, other, transfer string, amount int, age time.Duration) {
+	w.t.Helper()
+	w.n++
+	w.exec(w.account, fmt.Sprintf(`
+		INSERT INTO movements VALUES ('m%[1]d', 'k%[1]d', 'f', '%[2]s', %[1]d, '%[3]s', %[4]d, '%[5]s', '%[6]s', '%[7]s', '%[8]s', '', 0, %[9]d);
+		UPDATE accounts SET balance = balance + CASE '%[3]s' WHEN 'C' THEN %[4]d ELSE -%[4]d END WHERE id = '%[2]s'`,
+		w.n, account, direction, amount, contras[kind], kind, other, transfer, at(age)))
+}
+
+func (w *world) debit(id string, age time.Duration) {
+	w.move("a", "D", "transfer", "22", id, 1000, age)
+}
+func (w *world) credit(id string, age time.Duration) {
+	w.move("b", "C", "transfer", "11", id, 1000, age)
+}
+func (w *world) refund(id string, age time.Duration) { w.move("a", "C", "refund", "22", id, 1000, age) }
+func (w *world) charge(id string, age time.Duration) { w.move("a", "D", "fee", "", id, 200, age) }
+
+// add adds a transfer of 10.00 from 11 to 22.
+func (w *world) add(id, state string, age time.Duration) {
+	w.t.Helper()
+	failure, completed, lease := "NULL", "NULL", "0"
+	switch state {
+	case "REFUNDING":
+		failure = "'X'"
+	case "FAILED":
+		failure, lease = "'X'", "NULL"
+	case "COMPLETED":
+		completed, lease = fmt.Sprint(at(age)), "NULL"
+	}
+	w.exec(w.transfer, fmt.Sprintf(`
+		INSERT INTO transfers VALUES ('%[1]s', '%[1]s', 'f', 'a', '11', '22', 1000, '%[2]s', %[3]s, %[3]s, %[4]d, %[4]d, %[5]s, %[6]s, 0)`,
+		id, state, failure, at(age), completed, lease))
+}
+
+func (w *world) addFee(id, status, reason string) {
+	w.t.Helper()
+	charged := "NULL"
+	if status == "CHARGED" {
+		charged = "0"
+	}
+	w.exec(w.fee, fmt.Sprintf(`
+		INSERT INTO fees (id, transfer_id, account_number, amount, status, reason, created_at, charged_at, due_at)
+		VALUES ('f%[1]s', '%[1]s', '11', 200, '%[2]s', '%[3]s', 0, %[4]s, 0)`, id, status, reason, charged))
+}
+
+// ordinary fills the books with one of each that has come to an end.
+func (w *world) ordinary() {
+	w.t.Helper()
+	w.move("a", "C", "deposit", "", "", 100000, old)
+	w.add("t1", "COMPLETED", old)
+	w.debit("t1", old)
+	w.credit("t1", old)
+	w.addFee("t1", "CHARGED", "")
+	w.charge("t1", old)
+	w.add("t2", "FAILED", old)
+	w.debit("t2", old)
+	w.refund("t2", old)
+	w.add("t3", "FAILED", old)
+	w.add("t4", "COMPLETED", old)
+	w.debit("t4", old)
+	w.credit("t4", old)
+	w.addFee("t4", "PENDING", "INSUFFICIENT_BALANCE")
+	w.add("t5", "COMPLETED", old)
+	w.debit("t5", old)
+	w.credit("t5", old)
+	w.addFee("t5", "WAIVED", "INACTIVE_ACCOUNT")
+}
+
+// check returns the names of the laws that are violated, each once, and what was printed.
+func (w *world) check(atRest bool) (violated []string, out string) {
+	w.t.Helper()
+	var b bytes.Buffer
+	err := books.Check(w.t.Context(), &b, w.looking, books.Options{Grace: 10 * time.Minute, AtRest: atRest})
+	for line := range strings.Lines(b.String()) {
+		if rest, ok := strings.CutPrefix(line, "VIOLATION "); ok {
+			name, _, _ := strings.Cut(rest, ": ")
+			violated = append(violated, name)
+		}
+	}
+	if (len(violated) > 0) != errors.Is(err, sqldb.ErrViolated) || len(violated) == 0 && err != nil {
+		w.t.Errorf("error %v with violations %q", err, violated)
+	}
+	slices.Sort(violated)
+	return slices.Compact(violated), b.String()
+}
+
+func (w *world) want(atRest bool, laws ...string) {
+	w.t.Helper()
+	violated, out := w.check(atRest)
+	slices.Sort(laws)
+	if !slices.Equal(violated, laws) {
+		w.t.Errorf("at rest %v: violated %q, want %q\n%s", atRest, violated, laws, out)
+	}
+}
+
+const (
+	completedLaw  = "a completed transfer is one debit of its origin and one credit of its destination"
+	failedLaw     = "a failed transfer has moved nothing, or has been refunded"
+	unfinishedLaw = "an unfinished transfer has moved what its state says"
+	stuckLaw      = "no transfer stays unfinished"
+	orphanLaw     = "a movement of a transfer, its refund or its fee has its transfer"
+	feeLaw        = "a completed transfer, and no other, has one fee, of its origin"
+	chargeLaw     = "a charged fee, and no other, is one movement of its amount"
+	sumLaw        = "customers and internal accounts add up to zero"
+	transitLaw    = "what is in transit belongs to unfinished transfers"
+	restLaw       = "nothing is in flight"
+)
+
+func TestGoodBooks(t *testing.T) { sqldbtest.Each(t, testGoodBooks) }
+
+func testGoodBooks(t *testing.T, engine sqldbtest.Engine) {
+	w := newWorld(t, engine)
+	w.want(true) // empty
+	w.ordinary()
+	w.want(false)
+	violated, out := w.check(true)
+	want := `5 transfers: 3 COMPLETED, 2 FAILED
+10 movements; customers have 998.00, cash -1000.00, transit 0.00, fee-revenue 2.00
+3 fees: 1 CHARGED, 1 PENDING, 1 WAIVED, of which 1 wait for their account's balance
+0 in flight
+10 invariants checked, 0 violations
+`
+	if len(violated) > 0 || out != want {
+		t.Errorf("got\n%swant\n%s", out, want)
+	}
+}
+
+// Whatever is wrong is found, by name, and nothing else is.
+func TestCheckFinds(t *testing.T) { sqldbtest.Each(t, testCheckFinds) }
+
+func testCheckFinds(t *testing.T, engine sqldbtest.Engine) {
+	w := newWorld(t, engine)
+	movement := func(change string) func(*world) {
+		return func(w *world) { w.exec(w.account, change) }
+	}
+	for name, test := range map[string]struct {
+		plant func(w *world)
+		laws  []string
+	}{
+		"a completed transfer without its credit": {func(w *world) { w.add("x", "COMPLETED", now); w.debit("x", now); w.addFee("x", "WAIVED", "X") },
+			[]string{completedLaw, transitLaw}},
+		"a completed transfer without its debit": {func(w *world) { w.add("x", "COMPLETED", now); w.credit("x", now); w.addFee("x", "WAIVED", "X") },
+			[]string{completedLaw, transitLaw}},
+		"a completed transfer that moved nothing": {func(w *world) { w.add("x", "COMPLETED", now); w.addFee("x", "WAIVED", "X") }, []string{completedLaw}},
+		"two debits":                           {func(w *world) { w.debit("t1", now) }, []string{completedLaw, transitLaw}},
+		"two credits":                          {func(w *world) { w.credit("t1", now) }, []string{completedLaw, transitLaw}},
+		"a refund beside the credit":           {func(w *world) { w.refund("t1", now) }, []string{completedLaw, transitLaw}},
+		"a credit of somebody else":            {movement("UPDATE movements SET account_id = 'a' WHERE id = 'm3'"), []string{completedLaw}},
+		"a debit of somebody else":             {movement("UPDATE movements SET account_id = 'b' WHERE id = 'm2'"), []string{completedLaw}},
+		"a debit that names somebody else":     {movement("UPDATE movements SET counterparty = '33' WHERE id = 'm2'"), []string{completedLaw}},
+		"a credit that names somebody else":    {movement("UPDATE movements SET counterparty = '33' WHERE id = 'm3'"), []string{completedLaw}},
+		"a credit of another amount":           {movement("UPDATE movements SET amount = 999 WHERE id = 'm3'"), []string{completedLaw, sumLaw, transitLaw}},
+		"both legs of another amount":          {movement("UPDATE movements SET amount = 999 WHERE id IN ('m2', 'm3')"), []string{completedLaw}},
+		"a transfer of another amount":         {func(w *world) { w.exec(w.transfer, "UPDATE transfers SET amount = 999 WHERE id = 't1'") }, []string{completedLaw}},
+		"a movement the wrong way":             {movement("UPDATE movements SET kind = 'fee' WHERE id = 'm3'"), []string{completedLaw}},
+		"a failed transfer that was debited":   {func(w *world) { w.debit("t3", now) }, []string{failedLaw, transitLaw}},
+		"a failed transfer that was credited":  {func(w *world) { w.debit("t3", now); w.credit("t3", now) }, []string{failedLaw}},
+		"a failed transfer refunded twice":     {func(w *world) { w.refund("t2", now) }, []string{failedLaw, transitLaw}},
+		"a refund of less":                     {movement("UPDATE movements SET amount = 999 WHERE kind = 'refund'"), []string{failedLaw, sumLaw, transitLaw}},
+		"a refund of somebody else":            {movement("UPDATE movements SET account_id = 'b' WHERE kind = 'refund'"), []string{failedLaw}},
+		"a transfer DEBITED without a debit":   {func(w *world) { w.add("x", "DEBITED", now) }, []string{unfinishedLaw}},
+		"a transfer REFUNDING without a debit": {func(w *world) { w.add("x", "REFUNDING", now) }, []string{unfinishedLaw}},
+		"a transfer REFUNDING and credited":    {func(w *world) { w.add("x", "REFUNDING", now); w.debit("x", now); w.credit("x", now) }, []string{unfinishedLaw}},
+		"a transfer PENDING and credited":      {func(w *world) { w.add("x", "PENDING", now); w.credit("x", now) }, []string{unfinishedLaw, transitLaw}},
+		"a transfer PENDING and debited twice": {func(w *world) { w.add("x", "PENDING", now); w.debit("x", now); w.debit("x", now) }, []string{unfinishedLaw, transitLaw}},
+		"a fee of no transfer":                 {func(w *world) { w.addFee("x", "WAIVED", "X") }, []string{feeLaw}},
+		"a fee of a failed transfer":           {func(w *world) { w.addFee("t3", "WAIVED", "X") }, []string{feeLaw}},
+		"a fee of an unfinished transfer":      {func(w *world) { w.add("x", "PENDING", now); w.addFee("x", "WAIVED", "X") }, []string{feeLaw}},
+		"a fee of somebody else":               {func(w *world) { w.exec(w.fee, "UPDATE fees SET account_number = '22' WHERE id = 'ft5'") }, []string{feeLaw}},
+		"two fees of a transfer": {func(w *world) {
+			w.exec(w.fee, "CREATE TABLE c AS SELECT * FROM fees; DROP TABLE fees; ALTER TABLE c RENAME TO fees; INSERT INTO fees SELECT * FROM fees WHERE id = 'ft5'")
+		}, []string{feeLaw}},
+		"a charged fee without a movement": {func(w *world) { w.exec(w.fee, "UPDATE fees SET status = 'CHARGED' WHERE id = 'ft5'") }, []string{chargeLaw}},
+		"a charged fee of another amount":  {func(w *world) { w.exec(w.fee, "UPDATE fees SET amount = 100 WHERE id = 'ft1'") }, []string{chargeLaw}},
+		"a fee charged twice":              {func(w *world) { w.charge("t1", now) }, []string{chargeLaw}},
+		"a waived fee that was charged":    {func(w *world) { w.charge("t5", now) }, []string{chargeLaw}},
+		"a fee waived for no reason":       {func(w *world) { w.exec(w.fee, "UPDATE fees SET reason = '' WHERE id = 'ft5'") }, []string{chargeLaw}},
+		"a fee charged to somebody else":   {movement("UPDATE movements SET account_id = 'b' WHERE kind = 'fee'"), []string{chargeLaw}},
+		"a pending fee charged otherwise":  {func(w *world) { w.move("b", "D", "fee", "", "t4", 200, now) }, []string{chargeLaw}},
+		"a charge for a failed transfer":   {func(w *world) { w.charge("t3", now) }, []string{chargeLaw}},
+		"a balance from nowhere":           {movement("UPDATE accounts SET balance = balance + 1 WHERE id = 'a'"), []string{sumLaw}},
+		"a lost movement":                  {movement("DELETE FROM movements WHERE kind = 'deposit'"), []string{sumLaw}},
+		"a movement of no transfer":        {func(w *world) { w.move("a", "D", "transfer", "22", "", 5, old) }, []string{orphanLaw, transitLaw}},
+		"transit used for something else":  {movement("UPDATE movements SET contra = 'transit' WHERE kind = 'deposit'"), []string{transitLaw}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w.reset(t)
+			w.ordinary()
+			test.plant(w)
+			w.want(false, test.laws...)
+		})
+	}
+}
+
+// What a running system shows at any moment is in flight: no violation while it is young, one of a law when it is old,
+// and one at rest.
+func TestInFlight(t *testing.T) { sqldbtest.Each(t, testInFlight) }
+
+func testInFlight(t *testing.T, engine sqldbtest.Engine) {
+	w := newWorld(t, engine)
+	for name, test := range map[string]struct {
+		plant func(w *world, age time.Duration)
+		laws  []string // when it is old
+	}{
+		"pending":                  {func(w *world, age time.Duration) { w.add("x", "PENDING", age) }, []string{stuckLaw}},
+		"pending, debited":         {func(w *world, age time.Duration) { w.add("x", "PENDING", age); w.debit("x", age) }, []string{stuckLaw}},
+		"debited":                  {func(w *world, age time.Duration) { w.add("x", "DEBITED", age); w.debit("x", age) }, []string{stuckLaw}},
+		"pending, credited by now": {func(w *world, age time.Duration) { w.add("x", "PENDING", age); w.debit("x", age); w.credit("x", age) }, []string{stuckLaw}},
+		"debited, credited by now": {func(w *world, age time.Duration) { w.add("x", "DEBITED", age); w.debit("x", age); w.credit("x", age) }, []string{stuckLaw}},
+		"debited, refunded by now": {func(w *world, age time.Duration) { w.add("x", "DEBITED", age); w.debit("x", age); w.refund("x", age) }, []string{stuckLaw}},
+		"refunding":                {func(w *world, age time.Duration) { w.add("x", "REFUNDING", age); w.debit("x", age) }, []string{stuckLaw}},
+		"refunded":                 {func(w *world, age time.Duration) { w.add("x", "REFUNDING", age); w.debit("x", age); w.refund("x", age) }, []string{stuckLaw}},
+		"begun meanwhile":          {func(w *world, age time.Duration) { w.debit("x", age) }, []string{orphanLaw, transitLaw}},
+		"done meanwhile":           {func(w *world, age time.Duration) { w.debit("x", age); w.credit("x", age); w.charge("x", age) }, []string{orphanLaw}},
+		"without its fee":          {func(w *world, age time.Duration) { w.add("x", "COMPLETED", age); w.debit("x", age); w.credit("x", age) }, []string{feeLaw}},
+		"fee charged by now": {func(w *world, age time.Duration) {
+			w.add("x", "COMPLETED", old)
+			w.debit("x", old)
+			w.credit("x", old)
+			w.addFee("x", "PENDING", "")
+			w.charge("x", age)
+		}, []string{chargeLaw}},
+		"fee recorded and charged by now": {func(w *world, age time.Duration) {
+			w.add("x", "COMPLETED", age)
+			w.debit("x", age)
+			w.credit("x", age)
+			w.charge("x", age)
+		}, []string{feeLaw, chargeLaw}},
+		"fee pending": {func(w *world, age time.Duration) {
+			w.add("x", "COMPLETED", age)
+			w.debit("x", age)
+			w.credit("x", age)
+			w.addFee("x", "PENDING", "")
+		}, nil}, // which fee-svc judges
+		"event of a transfer": {func(w *world, _ time.Duration) {
+			w.exec(w.transfer, "INSERT INTO outbox VALUES ('e', 't', 'k', '', 0, 0)")
+		}, nil},
+		"event of a fee": {func(w *world, _ time.Duration) { w.exec(w.fee, "INSERT INTO outbox VALUES ('e', 't', 'k', '', 0, 0)") }, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w.reset(t)
+			w.ordinary()
+			test.plant(w, now)
+			w.want(false)
+			w.want(true, restLaw)
+			if _, out := w.check(false); strings.Contains(out, "\n0 in flight\n") {
+				t.Errorf("nothing is in flight:\n%s", out)
+			}
+			w.reset(t)
+			w.ordinary()
+			test.plant(w, old)
+			w.want(false, test.laws...)
+		})
+	}
+}
+
+// While transfers run, no check is alarmed: the order of its three moments sees to that.
+func TestCheckWhileTransfersRun(t *testing.T) { sqldbtest.Each(t, testCheckWhileTransfersRun) }
+
+func testCheckWhileTransfersRun(t *testing.T, engine sqldbtest.Engine) {
+	w := newWorld(t, engine)
+	w.move("a", "C", "deposit", "", "", 100_000_000, old)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	var ran atomic.Int32
+	go func() {
+		defer close(stopped)
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+				w.run(fmt.Sprintf("t%06d", i), i%5 == 4)
+				ran.Add(1)
+			}
+		}
+	}()
+	for checks := 0; checks < 20 || ran.Load() < 100; checks++ {
+		w.want(false)
+	}
+	close(stop)
+	<-stopped
+	w.want(true)
+}
+
+// run takes a transfer through its states as the services do: each is committed before what follows from it.
+func (w *world) run(id string, refused bool) {
+	w.add(id, "PENDING", now)
+	w.debit(id, now)
+	step := func(set string) { w.exec(w.transfer, "UPDATE transfers SET "+set+" WHERE id = '"+id+"'") }
+	step("state = 'DEBITED'")
+	if refused {
+		step("state = 'REFUNDING', failure_type = 'X', failure_message = 'X'")
+		w.refund(id, now)
+		step("state = 'FAILED', lease_until = NULL")
+		return
+	}
+	w.credit(id, now)
+	step(fmt.Sprintf("state = 'COMPLETED', completed_at = %d, lease_until = NULL", at(now)))
+	w.addFee(id, "PENDING", "")
+	w.charge(id, now)
+	w.exec(w.fee, "UPDATE fees SET status = 'CHARGED', charged_at = 0 WHERE transfer_id = '"+id+"'")
+}
+
+// Books that cannot be read are neither right nor wrong.
+func TestCheckFailsLoudly(t *testing.T) {
+	w := newWorld(t, sqldbtest.SQLite)
+	w.exec(w.fee, "DROP TABLE outbox")
+	var out bytes.Buffer
+	err := books.Check(t.Context(), &out, w.looking, books.Options{})
+	if err == nil || errors.Is(err, sqldb.ErrViolated) || !strings.Contains(err.Error(), "fee-svc") {
+		t.Errorf("without a table: %v\n%s", err, &out)
+	}
+}

@@ -1,0 +1,255 @@
+package books
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/bankmore/bankmore/platform/money"
+)
+
+// The laws, in the form of the services' invariants.
+const (
+	completedLaw  = "a completed transfer is one debit of its origin and one credit of its destination"
+	failedLaw     = "a failed transfer has moved nothing, or has been refunded"
+	unfinishedLaw = "an unfinished transfer has moved what its state says"
+	stuckLaw      = "no transfer stays unfinished"
+	orphanLaw     = "a movement of a transfer, its refund or its fee has its transfer"
+	feeLaw        = "a completed transfer, and no other, has one fee, of its origin"
+	chargeLaw     = "a charged fee, and no other, is one movement of its amount"
+	sumLaw        = "customers and internal accounts add up to zero"
+	transitLaw    = "what is in transit belongs to unfinished transfers"
+	restLaw       = "nothing is in flight"
+)
+
+// always is how many of the laws hold at every moment; the last holds at rest only.
+const always = 9
+
+// evidence is what the books say about one transfer, in constant space.
+type evidence struct {
+	id                            string
+	transfers, fees               int // rows
+	transfer                      transfer
+	fee                           fee
+	debit, credit, refund, charge movement
+	strange                       int   // movements that are none of these
+	began                         int64 // the earliest movement
+}
+
+// movement is the first of some movements, and their number.
+type movement struct {
+	leg
+	n int
+}
+
+func (e *evidence) add(l leg) {
+	if e.began == 0 || l.created < e.began {
+		e.began = l.created
+	}
+	var other movement
+	m := &other
+	switch l.kind + " " + l.direction {
+	case "transfer D":
+		m = &e.debit
+	case "transfer C":
+		m = &e.credit
+	case "refund C":
+		m = &e.refund
+	case "fee D":
+		m = &e.charge
+	default:
+		e.strange++
+	}
+	if m.n++; m.n == 1 {
+		m.leg = l
+	}
+}
+
+// is reports whether there is exactly one movement: of that amount, of that account, with that other party.
+func (m movement) is(amount money.Cents, account, other string) bool {
+	return m.n == 1 && m.amount == amount && m.account == account && m.other == other
+}
+
+func (e evidence) debited() bool {
+	return e.debit.is(e.transfer.amount, e.transfer.origin, e.transfer.destination)
+}
+
+func (e evidence) credited() bool {
+	return e.credit.is(e.transfer.amount, e.transfer.destination, e.transfer.origin)
+}
+
+func (e evidence) refunded() bool {
+	return e.refund.is(e.transfer.amount, e.transfer.origin, e.transfer.destination)
+}
+
+// held is what the transfer has in transit, if there is at most one movement of a kind.
+func (e evidence) held() money.Cents { return e.debit.amount - e.credit.amount - e.refund.amount }
+
+// moved is the number of movements of the transfer itself.
+func (e evidence) moved() int { return e.debit.n + e.credit.n + e.refund.n + e.strange }
+
+// String tells the whole story.
+func (e evidence) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "transfer %s", e.id)
+	if e.transfers == 0 {
+		b.WriteString(" does not exist")
+	} else {
+		t := e.transfer
+		fmt.Fprintf(&b, " of %s from %s to %s is %s", t.amount, t.origin, t.destination, t.state)
+	}
+	if e.fees > 0 {
+		fmt.Fprintf(&b, ", fee of %s of %s is %s", e.fee.amount, e.fee.account, e.fee.status)
+		if e.fees > 1 {
+			fmt.Fprintf(&b, " (of %d)", e.fees)
+		}
+	} else {
+		b.WriteString(", no fee")
+	}
+	before := b.Len()
+	for _, m := range []struct {
+		name string
+		movement
+	}{{"debit", e.debit}, {"credit", e.credit}, {"refund", e.refund}, {"fee", e.charge}} {
+		if m.n > 0 {
+			fmt.Fprintf(&b, ", %d %s of %s of %s", m.n, m.name, m.amount, m.account)
+			if m.other != "" {
+				fmt.Fprintf(&b, " with %s", m.other)
+			}
+		}
+	}
+	if e.strange > 0 {
+		fmt.Fprintf(&b, ", %d strange movements", e.strange)
+	}
+	if b.Len() == before {
+		b.WriteString(", no movement")
+	}
+	return b.String()
+}
+
+// judge holds what is known of one transfer against the laws.
+func (a *audit) judge(e evidence) {
+	if e.transfers > 0 {
+		a.transfers[e.transfer.state] += e.transfers
+	}
+	if e.fees > 0 {
+		a.fees[e.fee.status] += e.fees
+	}
+	a.judgeTransfer(e)
+	a.judgeFee(e)
+	a.judgeCharge(e)
+}
+
+func (a *audit) judgeTransfer(e evidence) {
+	if e.transfers == 0 {
+		if e.moved()+e.charge.n > 0 {
+			if a.flyingOr(orphanLaw, "transfers that began meanwhile", e, e.began) {
+				a.held += e.held()
+			}
+		}
+		return
+	}
+	switch e.transfer.state {
+	case "COMPLETED":
+		if !e.debited() || !e.credited() || e.moved() != 2 {
+			a.violation(completedLaw, e)
+		}
+	case "FAILED":
+		if e.moved() != 0 && (!e.debited() || !e.refunded() || e.moved() != 2) {
+			a.violation(failedLaw, e)
+		}
+	default:
+		if !e.underWay() {
+			a.violation(unfinishedLaw, e)
+			return
+		}
+		a.held += e.held()
+		a.flyingOr(stuckLaw, "unfinished transfers", e, e.transfer.created)
+	}
+}
+
+// underWay reports whether an unfinished transfer may have moved what it has: as much as its state says, or more, since
+// it may have gone on before its movements were looked at.
+func (e evidence) underWay() bool {
+	begun := e.debited() && (e.moved() == 1 || e.moved() == 2 && (e.credited() || e.refunded()))
+	switch e.transfer.state {
+	case "PENDING":
+		return e.moved() == 0 || begun
+	case "DEBITED":
+		return begun
+	case "REFUNDING":
+		return begun && e.credit.n == 0
+	default:
+		return false
+	}
+}
+
+func (a *audit) judgeFee(e evidence) {
+	completed := e.transfers == 1 && e.transfer.state == "COMPLETED"
+	switch {
+	case !completed && e.fees == 0:
+	case completed && e.fees == 0:
+		a.flyingOr(feeLaw, "completed transfers without their fee", e, e.transfer.completed)
+	case !completed, e.fees > 1, e.fee.account != e.transfer.origin:
+		a.violation(feeLaw, e)
+	}
+}
+
+// insufficientBalance is why a fee may wait as long as it takes.
+const insufficientBalance = "INSUFFICIENT_BALANCE"
+
+func (a *audit) judgeCharge(e evidence) {
+	if e.charge.n > 1 || e.charge.n == 1 && e.transfers > 0 && e.transfer.state == "FAILED" {
+		a.violation(chargeLaw, e)
+		return
+	}
+	charged := e.charge.is(e.fee.amount, e.fee.account, "")
+	switch {
+	case e.fees == 0 && e.charge.n == 1 && e.transfers > 0:
+		a.flyingOr(chargeLaw, "fees that were recorded meanwhile", e, e.charge.created)
+	case e.fees == 0: // judged as an orphan, if there is anything
+	case e.fee.status == "CHARGED" && !charged,
+		e.fee.status == "PENDING" && e.charge.n == 1 && !charged,
+		e.fee.status == "WAIVED" && (e.charge.n > 0 || e.fee.reason == ""):
+		a.violation(chargeLaw, e)
+	case e.fee.status == "PENDING" && charged:
+		a.flyingOr(chargeLaw, "fees charged and not yet recorded so", e, e.charge.created)
+	case e.fee.status == "PENDING" && e.fee.reason == insufficientBalance:
+		a.waitingFees++
+	case e.fee.status == "PENDING":
+		a.inFlight("pending fees", e)
+	}
+}
+
+// flyingOr takes what happened at since as being in flight while it is young, and as a violation of law afterwards.
+func (a *audit) flyingOr(law, kind string, e evidence, since int64) (flying bool) {
+	if since < a.youngSince {
+		a.violation(law, e)
+		return false
+	}
+	a.inFlight(kind, e)
+	return true
+}
+
+func (a *audit) inFlight(kind string, e evidence) {
+	a.flying[kind]++
+	if a.AtRest {
+		a.violation(restLaw, e)
+	}
+}
+
+func (a *audit) violation(law string, e evidence) { a.report.Violation(law, e.String()) }
+
+func (a *audit) judgeTotals() {
+	if internal := a.cash + a.transit + a.feeRevenue; a.customers+internal != 0 {
+		a.report.Violation(sumLaw, fmt.Sprintf("customers have %s, internal accounts %s", a.customers, internal))
+	}
+	if a.transit != a.held {
+		a.report.Violation(transitLaw, fmt.Sprintf("transit has %s, what is in flight holds %s", a.transit, a.held))
+	}
+	if events := a.transferEvents + a.feeEvents; events > 0 {
+		a.flying["events to be published"] = events
+		if a.AtRest {
+			a.report.Violation(restLaw, fmt.Sprintf("%d events wait in the outboxes", events))
+		}
+	}
+}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"bytes"
+	"database/sql"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/bankmore/bankmore/platform/sqldb"
+	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
+)
+
+func TestUsage(t *testing.T) {
+	for _, args := range []string{"", "nothing", "verify more", "verify -bogus", "verify -grace x", "verify -h"} {
+		var out, problems bytes.Buffer
+		if code := run(t.Context(), &out, &problems, strings.Fields(args)); code != 2 || out.Len() > 0 || !strings.Contains(strings.ToLower(problems.String()), "usage") {
+			t.Errorf("ops %s: %d\n%s%s", args, code, &out, &problems)
+		}
+	}
+}
+
+func TestVerify(t *testing.T) {
+	dbs := map[string]*sqldb.DB{}
+	for _, service := range []string{"account", "transfer", "fee"} {
+		url := sqldbtest.SQLite.URL(t)
+		t.Setenv(strings.ToUpper(service)+"_DATABASE_URL", url)
+		dbs[service] = sqldbtest.Reopen(t, url)
+		if err := dbs[service].Migrate(t.Context(), os.DirFS("../"+service+"-svc/internal/sqlstore/migrations")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantRun(t, 0, "9 invariants checked, 0 violations", "verify")
+	wantRun(t, 0, "10 invariants checked, 0 violations", "verify", "-at-rest")
+	err := dbs["fee"].InTx(t.Context(), func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(t.Context(), `INSERT INTO fees (id, transfer_id, account_number, amount, status, reason, created_at, due_at)
+			VALUES ('f', 't', '11', 200, 'WAIVED', 'X', 0, 0)`)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantRun(t, 1, "VIOLATION a completed transfer, and no other, has one fee", "verify")
+}
+
+func wantRun(t *testing.T, wantCode int, want string, args ...string) {
+	t.Helper()
+	var out, problems bytes.Buffer
+	if code := run(t.Context(), &out, &problems, args); code != wantCode || !strings.Contains(out.String()+problems.String(), want) {
+		t.Errorf("ops %s: %d, want %d and %q\n%s%s", strings.Join(args, " "), code, wantCode, want, &out, &problems)
+	}
+}
+
+// A database that is not there is an error, and is not created.
+func TestVerifyWithoutDatabases(t *testing.T) {
+	t.Chdir(t.TempDir())
+	wantRun(t, 1, filepath.Join(".data", "account.db"), "verify")
+	if entries, err := os.ReadDir("."); err != nil || len(entries) > 0 {
+		t.Errorf("%v, %v", entries, err)
+	}
+}
