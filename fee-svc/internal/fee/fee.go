@@ -3,8 +3,6 @@
 package fee
 
 import (
-	"errors"
-	"regexp"
 	"time"
 
 	"github.com/google/uuid"
@@ -83,20 +81,6 @@ type Transfer struct {
 	ID            string      // a UUID in its canonical form
 	AccountNumber string      // of the origin
 	Amount        money.Cents // of the transfer, positive
-}
-
-var accountNumber = regexp.MustCompile(`^[0-9]{1,10}$`)
-
-// Validate returns an error that says why no transfer can look like t.
-func (t Transfer) Validate() error {
-	switch {
-	case !canonicalID(t.ID): // another spelling of the same id would be another fee
-		return errors.New("id is not a UUID in canonical form")
-	case !accountNumber.MatchString(t.AccountNumber):
-		return errors.New("origin_account_number is not an account number")
-	default:
-		return t.Amount.Positive()
-	}
 }
 
 func canonicalID(s string) bool {

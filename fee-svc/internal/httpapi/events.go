@@ -3,7 +3,6 @@ package httpapi
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -100,11 +99,12 @@ func (s subscriber) judge(ctx context.Context, messages [][]byte) []verdict {
 	var places []int // of transfers among the messages
 	var bad []deadLetter
 	for i, message := range messages {
-		id, t, err := readCompleted(message)
+		id, completed, err := transferapi.ReadCompleted(message)
 		if err != nil {
 			bad = append(bad, deadLetter{place: i, message: message, id: id, why: err})
 			continue
 		}
+		t := fee.Transfer{ID: completed.ID, AccountNumber: completed.OriginAccountNumber, Amount: completed.Amount}
 		transfers, places = append(transfers, t), append(places, i)
 	}
 	s.record(ctx, transfers, places, verdicts) // first: good events do not wait for bad ones
@@ -224,37 +224,6 @@ func unwrapped(body []byte) []byte {
 		return wrapper.DataBase64
 	}
 	return body
-}
-
-// readCompleted reads a CloudEvent with a transferapi.Completed in it. Members that it does not know are the future's.
-// The id, for the log, is returned even with an error if it can be read.
-func readCompleted(message []byte) (id string, t fee.Transfer, err error) {
-	var event struct {
-		ID          string         `json:"id"`
-		Source      string         `json:"source"`
-		SpecVersion string         `json:"specversion"`
-		Type        string         `json:"type"`
-		Data        jsontext.Value `json:"data"`
-	}
-	if err := json.Unmarshal(message, &event); err != nil {
-		return event.ID, t, fmt.Errorf("not a CloudEvent: %w", err)
-	}
-	// The attributes that CloudEvents 1.0 section "Required attributes" demands.
-	if event.SpecVersion != "1.0" || event.ID == "" || event.Source == "" || event.Type == "" {
-		return event.ID, t, errors.New("not a CloudEvent 1.0: specversion, id, source or type is missing")
-	}
-	if event.Data == nil {
-		return event.ID, t, errors.New("no JSON data")
-	}
-	var data transferapi.Completed
-	if err := json.Unmarshal(event.Data, &data); err != nil {
-		return event.ID, t, fmt.Errorf("data: %w", err)
-	}
-	t = fee.Transfer{ID: data.ID, AccountNumber: data.OriginAccountNumber, Amount: data.Amount}
-	if err := t.Validate(); err != nil {
-		return event.ID, t, fmt.Errorf("data: %w", err)
-	}
-	return event.ID, t, nil
 }
 
 // maxLoggedID bounds what somebody else's id may take of a log line, in bytes.
