@@ -27,6 +27,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"github.com/bankmore/bankmore/platform/crashpoint"
 	"github.com/bankmore/bankmore/platform/sidecar"
 	"github.com/bankmore/bankmore/platform/sqldb"
 )
@@ -138,6 +139,7 @@ func (r *Relay) Round(ctx context.Context) (more bool, err error) {
 	if err != nil || len(rows) == 0 {
 		return false, err
 	}
+	crashpoint.Reach("outbox", "claimed")
 	byTopic := map[string][]sidecar.Event{}
 	for _, row := range rows {
 		byTopic[row.topic] = append(byTopic[row.topic], sidecar.Event{
@@ -155,6 +157,7 @@ func (r *Relay) send(ctx context.Context, topic string, events []sidecar.Event) 
 	sendCtx, cancel := context.WithTimeout(ctx, claimDuration/2)
 	defer cancel()
 	failed, publishErr := r.publisher.Publish(sendCtx, r.pubsub, topic, events)
+	crashpoint.Reach("outbox", "published")
 	var sent, unsent []any
 	for _, e := range events {
 		if failed[e.ID] || (publishErr != nil && len(failed) == 0) { // an error that names none speaks of all

@@ -15,6 +15,8 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
+
+	"github.com/bankmore/bankmore/platform/crashpoint"
 )
 
 var postgres = engine{
@@ -158,7 +160,9 @@ func (p *Pipeline) commit(ctx context.Context) error {
 	if !p.begun {
 		return nil
 	}
+	crashpoint.Reach("commit", "before")
 	results, err := p.conn.PgConn().Exec(ctx, "COMMIT").ReadAll()
+	crashpoint.Reach("commit", "after")
 	if err == nil && results[0].CommandTag.String() != "COMMIT" { // as it is for a transaction that had failed
 		return fmt.Errorf("COMMIT was answered by %s", results[0].CommandTag)
 	}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/pressly/goose/v3"
+
+	"github.com/bankmore/bankmore/platform/crashpoint"
 )
 
 // Config locates the database.
@@ -98,7 +100,10 @@ func (db *DB) InTx(ctx context.Context, fn func(tx *sql.Tx) error) error {
 		if err := fn(tx); err != nil {
 			return err, nil
 		}
-		return nil, tx.Commit()
+		crashpoint.Reach("commit", "before")
+		err = tx.Commit()
+		crashpoint.Reach("commit", "after")
+		return nil, err
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/bankmore/bankmore/platform/batch"
+	"github.com/bankmore/bankmore/platform/crashpoint"
 	"github.com/bankmore/bankmore/platform/money"
 )
 
@@ -49,7 +50,9 @@ func (l *Ledger) Close() { l.commits.Close() }
 // Apply answers each command, in order. An error means that nothing is known about any of them: they have to be sent
 // again with the same keys.
 func (l *Ledger) Apply(ctx context.Context, commands []Command) ([]Result, error) {
-	return l.commits.Do(ctx, commands)
+	results, err := l.commits.Do(ctx, commands)
+	crashpoint.Reach("ledger", "applied")
+	return results, err
 }
 
 // ApplyOne is Apply for a single command.

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/bankmore/bankmore/account-svc/accountapi"
+	"github.com/bankmore/bankmore/platform/crashpoint"
 	"github.com/bankmore/bankmore/platform/worker"
 )
 
@@ -106,7 +107,9 @@ func (c *Collector) Round(ctx context.Context) (more bool, err error) {
 	if err != nil || len(claims) == 0 {
 		return false, err
 	}
+	crashpoint.Reach("fees", "claimed")
 	answers := c.charge(charging, claims)
+	crashpoint.Reach("fees", "answered")
 
 	now = c.now()
 	settlements := make([]Settlement, len(claims))

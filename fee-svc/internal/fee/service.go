@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/bankmore/bankmore/platform/batch"
+	"github.com/bankmore/bankmore/platform/crashpoint"
 	"github.com/bankmore/bankmore/platform/money"
 	"github.com/bankmore/bankmore/platform/worker"
 )
@@ -77,6 +78,7 @@ func (s *Service) Record(ctx context.Context, transfers []Transfer) (added []boo
 	}
 	added, err = s.commits.Do(ctx, fees)
 	if err == nil {
+		crashpoint.Reach("fees", "recorded")
 		s.due.Ring()
 	}
 	return added, err

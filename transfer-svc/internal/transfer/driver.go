@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"time"
+
+	"github.com/bankmore/bankmore/platform/crashpoint"
 )
 
 // errRefundRefused keeps a transfer in Refunding until somebody has looked at it.
@@ -39,6 +41,7 @@ func (s *Service) advance(ctx context.Context, t Transfer) (Transfer, error) {
 		if err != nil {
 			return t, err
 		}
+		crashpoint.Reach("answered", string(t.State))
 		after := Next(t, answer, clock())
 		if after.State == t.State {
 			slog.ErrorContext(ctx, "refund refused", "transfer_id", t.ID, "type", answer.Refusal.Type, "message", answer.Refusal.Message)
@@ -74,6 +77,7 @@ func (s *Service) record(ctx context.Context, before, after Transfer) (Transfer,
 		return before, err
 	}
 	if result.applied {
+		crashpoint.Reach("recorded", string(after.State))
 		s.announce(before, after)
 		return after, nil
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/bankmore/bankmore/account-svc/accountapi"
 	"github.com/bankmore/bankmore/platform/batch"
+	"github.com/bankmore/bankmore/platform/crashpoint"
 	"github.com/bankmore/bankmore/platform/fault"
 	"github.com/bankmore/bankmore/platform/worker"
 )
@@ -84,6 +85,7 @@ func (s *Service) Execute(ctx context.Context, c Command) (Receipt, error) {
 	case stored.transfer.ID != t.ID:
 		return s.replay(stored.transfer, c)
 	default:
+		crashpoint.Reach("recorded", string(t.State))
 		return Receipt{Transfer: s.drive(ctx, t)}, nil
 	}
 }

@@ -1,0 +1,26 @@
+//go:build !crashpoints
+
+package crashpoint
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// What is armed stays armed: a build without the tag does not even look.
+func TestPointsAreEmpty(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("CRASHPOINTS", dir)
+	armed := filepath.Join(dir, "here.now")
+	if err := os.WriteFile(armed, []byte("kill"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	Reach("here", "now")
+	if _, err := os.Stat(armed); err != nil {
+		t.Error(err)
+	}
+	if n := testing.AllocsPerRun(100, func() { Reach("here", "now") }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
