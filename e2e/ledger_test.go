@@ -41,9 +41,14 @@ const unsettled = `
 // settle waits until nothing is on its way any more.
 func settle(t *testing.T) {
 	t.Helper()
+	settleWithin(t, 60*time.Second)
+}
+
+func settleWithin(t *testing.T, limit time.Duration) {
+	t.Helper()
 	conn := openBooks(t)
 	defer conn.Close()
-	eventually(t, 60*time.Second, func() error {
+	eventually(t, limit, func() error {
 		waiting, err := lines(t.Context(), conn, unsettled)
 		if err == nil && len(waiting) > 0 {
 			err = fmt.Errorf("%d things on their way, such as: %s", len(waiting), waiting[0])
@@ -108,6 +113,14 @@ func checkLedger(t *testing.T) {
 		return // what is wrong has been said; the checks below would only wait for it
 	}
 	settle(t)
+	for _, broken := range brokenLaws(t) {
+		t.Error(broken)
+	}
+}
+
+// brokenLaws tells of each law of conservation that does not hold.
+func brokenLaws(t *testing.T) (broken []string) {
+	t.Helper()
 	conn := openBooks(t)
 	defer conn.Close()
 	for _, law := range conservation {
@@ -116,7 +129,8 @@ func checkLedger(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(violations) > 0 {
-			t.Errorf("%s: %d violations: %s", law.name, len(violations), strings.Join(violations[:min(5, len(violations))], "; "))
+			broken = append(broken, fmt.Sprintf("%s: %d violations: %s", law.name, len(violations), strings.Join(violations[:min(5, len(violations))], "; ")))
 		}
 	}
+	return broken
 }

@@ -40,6 +40,7 @@ func run(m *testing.M) (code int) {
 	began := time.Now()
 	options, err := profile()
 	if err == nil {
+		adapt(&options)
 		system, err = stack.Start(ctx, options)
 	}
 	if system != nil {

@@ -76,7 +76,7 @@ func (b *Backends) prepare(ctx context.Context, name string) error {
 			return err
 		}
 	}
-	if err := b.flushRedis(ctx); err != nil {
+	if err := b.FlushRedis(ctx); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
@@ -123,7 +123,8 @@ func (b *Backends) DatabaseURL(id string) string {
 	return u.String()
 }
 
-func (b *Backends) flushRedis(ctx context.Context) error {
+// FlushRedis makes Redis forget everything.
+func (b *Backends) FlushRedis(ctx context.Context) error {
 	options, err := redis.ParseURL(b.env["REDIS_URL"])
 	if err != nil {
 		return err

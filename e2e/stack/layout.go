@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"gopkg.in/yaml.v3"
@@ -22,6 +23,8 @@ const (
 	logDir        = "logs"
 	componentsDir = "components"
 	ingressDir    = "ingress"
+
+	crashpointsDir = "crashpoints"
 )
 
 // How long each kind of process may take to end after SIGTERM.
@@ -73,7 +76,7 @@ func requireIsolation(root, configFile string) error {
 }
 
 // describe says how each process is started and when it is ready.
-func (s *Stack) describe(programs tools, settings map[string]runSettings, options Options) {
+func (s *Stack) describe(programs tools, settings map[string]runSettings, options Options) error {
 	if s.Backends == nil {
 		s.brokerAddress = loopback(s.ports.take())
 		s.broker = s.process("broker", []string{programs.broker, "-address", s.brokerAddress, "-data", filepath.Join(dataDir, "broker")}, nil, toolGrace)
@@ -86,7 +89,9 @@ func (s *Stack) describe(programs tools, settings map[string]runSettings, option
 
 	s.programs, s.settings, s.options = programs, settings, options
 	for _, id := range Services {
-		s.addService(id, id)
+		if _, err := s.addService(id, id); err != nil {
+			return err
+		}
 	}
 
 	port, ingress := s.addSidecar(Ingress, Ingress)
@@ -95,10 +100,11 @@ func (s *Stack) describe(programs tools, settings map[string]runSettings, option
 	env["INGRESS_PORT"] = strconv.Itoa(port)
 	ingress.Service = s.process(Ingress, []string{programs.caddy, "run", "--config", filepath.Join(ingressDir, "Caddyfile")}, env, toolGrace)
 	ingress.Service.ready = listens(loopback(port))
+	return nil
 }
 
 // addService adds a replica of a service, with its sidecar, under a name of its own.
-func (s *Stack) addService(name, id string) *App {
+func (s *Stack) addService(name, id string) (*App, error) {
 	port, app := s.addSidecar(name, id)
 	env := app.environment()
 	maps.Copy(env, s.settings[id].Env)
@@ -108,6 +114,13 @@ func (s *Stack) addService(name, id string) *App {
 	} else {
 		maps.Copy(env, s.Backends.serviceEnvironment(id))
 	}
+	if s.Backends != nil && s.options.Cut {
+		line, through, err := lay(name, loopback(s.ports.take()), env["DATABASE_URL"])
+		if err != nil {
+			return nil, err
+		}
+		app.Line, env["DATABASE_URL"] = line, through
+	}
 	maps.Copy(env, map[string]string{
 		"LISTEN_ADDRESS":     loopback(port),
 		"APP_API_TOKEN":      s.AppToken,
@@ -116,9 +129,14 @@ func (s *Stack) addService(name, id string) *App {
 		"CPF_HASH_KEY":       s.keys[1],
 	})
 	maps.Copy(env, s.options.Env)
+	crashpoints := ""
+	if slices.Contains(strings.Split(s.options.Tags, ","), CrashpointsTag) {
+		crashpoints = filepath.Join(s.Dir, crashpointsDir, name)
+		env["CRASHPOINTS"] = crashpoints
+	}
 	app.Service = s.process(name, []string{filepath.Join(s.Bin, id), "serve"}, env, serviceGrace)
-	app.Service.ready = answers(app.URL+"/healthz", http.StatusOK)
-	return app
+	app.Service.ready, app.Service.crashpoints = answers(app.URL+"/healthz", http.StatusOK), crashpoints
+	return app, nil
 }
 
 // Replicate starts another replica of a service. Its name is the service's with a number.
@@ -130,7 +148,10 @@ func (s *Stack) Replicate(ctx context.Context, id string) (*App, error) {
 	for n := 2; s.Apps[name] != nil; n++ {
 		name = fmt.Sprintf("%s-%d", id, n)
 	}
-	app := s.addService(name, id)
+	app, err := s.addService(name, id)
+	if err != nil {
+		return nil, err
+	}
 	return app, errors.Join(app.Service.Start(ctx), app.Sidecar.Start(ctx))
 }
 

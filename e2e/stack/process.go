@@ -24,6 +24,8 @@ type Process struct {
 	ready   func(ctx context.Context) error
 	grace   time.Duration // how long it may take to end after SIGTERM
 
+	crashpoints string // folder of its traps; "" for a program without crash points
+
 	mu     sync.Mutex
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when cmd has ended

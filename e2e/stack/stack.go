@@ -30,6 +30,8 @@ type Options struct {
 	Root string            // of the repository; found upward from the working directory if empty
 	Bin  string            // folder of the services' binaries; $BANKMORE_BIN, or else built, if empty
 	Env  map[string]string // more variables for the services
+	Tags string            // build tags of the services, if they are built here
+	Cut  bool              // a Line lies between each service and PostgreSQL
 
 	Backends *Backends // the servers of production, or SQLite and the embedded broker if nil
 }
@@ -63,6 +65,7 @@ type App struct {
 	Dapr     string // of the sidecar's HTTP API
 	Metrics  string // of the sidecar
 	Database string // file; services on SQLite only
+	Line     *Line  // to PostgreSQL; services only, if the options ask for it
 
 	Resources []string // the sidecar's folders, relative to the stack's
 
@@ -205,7 +208,13 @@ func (s *Stack) StopAll() error {
 
 // Stop ends the stack for good. Its folder is removed unless keep is set.
 func (s *Stack) Stop(keep bool) error {
-	err := errors.Join(s.StopAll(), s.ports.release())
+	err := s.StopAll()
+	for _, app := range s.Apps {
+		if app.Line != nil {
+			err = errors.Join(err, app.Line.Kill())
+		}
+	}
+	err = errors.Join(err, s.ports.release())
 	if keep {
 		return err
 	}
@@ -308,7 +317,7 @@ func prepare(ctx context.Context, options Options) (s *Stack, err error) {
 	}
 	if options.Bin == "" {
 		options.Bin = filepath.Join(dir, "bin")
-		if err := Build(ctx, options.Root, options.Bin); err != nil {
+		if err := Build(ctx, options.Root, options.Bin, options.Tags); err != nil {
 			return nil, err
 		}
 	}
@@ -328,6 +337,5 @@ func prepare(ctx context.Context, options Options) (s *Stack, err error) {
 			return nil, errors.Join(err, ports.release())
 		}
 	}
-	s.describe(programs, settings, options)
-	return s, nil
+	return s, s.describe(programs, settings, options)
 }

@@ -57,9 +57,9 @@ func findTools(root string) (tools, error) {
 	return found, nil
 }
 
-// Build compiles the services of the repository at root into the folder bin.
-func Build(ctx context.Context, root, bin string) error {
-	args := []string{"build", "-o", bin + string(filepath.Separator)}
+// Build compiles the services of the repository at root into the folder bin, with build tags unless tags is "".
+func Build(ctx context.Context, root, bin, tags string) error {
+	args := []string{"build", "-tags", tags, "-o", bin + string(filepath.Separator)}
 	for _, service := range Services {
 		args = append(args, "./"+service)
 	}

@@ -1,0 +1,258 @@
+//go:build chaos
+
+package e2e_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/bankmore/bankmore/e2e/client"
+)
+
+// fact is a command and what its client knows of it.
+type fact struct {
+	who     *person
+	kind    string // deposit, withdrawal or transfer
+	key     string
+	to      string // account number, of a transfer
+	amount  string
+	replays bool // the answer, whenever it comes, must be marked as a repetition
+
+	mu         sync.Mutex
+	outcome    outcome
+	refusal    string // error type
+	transferID string // once a receipt has told it
+	pending    sync.WaitGroup
+}
+
+type outcome string
+
+// What a client may know. A receipt with 202 promises an outcome and is none.
+const (
+	unknown    outcome = "unknown"
+	done       outcome = "done"
+	turnedDown outcome = "refused"
+)
+
+func (f *fact) String() string {
+	return fmt.Sprintf("%s of %s by %s with key %s, to its client %s %s", f.kind, f.amount, f.who.Number, f.key, f.outcome, f.refusal)
+}
+
+func (f *fact) known() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.outcome != unknown
+}
+
+// person registers a customer with a deposit.
+func (s *scene) person(name, deposit string) *person {
+	s.Helper()
+	p := newPerson(s.T, name, "")
+	s.mu.Lock()
+	s.people = append(s.people, &p)
+	s.mu.Unlock()
+	if deposit != "" {
+		s.insist(s.deposit(&p, deposit))
+	}
+	return &p
+}
+
+func (s *scene) command(f *fact) *fact {
+	f.key, f.outcome = key(), unknown
+	s.mu.Lock()
+	s.facts = append(s.facts, f)
+	s.mu.Unlock()
+	return f
+}
+
+func (s *scene) deposit(who *person, amount string) *fact {
+	return s.command(&fact{who: who, kind: "deposit", amount: amount})
+}
+
+func (s *scene) withdrawal(who *person, amount string) *fact {
+	return s.command(&fact{who: who, kind: "withdrawal", amount: amount})
+}
+
+func (s *scene) transfer(from, to *person, amount string) *fact {
+	return s.command(&fact{who: from, kind: "transfer", to: to.Number, amount: amount})
+}
+
+// send makes one request for a command.
+func (f *fact) send(ctx context.Context) (receipt client.Receipt, err error) {
+	switch f.kind {
+	case "transfer":
+		return f.who.Transfer(ctx, f.key, f.to, f.amount)
+	case "withdrawal":
+		answer, err := f.who.Move(ctx, f.key, client.Debit, f.amount)
+		return client.Receipt{HTTPStatus: answer.Status, Replayed: answer.Replayed()}, err
+	default:
+		answer, err := f.who.Move(ctx, f.key, client.Credit, f.amount)
+		return client.Receipt{HTTPStatus: answer.Status, Replayed: answer.Replayed()}, err
+	}
+}
+
+// ask sends a command once, and notes what the answer tells. Asked again, a command must have the same outcome.
+func (s *scene) ask(f *fact) {
+	receipt, err := f.send(context.WithoutCancel(s.Context()))
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var failure *client.Failure
+	told, refusal, replayed := unknown, "", receipt.Replayed
+	switch {
+	case err == nil && receipt.HTTPStatus != http.StatusAccepted:
+		told = done
+	case errors.As(err, &failure) && failure.Status >= 500 && failure.Status != http.StatusServiceUnavailable:
+		s.violated("%s: answered by %v", f, err)
+	case errors.As(err, &failure) && failure.Status < 500 && failure.Status != http.StatusConflict:
+		told, refusal, replayed = turnedDown, failure.Type, failure.Replayed()
+	}
+	if f.transferID != "" && receipt.TransferID != "" && receipt.TransferID != f.transferID {
+		s.violated("%s: transfer %s became %s", f, f.transferID, receipt.TransferID)
+	}
+	if receipt.TransferID != "" {
+		f.transferID = receipt.TransferID
+	}
+	switch {
+	case told == unknown:
+		return
+	case f.outcome != unknown && (told != f.outcome || refusal != f.refusal || !replayed):
+		s.violated("%s: asked again %s %s, marked as a repetition: %t", f, told, refusal, replayed)
+	case f.replays && !replayed:
+		s.violated("%s: %s, not marked as a repetition", f, told)
+	}
+	f.outcome, f.refusal = told, refusal
+}
+
+// launch sends a command once, in the background.
+func (s *scene) launch(f *fact) *fact {
+	f.pending.Go(func() { s.ask(f) })
+	return f
+}
+
+// maxInsistence is how long a client asks for an outcome.
+const maxInsistence = 2 * time.Minute
+
+// insist repeats a command until its outcome is known.
+func (s *scene) insist(f *fact) {
+	s.Helper()
+	f.pending.Wait()
+	for limit := time.Now().Add(maxInsistence); !f.known(); {
+		s.ask(f)
+		if f.known() {
+			return
+		}
+		if time.Now().After(limit) {
+			s.violated("%s: no outcome after %s", f, maxInsistence)
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// load is clients at work in the background.
+type load struct {
+	stop  context.CancelFunc
+	ended sync.WaitGroup
+
+	mu    sync.Mutex
+	known int // outcomes so far
+	lost  int // requests that brought none
+}
+
+// clients is how many customers there are under load, each paying and being paid by the others.
+const clients = 6
+
+// begin lets clients work until end. What they do is drawn from the seed, not when.
+func (s *scene) begin(seed uint64) {
+	s.Helper()
+	for i := range clients {
+		s.person(fmt.Sprintf("Cliente %d", i+1), "1000.00")
+	}
+	people := s.people[len(s.people)-clients:]
+	ctx, stop := context.WithCancel(s.Context())
+	l := &load{stop: stop}
+	s.load = l
+	for i := range people {
+		random := rand.New(rand.NewPCG(seed, uint64(i)))
+		l.ended.Go(func() {
+			for ctx.Err() == nil {
+				s.work(l, s.draw(random, people))
+			}
+		})
+	}
+}
+
+// draw is a command of somebody, mostly a transfer, and now and then one that exceeds the balance.
+func (s *scene) draw(random *rand.Rand, people []*person) *fact {
+	from := random.IntN(len(people))
+	to := (from + 1 + random.IntN(len(people)-1)) % len(people)
+	amount := fmt.Sprintf("%d.%02d", random.IntN(5), 1+random.IntN(99))
+	if random.IntN(50) == 0 {
+		amount = "100000.00"
+	}
+	switch random.IntN(10) {
+	case 0:
+		return s.deposit(people[from], amount)
+	case 1:
+		return s.withdrawal(people[from], amount)
+	default:
+		return s.transfer(people[from], people[to], amount)
+	}
+}
+
+// work carries a command out as a sane client does: it repeats it until the outcome is known. A few ask once more.
+func (s *scene) work(l *load, f *fact) {
+	const pause = 25 * time.Millisecond
+	for limit := time.Now().Add(maxInsistence); ; time.Sleep(4 * pause) {
+		s.ask(f)
+		known := f.known()
+		l.mu.Lock()
+		if known {
+			l.known++
+		} else {
+			l.lost++
+		}
+		l.mu.Unlock()
+		if known {
+			break
+		}
+		if time.Now().After(limit) {
+			s.violated("%s: no outcome after %s", f, maxInsistence)
+			return
+		}
+	}
+	time.Sleep(pause)
+	if strings.HasPrefix(f.key, "A") { // one of 32
+		s.ask(f)
+	}
+}
+
+// flows waits until commands come through.
+func (s *scene) flows(when string) {
+	s.Helper()
+	count := func() int {
+		s.load.mu.Lock()
+		defer s.load.mu.Unlock()
+		return s.load.known
+	}
+	before := count()
+	eventually(s.T, time.Minute, func() error {
+		if n := count() - before; n < 2*clients {
+			return fmt.Errorf("%s: only %d commands came through", when, n)
+		}
+		return nil
+	})
+}
+
+// end stops the clients once each knows the outcome of its last command.
+func (s *scene) end() {
+	s.load.stop()
+	s.load.ended.Wait()
+	s.note("under load: %d commands came through, %d requests had no outcome and were repeated", s.load.known, s.load.lost)
+}

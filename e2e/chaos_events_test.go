@@ -1,0 +1,294 @@
+//go:build chaos
+
+package e2e_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/bankmore/bankmore/e2e/stack"
+)
+
+// completed makes a transfer and returns its event, as it is in the topic.
+func (s *scene) completed(from, to *person) (transfer *fact, event string) {
+	s.Helper()
+	transfer = s.transfer(from, to, "1.00")
+	s.insist(transfer)
+	return transfer, string(mentions(records(s.T, completedTopic, func(all []*kgo.Record) bool {
+		return mentions(all, transfer.transferID) != nil
+	}), transfer.transferID).Value)
+}
+
+// topicPartitions is how many partitions the topic of completed transfers has.
+func (s *scene) topicPartitions() int {
+	s.Helper()
+	topics, err := kadm.NewClient(kafka(s.T)).ListTopics(s.Context(), completedTopic)
+	s.must(err)
+	return len(topics[completedTopic].Partitions)
+}
+
+// publisher returns a function that puts a message into a partition of the topic of completed transfers.
+func (s *scene) publisher() func(partition int, message string) {
+	producer := kafka(s.T, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	return func(partition int, message string) {
+		s.Helper()
+		record := &kgo.Record{Topic: completedTopic, Partition: int32(partition), Value: []byte(message)}
+		s.must(producer.ProduceSync(s.Context(), record).FirstErr())
+	}
+}
+
+// Row 9: an event comes again in every partition, and is handed to fee-svc by several sidecars' worth of deliveries at
+// once, while a first handler holds its transaction open; every third time fee-svc dies between the record and its
+// acknowledgement. Where replicas can share a database, there are two.
+func repeatedEvents(s *scene) {
+	ana, bia := s.person("Ana Nove", "1000.00"), s.person("Bia Nove", "")
+	handlers := []*stack.App{system.Apps["fee-svc"]}
+	if system.Backends != nil {
+		second, err := system.Replicate(s.Context(), "fee-svc")
+		s.must(err)
+		handlers = append(handlers, second)
+		defer func() {
+			s.must(second.Service.Terminate())
+			s.must(second.Sidecar.Terminate())
+			s.must(second.Line.Kill())
+			for name, app := range system.Apps {
+				if app == second {
+					delete(system.Apps, name)
+				}
+			}
+		}()
+	}
+	publish, partitions := s.publisher(), s.topicPartitions()
+	s.repeat(func(n int) {
+		if n%3 == 2 {
+			for _, h := range handlers[1:] { // the one that is to die gets all events
+				s.must(h.Service.Pause())
+			}
+			trap := s.arm("fee-svc", "fees.recorded", stack.Kill, "")
+			_, event := s.completed(ana, bia)
+			s.deliver(handlers[0], event) // no answer comes
+			s.killedAt("fee-svc", trap)
+			for _, h := range handlers[1:] {
+				s.must(h.Service.Resume())
+			}
+			return
+		}
+		held := s.arm("fee-svc", "commit.before", stack.Stall, byRecorder)
+		transfer := s.transfer(ana, bia, "1.00")
+		s.insist(transfer)
+		event := completedEvent(transfer)
+		var all sync.WaitGroup
+		for range 3 {
+			for _, h := range handlers {
+				all.Go(func() { s.deliver(h, event) })
+			}
+		}
+		for partition := range partitions {
+			publish(partition, event)
+		}
+		s.must(held.Reached(s.Context()))
+		time.Sleep(20 * time.Millisecond) // the others arrive
+		s.must(held.Release())
+		all.Wait()
+		s.checked(partitions + 3*len(handlers))
+	})
+}
+
+// completedEvent is an event of a transfer, as transfer-svc's sidecar makes them.
+func completedEvent(f *fact) string {
+	return fmt.Sprintf(`{"specversion":"1.0","id":%q,"source":"transfer-svc","type":"transfers-completed","datacontenttype":"application/json",`+
+		`"data":{"id":%[1]q,"request_id":%q,"origin_account_number":%q,"destination_account_number":%q,"amount":%q,"completed_at":%q}}`,
+		f.transferID, f.key, f.who.Number, f.to, f.amount, time.Now().UTC().Format(time.RFC3339Nano))
+}
+
+// deliver hands an event to a replica of fee-svc, as its sidecar does.
+func (s *scene) deliver(to *stack.App, event string) {
+	header := as(*s.people[0])
+	header.Set("dapr-api-token", system.AppToken)
+	answer, err := api.Send(s.Context(), "POST", to.URL+"/events/transfers-completed", []byte(event), header)
+	if err == nil && answer.Status != 200 {
+		s.violated("an event was answered by %d %s", answer.Status, answer.Body)
+	}
+}
+
+// garbage is messages that are no event of a completed transfer, each with a mark to find it by.
+func garbage(mark, event string) []string {
+	cloudEvent := func(data string) string {
+		return fmt.Sprintf(`{"specversion":"1.0","id":%q,"source":"test","type":"test","datacontenttype":"application/json","data":%s}`, mark, data)
+	}
+	return []string{
+		"no JSON " + mark, `{"unfinished":"` + mark, `["` + mark + `"]`, "\x00\xff" + mark, cloudEvent(`null`), cloudEvent(`{}`),
+		cloudEvent(`{"id":"` + mark + `","origin_account_number":"1","amount":"1.00"}`),
+		strings.ReplaceAll(strings.ReplaceAll(event, `"1.00"`, `"-1.00"`), `"specversion"`, `"mark":"`+mark+`","specversion"`),
+		strings.ReplaceAll(event, `"specversion":"1.0"`, `"specversion":"0.3","mark":"`+mark+`"`), strings.Repeat("x", 10000) + mark,
+	}
+}
+
+// Row 10: what makes no sense is kept, byte for byte, and holds up nothing.
+func poison(s *scene) {
+	ana, bia := s.person("Ana Dez", "1000.00"), s.person("Bia Dez", "")
+	publish, partitions := s.publisher(), s.topicPartitions()
+	var bad []string
+	s.repeat(func(n int) {
+		transfer := s.transfer(ana, bia, "1.00")
+		s.insist(transfer)
+		event := completedEvent(transfer)
+		for i, message := range garbage(fmt.Sprintf("mark-%s-%d", key(), n), event) {
+			bad = append(bad, message)
+			publish((n+i)%partitions, message)
+			publish((n+i)%partitions, event)
+		}
+	})
+	kept := map[string]int{}
+	records(s.T, deadLetterTopic, func(all []*kgo.Record) bool {
+		clear(kept)
+		for _, r := range all {
+			kept[string(r.Value)]++
+		}
+		return !slices.ContainsFunc(bad, func(message string) bool { return kept[message] == 0 })
+	})
+	for message := range kept {
+		if strings.Contains(message, ana.Number) && !strings.Contains(message, "mark-") {
+			s.violated("a good event is a dead letter: %s", message)
+		}
+	}
+	s.checked(len(bad))
+}
+
+// Row 11: between a transfer and its fee.
+func feesInterrupted(s *scene) {
+	const outage = 2 * time.Second
+	ana, bia := s.person("Ana Onze", "10000.00"), s.person("Bia Onze", "")
+	pay := func() { s.insist(s.transfer(ana, bia, "1.00")) }
+	s.repeat(func(n int) {
+		pay()
+		s.must(system.Broker().Kill())
+		pay() // goes on without a broker
+		time.Sleep(s.short(outage))
+		s.must(system.Broker().Start(s.Context()))
+
+		s.must(service("fee-svc").Kill())
+		pay()
+		time.Sleep(s.short(outage))
+		s.must(service("fee-svc").Start(s.Context()))
+
+		id := []string{"transfer-svc", "fee-svc"}[n%2]
+		trap := s.arm(id, []string{"outbox.published", "outbox.claimed"}[n/2%2], stack.Kill, "")
+		s.launch(s.transfer(ana, bia, "1.00"))
+		s.killedAt(id, trap)
+	})
+	if *minuteFlag {
+		s.begin(11)
+		s.flows("at first")
+		s.down(system.Broker(), time.Minute)
+		s.flows("after a minute without a broker")
+		s.down(service("fee-svc"), time.Minute)
+		s.flows("after a minute without fee-svc")
+		s.end()
+		s.repetitions++
+	}
+}
+
+// short is an outage of about that long.
+func (s *scene) short(outage time.Duration) time.Duration { return outage }
+
+// Row 12: account-svc is down under load: transfers wait or are refused cleanly, and none is half done in the end.
+func ledgerDown(s *scene) {
+	s.begin(12)
+	s.flows("at first")
+	s.repeat(func(int) {
+		s.down(service("account-svc"), 2*time.Second)
+		s.flows("after two seconds without account-svc")
+	})
+	if *minuteFlag {
+		s.down(service("account-svc"), time.Minute)
+		s.flows("after a minute without account-svc")
+		s.repetitions++
+	}
+	s.end()
+}
+
+// Row 13: the state store fails, or has forgotten everything, under load: nothing happens twice.
+func memoryGone(s *scene) {
+	s.begin(13)
+	ana, bia := s.person("Ana Treze", "1000.00"), s.person("Bia Treze", "")
+	s.repeat(func(int) {
+		before := []*fact{s.transfer(ana, bia, "1.00"), s.withdrawal(ana, "1.00")}
+		for _, f := range before {
+			s.insist(f)
+		}
+		again := func() {
+			for _, f := range before {
+				for range 2 { // the first may get no answer while everybody notices
+					s.ask(f)
+				}
+				s.checked(1)
+			}
+		}
+		s.flush()
+		again()
+		s.withoutMemory(func() {
+			again()
+			during := s.transfer(ana, bia, "1.00")
+			s.insist(during)
+			s.ask(during)
+		})
+		again()
+	})
+	s.end()
+}
+
+// Row 14: sidecars die under load, one after another; callers recover without a restart of their own.
+func sidecarsKilled(s *scene) {
+	s.begin(14)
+	s.flows("at first")
+	ids := append([]string{stack.Ingress}, stack.Services...)
+	s.repeat(func(n int) {
+		id := ids[n%len(ids)]
+		s.down(system.Apps[id].Sidecar, 100*time.Millisecond)
+		s.flows("after the kill of the sidecar of " + id)
+	})
+	s.end()
+}
+
+// Row 15: every service is restarted under load as a deployment does it.
+func rollingRestarts(s *scene) {
+	s.begin(15)
+	s.flows("at first")
+	s.repeat(func(int) {
+		for _, id := range stack.Services {
+			s.must(service(id).Terminate()) // which fails if it does not drain in time
+			s.must(service(id).Start(s.Context()))
+		}
+		s.flows("after a restart of every service")
+	})
+	s.end()
+}
+
+// Row 16: the databases refuse to write under load: what cannot be done is answered 503, and once they write again all
+// works without a restart.
+func writesRefused(s *scene) {
+	s.begin(16)
+	s.flows("at first")
+	ana := s.person("Ana Dezesseis", "1000.00")
+	s.repeat(func(int) {
+		meanwhile := s.deposit(ana, "1.00")
+		s.withoutWrites(func() {
+			_, err := meanwhile.send(s.Context())
+			wantFailure(s.T, "a deposit that cannot be written", err, 503, "INTERNAL_ERROR")
+			if _, err := ana.Balance(s.Context()); err != nil {
+				s.violated("reading, while nothing can be written: %v", err)
+			}
+			s.checked(2)
+		})
+		s.insist(meanwhile)
+		s.flows("after nothing could be written")
+	})
+	s.end()
+}

@@ -1,0 +1,293 @@
+//go:build chaos
+
+package e2e_test
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/bankmore/bankmore/e2e/client"
+	"github.com/bankmore/bankmore/e2e/stack"
+)
+
+// Functions that tell apart who comes to a crash point.
+const (
+	byCustomer  = "handlers.movement"       // account-svc, a customer's own movement
+	byService   = "handlers.applyMovements" // account-svc, a leg of a transfer, or a fee
+	byLedger    = "Store).Apply"            // account-svc, a transaction of the ledger
+	bySaga      = "Store).Commit"           // transfer-svc, a transaction of transfers
+	byRequest   = "Service).Execute"        // transfer-svc, the driver in the client's request
+	byRecovery  = "Service).recoverOne"     // transfer-svc, recovery
+	byRecorder  = "Store).Add"              // fee-svc, recording events
+	byCollector = "Store).Settle"           // fee-svc, settling fees
+)
+
+// Row 1: account-svc dies between the commit and its answer, once for a customer's debit, once for a transfer's.
+func lostAnswers(s *scene) {
+	ana, bia := s.person("Ana Um", "1000.00"), s.person("Bia Um", "")
+	s.repeat(func(int) {
+		settle(s.T) // or a fee would come by
+		trap := s.arm("account-svc", "ledger.applied", stack.Kill, byCustomer)
+		own := s.withdrawal(ana, "1.00")
+		own.replays = true
+		s.launch(own)
+		s.killedAt("account-svc", trap)
+		s.insist(own)
+
+		trap = s.arm("account-svc", "ledger.applied", stack.Kill, byService)
+		leg := s.launch(s.transfer(ana, bia, "1.00"))
+		s.killedAt("account-svc", trap)
+		s.insist(leg)
+		s.legReplayed(leg.transferID+":debit", ana, bia)
+		s.checked(2)
+	})
+}
+
+// legReplayed sends the debit of a transfer to account-svc once more, as transfer-svc would, through its sidecar.
+func (s *scene) legReplayed(requestID string, from, to *person) {
+	s.Helper()
+	body := fmt.Sprintf(`{"commands":[{"request_id":%q,"account_number":%q,"type":"D","kind":"transfer","amount":"1.00","transfer_id":%q,`+
+		`"counterparty_account_number":%q}]}`, requestID, from.Number, requestID[:len(requestID)-len(":debit")], to.Number)
+	answer := send(s.T, "POST", system.Apps["transfer-svc"].Invoke("account-svc")+"/internal/movements", body, as(*from))
+	var out struct {
+		Results []struct {
+			Status   string `json:"status"`
+			Replayed bool   `json:"replayed"`
+		} `json:"results"`
+	}
+	if err := json.Unmarshal(answer.Body, &out); err != nil || len(out.Results) != 1 || out.Results[0].Status != "applied" || !out.Results[0].Replayed {
+		s.violated("the debit %s again: %d %s", requestID, answer.Status, answer.Body)
+	}
+}
+
+// Row 2: in each service, the line to the database breaks before COMMIT, or after it has been carried out.
+func cutCommits(s *scene) {
+	ana, bia := s.person("Ana Dois", "10000.00"), s.person("Bia Dois", "")
+	s.repeat(func(n int) {
+		for _, committed := range []bool{false, true} {
+			own := s.withdrawal(ana, "1.00")
+			own.replays = committed
+			settle(s.T)
+			s.cut("account-svc", byLedger, committed, func() { s.launch(own) })
+			s.insist(own)
+
+			created := s.transfer(ana, bia, "1.00")
+			created.replays = committed
+			s.cut("transfer-svc", bySaga, committed, func() { s.launch(created) })
+
+			completed := s.transfer(ana, bia, "1.00")
+			debited := s.arm("transfer-svc", "recorded.DEBITED", stack.Stall, byRequest)
+			s.launch(completed)
+			s.must(debited.Reached(s.Context()))
+			s.cut("transfer-svc", bySaga, committed, func() { s.must(debited.Release()) })
+
+			function := []string{byRecorder, byCollector}[n%2]
+			s.cut("fee-svc", function, committed, func() { s.launch(s.transfer(ana, bia, "1.00")) })
+			s.checked(4)
+		}
+	})
+}
+
+// Row 3: transfer-svc dies at every step of a transfer, forward and back, and so does recovery.
+func killedDrivers(s *scene) {
+	const id = "transfer-svc"
+	ana, bia := s.person("Ana Três", "10000.00"), s.person("Bia Três", "")
+	back := []string{"answered.DEBITED", "recorded.REFUNDING", "answered.REFUNDING", "recorded.FAILED"}
+	s.repeat(func(n int) {
+		for _, point := range []string{"recorded.PENDING", "answered.PENDING", "recorded.DEBITED", "answered.DEBITED", "recorded.COMPLETED"} {
+			trap := s.arm(id, point, stack.Kill, byRequest)
+			s.launch(s.transfer(ana, bia, "1.00"))
+			s.killedAt(id, trap)
+		}
+		cai := s.person("Caio Fecha", "")
+		debited := s.arm(id, "recorded.DEBITED", stack.Stall, byRequest)
+		s.launch(s.transfer(ana, cai, "1.00"))
+		s.must(debited.Reached(s.Context()))
+		s.must(cai.Deactivate(s.Context(), cai.password))
+		s.closed = append(s.closed, *cai)
+		trap := s.arm(id, back[n%len(back)], stack.Kill, byRequest)
+		s.must(debited.Release())
+		s.killedAt(id, trap)
+	})
+	for _, point := range []string{"answered.PENDING", "recorded.DEBITED", "answered.DEBITED"} {
+		s.launch(s.transfer(ana, bia, "1.00"))
+		s.killedAt(id, s.arm(id, point, stack.Kill, byRecovery))
+	}
+}
+
+// Row 4: account-svc has committed the credit, and does not say so before the driver's patience ends; every fourth time
+// it hangs until the request is over.
+func lateCredits(s *scene) {
+	ana, bia := s.person("Ana Quatro", "1000.00"), s.person("Bia Quatro", "")
+	s.repeat(func(n int) {
+		settle(s.T)
+		debited := s.arm("transfer-svc", "recorded.DEBITED", stack.Stall, byRequest)
+		f := s.launch(s.transfer(ana, bia, "1.00"))
+		s.must(debited.Reached(s.Context()))
+		credited := s.arm("account-svc", "ledger.applied", stack.Stall, byService)
+		s.must(debited.Release())
+		s.must(credited.Reached(s.Context()))
+		if n%4 == 0 {
+			s.must(service("account-svc").Pause())
+			f.pending.Wait()
+			if f.known() {
+				s.violated("%s, while account-svc hung", f)
+			}
+			s.must(service("account-svc").Resume())
+		} else {
+			time.Sleep(attemptTimeout)
+			s.insist(f) // by another attempt, since the first still waits
+		}
+		s.must(credited.Release())
+		s.checked(1)
+	})
+	s.settled("COMPLETED")
+}
+
+// settled checks that all transfers of the row end in that state.
+func (s *scene) settled(state string) {
+	s.Helper()
+	for _, f := range s.facts {
+		if f.kind != "transfer" {
+			continue
+		}
+		if s.insist(f); f.outcome != done && state == "COMPLETED" {
+			s.violated("%s, not %s", f, state)
+		}
+	}
+}
+
+// Row 5: 100 requests with one key at once are one effect; the others get its answer or are told to wait.
+func crowds(s *scene) {
+	ana, bia := s.person("Ana Cinco", "1000.00"), s.person("Bia Cinco", "")
+	const crowd = 100
+	s.repeat(func(n int) {
+		f := s.transfer(ana, bia, "1.00")
+		if n%2 == 1 {
+			f = s.deposit(ana, "1.00")
+		}
+		receipts, errs := make([]client.Receipt, crowd), make([]error, crowd)
+		var all sync.WaitGroup
+		for i := range crowd {
+			all.Go(func() { receipts[i], errs[i] = f.send(s.Context()) })
+		}
+		all.Wait()
+		fresh := 0
+		for i, receipt := range receipts {
+			if errs[i] != nil {
+				wantFailure(s.T, "one of many", errs[i], 409, "REQUEST_IN_PROGRESS")
+			} else if !receipt.Replayed {
+				fresh++
+				f.transferID = receipt.TransferID
+			}
+		}
+		if fresh != 1 {
+			s.violated("%s: %d of %d are the first", f, fresh, crowd)
+		}
+		f.replays = true
+		s.insist(f)
+		s.checked(crowd)
+	})
+}
+
+// Row 6: a key with another amount is refused, whichever was first, and whether the first still runs or has ended.
+func otherAmounts(s *scene) {
+	ana, bia := s.person("Ana Seis", "10000.00"), s.person("Bia Seis", "")
+	conflict := func(f *fact, when string) {
+		s.Helper()
+		other := &fact{who: f.who, kind: f.kind, key: f.key, to: f.to, amount: "77.00"}
+		_, err := other.send(s.Context())
+		wantFailure(s.T, when, err, 422, "IDEMPOTENCY_CONFLICT")
+		s.checked(1)
+	}
+	s.repeat(func(n int) {
+		// During, and after.
+		running := s.arm("transfer-svc", "recorded.PENDING", stack.Stall, byRequest)
+		f := s.launch(s.transfer(ana, bia, "1.00"))
+		s.must(running.Reached(s.Context()))
+		conflict(f, "during")
+		_, err := f.send(s.Context())
+		wantFailure(s.T, "the same during", err, 409, "REQUEST_IN_PROGRESS")
+		s.must(running.Release())
+		s.insist(f)
+		conflict(f, "after")
+		s.flush()
+		conflict(f, "after, without a memory")
+
+		own := s.withdrawal(ana, "1.00")
+		s.insist(own)
+		conflict(own, "after")
+		s.flush()
+		conflict(own, "after, without a memory")
+
+		// Before, or at the very same time: one of two amounts wins, the other is refused.
+		one, two := s.transfer(ana, bia, "2.00"), s.transfer(ana, bia, "3.00")
+		if n%2 == 1 {
+			one, two = s.deposit(ana, "2.00"), s.deposit(ana, "3.00")
+		}
+		two.key = one.key
+		s.launch(one)
+		s.launch(two)
+		s.insist(one)
+		s.insist(two)
+		loser := one
+		if one.outcome == done {
+			loser = two
+		}
+		if one.outcome == two.outcome || loser.refusal != "IDEMPOTENCY_CONFLICT" {
+			s.violated("two amounts with one key: %s; %s", one, two)
+		}
+		s.forget(loser) // its key is the winner's
+		s.checked(2)
+	})
+}
+
+func (s *scene) forget(f *fact) {
+	s.facts = slices.DeleteFunc(s.facts, func(other *fact) bool { return other == f })
+}
+
+// Row 7: opposite transfers, 60 at once, with little enough money that some must be refused.
+func opposites(s *scene) {
+	ana, bia := s.person("Ana Sete", "50.00"), s.person("Bia Sete", "50.00")
+	s.repeat(func(int) {
+		var all []*fact
+		for range 30 {
+			all = append(all, s.launch(s.transfer(ana, bia, "5.00")), s.launch(s.transfer(bia, ana, "5.00")))
+		}
+		for _, f := range all {
+			f.pending.Wait()
+			if !f.known() || f.outcome == turnedDown && f.refusal != "INSUFFICIENT_BALANCE" {
+				s.violated("%s", f)
+			}
+		}
+		s.insist(s.deposit(ana, "60.00")) // for the fees
+		s.insist(s.deposit(bia, "60.00"))
+	})
+}
+
+// Row 8: what was refused for lack of balance stays refused under its key, also if only the database remembers.
+func refusals(s *scene) {
+	ana, bia := s.person("Ana Oito", ""), s.person("Bia Oito", "")
+	s.repeat(func(n int) {
+		commands := []*fact{s.withdrawal(ana, "1000.00"), s.transfer(ana, bia, "1000.00")}
+		for _, f := range commands {
+			s.insist(f)
+			if f.outcome != turnedDown || f.refusal != "INSUFFICIENT_BALANCE" {
+				s.violated("%s", f)
+			}
+		}
+		s.insist(s.deposit(ana, "1500.00"))
+		if n%2 == 1 {
+			s.flush()
+		}
+		for _, f := range commands {
+			s.ask(f) // which compares
+			s.checked(1)
+		}
+		s.insist(s.withdrawal(ana, "1500.00"))
+	})
+}

@@ -1,0 +1,216 @@
+//go:build chaos
+
+package e2e_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"github.com/bankmore/bankmore/e2e/stack"
+)
+
+var (
+	rowsFlag        = flag.String("rows", "", "rows of the fault matrix to run, such as 3,4; storm is one; all if empty")
+	repetitionsFlag = flag.Int("repetitions", 20, "of each row")
+	minuteFlag      = flag.Bool("minute", true, "the outages of a whole minute in rows 11 and 12")
+	stormFlag       = flag.Duration("storm", 2*time.Minute, "how long the storm lasts")
+	seedFlag        = flag.Uint64("seed", 0, "of the storm's plan; drawn if 0")
+)
+
+// adapt makes the system one whose services can be killed between any two steps, and whose lines to PostgreSQL can be
+// cut. A driver's time is shortened, and its lease with it, so that recovery soon has something to do.
+func adapt(options *stack.Options) {
+	options.Tags, options.Cut = stack.CrashpointsTag, true
+	options.Env = map[string]string{
+		"TRANSFER_DEADLINE": deadline.String(), "TRANSFER_ATTEMPT_TIMEOUT": attemptTimeout.String(),
+		"RECOVERY_INTERVAL": "200ms", "OUTBOX_INTERVAL": "200ms",
+	}
+}
+
+// The driver's times in transfer-svc. They leave a leg its time on a machine that is busy.
+const (
+	deadline       = 2 * time.Second
+	attemptTimeout = 700 * time.Millisecond
+)
+
+// row is one of the fault matrix: run makes the fault happen, repeatedly. What must hold after it is checked by all
+// rows alike; run checks what only it knows.
+type row struct {
+	number string
+	fault  string
+	run    func(s *scene)
+}
+
+var matrix = []row{
+	{"1", "a debit commits, its answer is lost, the caller retries", lostAnswers},
+	{"2", "the database connection is cut just before COMMIT, and just after", cutCommits},
+	{"3", "transfer-svc is killed between debit and credit", killedDrivers},
+	{"4", "the credit times out but has committed", lateCredits},
+	{"5", "100 concurrent requests with the same key", crowds},
+	{"6", "same key, another amount: before, during and after", otherAmounts},
+	{"7", "opposite transfers between two accounts, 60 at once", opposites},
+	{"8", "insufficient balance, a deposit, the same key again", refusals},
+	{"9", "an event twice, and by two handlers at once", repeatedEvents},
+	{"10", "events that make no sense, among good ones", poison},
+	{"11", "broker down, fee-svc down, a kill between publish and mark", feesInterrupted},
+	{"12", "account-svc down under load", ledgerDown},
+	{"13", "the state store is gone, or flushed", memoryGone},
+	{"14", "a sidecar is killed and restarted", sidecarsKilled},
+	{"15", "a rolling restart of every service under load", rollingRestarts},
+	{"16", "the database refuses writes", writesRefused},
+	{"storm", "anything, any time, under load", storm},
+}
+
+// TestChaos runs the fault matrix and prints what came of it.
+func TestChaos(t *testing.T) {
+	var table []string
+	defer func() { printTable(table) }()
+	chosen := strings.FieldsFunc(*rowsFlag, func(r rune) bool { return r == ',' || r == ' ' })
+	for _, number := range chosen {
+		if !slices.ContainsFunc(matrix, func(r row) bool { return r.number == number }) {
+			t.Fatalf("no row %s", number)
+		}
+	}
+	effects, violations := 0, 0
+	for _, r := range matrix {
+		if len(chosen) > 0 && !slices.Contains(chosen, r.number) {
+			continue
+		}
+		began := time.Now()
+		s := &scene{}
+		passed := t.Run(r.number, func(t *testing.T) {
+			s.T = t
+			s.heal()
+			r.run(s)
+			s.check()
+		})
+		if !passed && s.violations == 0 {
+			s.violations = 1 // it did not come to its end
+		}
+		effects, violations = effects+s.effects, violations+s.violations
+		table = append(table, fmt.Sprintf("%s\t%s\t%d\t%d\t%d\t%.0f s", r.number, r.fault, s.repetitions, s.effects, s.violations, time.Since(began).Seconds()))
+		table = append(table, s.notes...)
+	}
+	table = append(table, "\ttotal\t\t"+strconv.Itoa(effects)+"\t"+strconv.Itoa(violations)+"\t")
+}
+
+func printTable(rows []string) {
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "row\tfault\trepetitions\teffects checked\tviolations\ttime")
+	for _, r := range rows {
+		fmt.Fprintln(w, r)
+	}
+	_ = w.Flush()
+}
+
+// scene is a row under way: its customers, what they know, and what was found.
+type scene struct {
+	*testing.T
+
+	people []*person // may be paid and paged
+	closed []person  // have closed their accounts
+	load   *load
+
+	mu          sync.Mutex
+	facts       []*fact
+	repetitions int
+	effects     int
+	violations  int
+	notes       []string // below the row in the table
+}
+
+// violated notes something that must not be.
+func (s *scene) violated(format string, args ...any) {
+	s.Helper()
+	s.mu.Lock()
+	s.violations++
+	s.mu.Unlock()
+	s.Errorf(format, args...)
+}
+
+// checked counts effects that were compared with what they had to be.
+func (s *scene) checked(n int) {
+	s.mu.Lock()
+	s.effects += n
+	s.mu.Unlock()
+}
+
+func (s *scene) note(format string, args ...any) {
+	s.notes = append(s.notes, "\t  "+fmt.Sprintf(format, args...)+"\t\t\t\t")
+}
+
+// must ends the row if its fault cannot be made: that proves nothing.
+func (s *scene) must(err error) {
+	s.Helper()
+	if err != nil {
+		s.Fatal(err)
+	}
+}
+
+// repeat makes a fault happen as often as asked.
+func (s *scene) repeat(fault func(n int)) {
+	for n := range *repetitionsFlag {
+		fault(n)
+		s.repetitions++
+		if s.Failed() {
+			return
+		}
+	}
+}
+
+// service is the process of a service.
+func service(id string) *stack.Process { return system.Apps[id].Service }
+
+// arm sets a trap in a service.
+func (s *scene) arm(id, point, action, function string) *stack.Trap {
+	s.Helper()
+	trap, err := service(id).Arm(point, action, function)
+	s.must(err)
+	return trap
+}
+
+// killedAt waits until the trap has killed a service, and starts it again.
+func (s *scene) killedAt(id string, trap *stack.Trap) {
+	s.Helper()
+	s.must(trap.Killed(s.Context()))
+	s.must(service(id).Start(s.Context()))
+}
+
+// down takes a server away for a while.
+func (s *scene) down(server stack.Server, pause time.Duration) {
+	s.Helper()
+	s.must(server.Kill())
+	time.Sleep(pause)
+	s.must(server.Start(s.Context()))
+}
+
+// heal makes everything whole again: nothing armed, nothing cut, everything running.
+func (s *scene) heal() {
+	s.Helper()
+	if err := system.Crashed(); err != nil {
+		s.violated("a process has crashed: %v", err)
+	}
+	for _, app := range system.Apps {
+		s.must(app.Service.Disarm())
+		if app.Line != nil {
+			s.must(app.Line.Start(s.Context()))
+		}
+	}
+	for _, p := range system.Processes() {
+		if p.Running() {
+			s.must(p.Resume())
+		}
+	}
+	for _, server := range servers() {
+		s.must(server.Start(s.Context()))
+	}
+	s.must(system.StartAll(s.Context()))
+}

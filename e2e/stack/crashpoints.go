@@ -1,0 +1,118 @@
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// CrashpointsTag builds services whose crash points can be armed: see platform/crashpoint.
+const CrashpointsTag = "crashpoints"
+
+// Trap is a crash point of a process that is armed. It snaps once.
+type Trap struct {
+	process *Process
+	point   string
+	file    string
+}
+
+// What happens at a point: see platform/crashpoint.
+const (
+	Kill  = "kill"
+	Stall = "stall"
+)
+
+// How long a trap waits for its prey, and how often it looks.
+const (
+	trapTimeout  = 30 * time.Second
+	trapInterval = 2 * time.Millisecond
+)
+
+// Arm arms a crash point of the process, such as commit.before. If function is not "", only for callers who have a
+// function on their stack whose name holds it.
+func (p *Process) Arm(point, action, function string) (*Trap, error) {
+	if p.crashpoints == "" {
+		return nil, fmt.Errorf("%s was built without crash points", p.name)
+	}
+	trap := &Trap{process: p, point: point, file: filepath.Join(p.crashpoints, point)}
+	if err := errors.Join(trap.remove(), os.MkdirAll(p.crashpoints, 0o700)); err != nil {
+		return nil, err
+	}
+	draft := trap.file + ".draft"
+	if err := os.WriteFile(draft, []byte(action+"\n"+function), 0o600); err != nil {
+		return nil, err
+	}
+	return trap, os.Rename(draft, trap.file)
+}
+
+// Reached waits until the trap has snapped.
+func (t *Trap) Reached(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, trapTimeout)
+	defer cancel()
+	for {
+		if t.Snapped() {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s does not come to %s: %w; its log ends with:\n%s", t.process.name, t.point, ctx.Err(), t.process.LogTail())
+		case <-time.After(trapInterval):
+		}
+	}
+}
+
+// Snapped reports whether the trap has been reached.
+func (t *Trap) Snapped() bool {
+	_, err := os.Stat(t.file + ".reached")
+	return err == nil
+}
+
+// Killed waits until the process has ended by the trap.
+func (t *Trap) Killed(ctx context.Context) error {
+	if err := t.Reached(ctx); err != nil {
+		return err
+	}
+	return t.process.awaitKilled()
+}
+
+// Release disarms the trap, and lets go on whoever stalls there.
+func (t *Trap) Release() error { return t.remove() }
+
+func (t *Trap) remove() error {
+	var errs []error
+	for _, file := range []string{t.file, t.file + ".reached"} {
+		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Disarm takes all traps of the process away.
+func (p *Process) Disarm() error {
+	if p.crashpoints == "" {
+		return nil
+	}
+	return os.RemoveAll(p.crashpoints)
+}
+
+// awaitKilled waits until the process is gone. An end by anything but SIGKILL is a crash that nobody asked for.
+func (p *Process) awaitKilled() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.exited:
+	case <-time.After(10 * time.Second):
+		return fmt.Errorf("%s does not end at its crash point", p.name)
+	}
+	if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() || status.Signal() != syscall.SIGKILL {
+		return fmt.Errorf("%s ended by itself (%s)", p.name, p.cmd.ProcessState)
+	}
+	p.asked = true
+	return nil
+}

@@ -1,0 +1,54 @@
+package stack
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"strings"
+
+	"github.com/Shopify/toxiproxy/v2"
+	"github.com/rs/zerolog"
+)
+
+// Line is the connections of a service to its database server, through a proxy that fails them when told. Nothing but
+// bytes passes: TLS is between the two ends. It is a Server, so that it can be away like one.
+type Line struct{ proxy *toxiproxy.Proxy }
+
+var proxies = toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
+
+// lay opens a line to the server of a database URL and returns the URL by which it is used.
+func lay(name, listen, databaseURL string) (*Line, string, error) {
+	u, err := url.Parse(databaseURL)
+	if err != nil {
+		return nil, "", errors.New("the database URL is none") // the cause would repeat the password
+	}
+	line := &Line{toxiproxy.NewProxy(proxies, name, listen, u.Host)}
+	u.Host = listen
+	return line, u.String(), line.proxy.Start()
+}
+
+// Kill ends the connections and refuses new ones. It is no error if the line is away already.
+func (l *Line) Kill() error {
+	l.proxy.Stop()
+	return nil
+}
+
+// Start lets new connections pass.
+func (l *Line) Start(ctx context.Context) error {
+	l.proxy.Toxics.ResetToxics(ctx)
+	if err := l.proxy.Start(); err != nil && !errors.Is(err, toxiproxy.ErrProxyAlreadyStarted) {
+		return err
+	}
+	return nil
+}
+
+// Cut ends the connections; new ones pass.
+func (l *Line) Cut(ctx context.Context) error { return errors.Join(l.Kill(), l.Start(ctx)) }
+
+// LoseAnswers lets pass what the service sends, ends each connection in place of the server's next answer, and goes on
+// so with new ones until Start.
+func (l *Line) LoseAnswers() error {
+	const toxic = `{"name":"lost","type":"limit_data","stream":"downstream","attributes":{"bytes":0}}`
+	_, err := l.proxy.Toxics.AddToxicJson(strings.NewReader(toxic))
+	return err
+}
