@@ -109,7 +109,7 @@ type Relay struct {
 // How many rows travel per call, and how long a relay may take to send them.
 const (
 	portion       = 200
-	claimDuration = 30 * time.Second
+	claimDuration = 15 * time.Second // as long wait the events of a relay that was killed; half of it is for the broker
 )
 
 var (

@@ -318,7 +318,7 @@ func TestKilledRelayIsTakenOver(t *testing.T) {
 			t.Fatalf("after the kill: %d rows, %d claimed, want 5 and 5", rows, claimed)
 		}
 		second := outbox.NewRelay(db, b, "pubsub")
-		time.Sleep(29 * time.Second)
+		time.Sleep(14 * time.Second)
 		round(t, second)
 		if len(b.calls) != 0 {
 			t.Errorf("sent again while the claim lasts: %v", b.calls)

@@ -23,7 +23,7 @@ const (
 )
 
 // The collector's lease, which a crash leaves behind.
-const lease = 30 * time.Second
+const lease = 15 * time.Second
 
 var config = fee.Config{Amount: 200, RetryMin: 5 * time.Second, RetryMax: time.Hour}
 
