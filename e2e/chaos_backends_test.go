@@ -3,6 +3,11 @@
 package e2e_test
 
 import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
 	"github.com/bankmore/bankmore/e2e/stack"
 )
 
@@ -51,8 +56,52 @@ func (s *scene) withoutMemory(do func()) {
 	s.must(server.Start(s.Context()))
 }
 
+// disk is where writes can be refused; PostgreSQL does it itself.
+func (s *scene) disk() (restore func()) { return func() {} }
+
 // withoutWrites runs do while PostgreSQL takes no write.
 func (s *scene) withoutWrites(do func()) {
 	s.Helper()
+	s.must(system.Backends.RefuseWrites(s.Context()))
+	defer func() { s.must(system.Backends.AcceptWrites(context.WithoutCancel(s.Context()))) }()
 	do()
+}
+
+// elsewhere is trouble that only this profile knows: with servers, and with the lines to PostgreSQL.
+func elsewhere(random *rand.Rand, id string, lasts time.Duration) trouble {
+	switch random.IntN(5) {
+	case 0:
+		return trouble{"postgres", "kill", lasts}
+	case 1:
+		return trouble{"postgres", "refuse writes", lasts}
+	case 2:
+		return trouble{id + " line", "cut", 0}
+	case 3:
+		return trouble{id + " line", "lose answers", lasts}
+	default:
+		return trouble{id + " line", "kill", lasts}
+	}
+}
+
+func (s *scene) causeElsewhere(t trouble) error {
+	ctx := s.Context()
+	if t.target == "postgres" {
+		if t.what == "kill" {
+			return away(ctx, system.Backends.Server("postgres"), t.lasts)
+		}
+		err := system.Backends.RefuseWrites(ctx)
+		time.Sleep(t.lasts)
+		return errors.Join(err, system.Backends.AcceptWrites(context.WithoutCancel(ctx)))
+	}
+	line := system.Apps[base(t)].Line
+	switch t.what {
+	case "cut":
+		return line.Cut(ctx)
+	case "lose answers":
+		err := line.LoseAnswers()
+		time.Sleep(t.lasts)
+		return errors.Join(err, line.Start(ctx))
+	default:
+		return away(ctx, line, t.lasts)
+	}
 }

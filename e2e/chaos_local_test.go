@@ -4,7 +4,15 @@ package e2e_test
 
 import (
 	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"syscall"
+	"time"
 
 	"github.com/bankmore/bankmore/e2e/stack"
 )
@@ -49,8 +57,74 @@ func (s *scene) withoutMemory(do func()) {
 	do()
 }
 
-// withoutWrites runs do while the disk of the services' databases is full.
+// room is how much the databases may grow on the small disk.
+const room = 32 << 20
+
+func smallDisk() string { return filepath.Join(system.Dir, ".data", "disk") }
+
+// disk moves the databases to a small file system of their own, which takes root, until restore moves them back.
+func (s *scene) disk() (restore func()) {
+	s.Helper()
+	home, disk := filepath.Dir(system.Apps["account-svc"].Database), smallDisk()
+	size := int64(room)
+	for _, id := range stack.Services {
+		info, err := os.Stat(system.Apps[id].Database)
+		s.must(err)
+		size += 2 * info.Size()
+	}
+	s.must(os.MkdirAll(disk, 0o700))
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", fmt.Sprintf("size=%d,mode=700", size), "tmpfs", disk).CombinedOutput(); err != nil {
+		s.Fatalf("row 16 needs a small disk, and root to mount one: %v: %s", err, out)
+	}
+	s.moveDatabases(home, disk)
+	return func() {
+		s.moveDatabases(disk, home)
+		if out, err := exec.Command("umount", disk).CombinedOutput(); err != nil {
+			s.Errorf("%v: %s", err, out)
+		}
+	}
+}
+
+func (s *scene) moveDatabases(from, to string) {
+	s.Helper()
+	for _, id := range stack.Services {
+		app := system.Apps[id]
+		s.must(app.Service.Terminate())
+		for _, suffix := range []string{"", "-wal", "-shm"} {
+			raw, err := os.ReadFile(filepath.Join(from, id+".db"+suffix))
+			if errors.Is(err, fs.ErrNotExist) {
+				s.must(os.RemoveAll(filepath.Join(to, id+".db"+suffix)))
+				continue
+			}
+			s.must(err)
+			s.must(os.WriteFile(filepath.Join(to, id+".db"+suffix), raw, 0o600))
+		}
+		app.Database = filepath.Join(to, id+".db")
+		app.Service.SetEnv("DATABASE_URL", "sqlite:"+app.Database)
+		s.must(app.Service.Start(s.Context()))
+	}
+}
+
+// withoutWrites runs do while the disk of the databases is full.
 func (s *scene) withoutWrites(do func()) {
 	s.Helper()
+	ballast := filepath.Join(smallDisk(), "ballast")
+	file, err := os.Create(ballast)
+	s.must(err)
+	defer func() { s.must(errors.Join(file.Close(), os.Remove(ballast))) }()
+	for block := make([]byte, 1<<20); len(block) > 0; {
+		if _, err := file.Write(block); errors.Is(err, syscall.ENOSPC) {
+			block = block[:len(block)/2]
+		} else {
+			s.must(err)
+		}
+	}
 	do()
 }
+
+// elsewhere is trouble that only this profile knows: here, with the broker.
+func elsewhere(_ *rand.Rand, _ string, lasts time.Duration) trouble {
+	return trouble{"broker", "kill", lasts}
+}
+
+func (s *scene) causeElsewhere(t trouble) error { return fmt.Errorf("no %s here", t.target) }

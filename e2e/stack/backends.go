@@ -180,6 +180,16 @@ func (b *Backends) emptyTopics(ctx context.Context) error {
 // Server is one of postgres, redis and kafka.
 func (b *Backends) Server(name string) Server { return controlled{b.env["BACKENDS_CONTROL"], name} }
 
+// RefuseWrites has PostgreSQL answer every write with an error, until AcceptWrites.
+func (b *Backends) RefuseWrites(ctx context.Context) error {
+	return controlled{b.env["BACKENDS_CONTROL"], "postgres"}.run(ctx, "refuse")
+}
+
+// AcceptWrites undoes RefuseWrites.
+func (b *Backends) AcceptWrites(ctx context.Context) error {
+	return controlled{b.env["BACKENDS_CONTROL"], "postgres"}.run(ctx, "accept")
+}
+
 type controlled struct{ command, server string }
 
 func (c controlled) Start(ctx context.Context) error { return c.run(ctx, "start") }

@@ -80,6 +80,15 @@ func (t *Trap) Killed(ctx context.Context) error {
 	return t.process.awaitKilled()
 }
 
+// Defuse takes the trap away, unless it has been too late.
+func (t *Trap) Defuse() (snapped bool, err error) {
+	err = os.Remove(t.file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	return false, err
+}
+
 // Release disarms the trap, and lets go on whoever stalls there.
 func (t *Trap) Release() error { return t.remove() }
 
