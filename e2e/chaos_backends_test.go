@@ -57,7 +57,7 @@ func (s *scene) withoutMemory(do func()) {
 }
 
 // disk is where writes can be refused; PostgreSQL does it itself.
-func (s *scene) disk() (restore func()) { return func() {} }
+func (*scene) disk() {}
 
 // withoutWrites runs do while PostgreSQL takes no write.
 func (s *scene) withoutWrites(do func()) {

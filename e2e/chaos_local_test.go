@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -62,8 +63,8 @@ const room = 32 << 20
 
 func smallDisk() string { return filepath.Join(system.Dir, ".data", "disk") }
 
-// disk moves the databases to a small file system of their own, which takes root, until restore moves them back.
-func (s *scene) disk() (restore func()) {
+// disk moves the databases to a small file system of their own, which takes root, for as long as the row lasts.
+func (s *scene) disk() {
 	s.Helper()
 	home, disk := filepath.Dir(system.Apps["account-svc"].Database), smallDisk()
 	size := int64(room)
@@ -77,12 +78,12 @@ func (s *scene) disk() (restore func()) {
 		s.Fatalf("row 16 needs a small disk, and root to mount one: %v: %s", err, out)
 	}
 	s.moveDatabases(home, disk)
-	return func() {
+	s.Cleanup(func() {
 		s.moveDatabases(disk, home)
 		if out, err := exec.Command("umount", disk).CombinedOutput(); err != nil {
 			s.Errorf("%v: %s", err, out)
 		}
-	}
+	})
 }
 
 func (s *scene) moveDatabases(from, to string) {
@@ -101,7 +102,7 @@ func (s *scene) moveDatabases(from, to string) {
 		}
 		app.Database = filepath.Join(to, id+".db")
 		app.Service.SetEnv("DATABASE_URL", "sqlite:"+app.Database)
-		s.must(app.Service.Start(s.Context()))
+		s.must(app.Service.Start(context.WithoutCancel(s.Context())))
 	}
 }
 

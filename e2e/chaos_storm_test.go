@@ -39,8 +39,8 @@ var crashable = map[string][]string{
 	"fee-svc": {"commit.before", "commit.after", "outbox.claimed", "outbox.published", "fees.recorded", "fees.claimed", "fees.answered"},
 }
 
-// forecast is the storm's plan: a function of the seed, and of what there is to be harmed.
-func forecast(seed uint64, length time.Duration) (gusts []gust) {
+// forecast returns what comes next, again and again: the storm's plan, which the seed decides.
+func forecast(seed uint64) func() gust {
 	random := rand.New(rand.NewPCG(seed, 0))
 	between := func(least, most time.Duration) time.Duration {
 		return (least + time.Duration(random.Int64N(int64(most-least)))).Round(time.Millisecond)
@@ -68,23 +68,16 @@ func forecast(seed uint64, length time.Duration) (gusts []gust) {
 			return elsewhere(random, id, between(100*time.Millisecond, 3*time.Second))
 		}
 	}
-	for passed := time.Duration(0); passed < length; {
+	return func() gust {
 		g := gust{calm: between(0, 1500*time.Millisecond), troubles: []trouble{one()}}
-		if random.IntN(3) == 0 {
-			if second := one(); base(second) != base(g.troubles[0]) {
-				g.troubles = append(g.troubles, second)
-			}
+		if second := one(); random.IntN(3) == 0 && base(second) != base(g.troubles[0]) {
+			g.troubles = append(g.troubles, second)
 		}
-		longest := time.Duration(0)
-		for _, t := range g.troubles {
-			longest = max(longest, t.lasts)
-		}
-		passed += g.calm + longest + time.Second // to start again
-		gusts = append(gusts, g)
+		return g
 	}
-	return gusts
 }
 
+// base is the part of the system that a trouble concerns.
 func base(t trouble) string {
 	name, _, _ := strings.Cut(t.target, " ")
 	return name
@@ -99,11 +92,9 @@ func storm(s *scene) {
 	s.note("make chaos rows=storm storm=%s seed=%d has the same plan", *stormFlag, seed)
 	s.begin(seed)
 	s.flows("before the storm")
-	began := time.Now()
-	for _, g := range forecast(seed, *stormFlag) {
-		if time.Since(began) > *stormFlag {
-			break
-		}
+	next := forecast(seed)
+	for began := time.Now(); time.Since(began) < *stormFlag && !s.Failed(); s.repetitions++ {
+		g := next()
 		time.Sleep(g.calm)
 		s.Logf("%6.1f s: %s", time.Since(began).Seconds(), g.troubles)
 		var all sync.WaitGroup
@@ -115,10 +106,6 @@ func storm(s *scene) {
 			})
 		}
 		all.Wait()
-		s.repetitions++
-		if s.Failed() {
-			break
-		}
 	}
 	s.heal()
 	s.flows("after the storm")
