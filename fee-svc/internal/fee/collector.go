@@ -52,7 +52,7 @@ func (c Claim) requestID() string {
 
 // How a collector paces itself.
 const (
-	portion  = 256 // fees per round, as many as the ledger takes in a call
+	portion  = 256              // fees per round, as many as the ledger takes in a call
 	lease    = 15 * time.Second // as long wait the fees of a collector that was killed
 	patience = lease / 2        // for the ledger's answers; what is left of the lease is for writing them down
 	writing  = 5 * time.Second
