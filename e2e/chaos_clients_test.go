@@ -22,7 +22,8 @@ type fact struct {
 	key     string
 	to      string // account number, of a transfer
 	amount  string
-	replays bool // the answer, whenever it comes, must be marked as a repetition
+	replays bool // the first answer, whenever it comes, must be marked as a repetition
+	fresh   bool // it must not be
 
 	mu         sync.Mutex
 	outcome    outcome
@@ -123,8 +124,8 @@ func (s *scene) ask(f *fact) {
 		return
 	case f.outcome != unknown && (told != f.outcome || refusal != f.refusal || !replayed):
 		s.violated("%s: asked again %s %s, marked as a repetition: %t", f, told, refusal, replayed)
-	case f.replays && !replayed:
-		s.violated("%s: %s, not marked as a repetition", f, told)
+	case f.outcome == unknown && (f.replays && !replayed || f.fresh && replayed):
+		s.violated("%s: %s, marked as a repetition: %t", f, told, replayed)
 	}
 	f.outcome, f.refusal = told, refusal
 }

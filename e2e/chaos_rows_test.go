@@ -70,7 +70,7 @@ func cutCommits(s *scene) {
 	for range *repetitionsFlag { // before there are fees, which the ledger would take as well
 		for _, committed := range []bool{false, true} {
 			own := s.withdrawal(ana, "1.00")
-			own.replays = committed
+			own.replays, own.fresh = committed, !committed
 			s.cut("account-svc", byLedger, committed, func() { s.launch(own) })
 			s.insist(own)
 			s.checked(1)
