@@ -46,6 +46,7 @@ tools: $(addprefix $(bin)/,daprd dapr caddy broker run) ## Dapr's runtime and CL
 test: $(addprefix $(bin)/,daprd caddy broker) ## all tests that need no outside server, the end-to-end suite included
 	@[ -n "$(race)" ] || echo "no C compiler here: the tests run without the race detector"
 	go test $(race) $(addsuffix /...,$(filter-out %/e2e,$(modules)))
+	go test $(race) -tags crashpoints ./platform/crashpoint
 	go test $(race) -count=1 -timeout 20m $(addsuffix /...,$(filter %/e2e,$(modules)))
 
 # Packages with tests that change with the servers behind them.
@@ -57,6 +58,25 @@ test-backends: $(addprefix $(bin)/,daprd caddy broker) ## the same on PostgreSQL
 	go test $(race) -count=1 -tags backends $(on_servers)
 	go test $(race) -count=1 -tags backends -timeout 30m $(addsuffix /...,$(filter %/e2e,$(modules)))
 
+# Of the chaos suite: the rows to run (all), how often each, whether with the outages of a minute, how long the storm
+# lasts, and the seed of its plan (drawn and printed).
+rows ?=
+repetitions ?= 20
+minute ?= true
+storm ?= 2m
+seed ?= 0
+chaos = go test $(race) -v -count=1 -timeout 2h -run '^TestChaos$$'
+chaos_flags = -rows '$(rows)' -repetitions $(repetitions) -minute=$(minute) -storm $(storm) -seed $(seed)
+
+.PHONY: chaos
+chaos: $(addprefix $(bin)/,daprd caddy broker) ## the fault matrix on SQLite and the embedded broker, as root; docs/chaos.md
+	$(chaos) -tags chaos ./e2e $(chaos_flags)
+
+.PHONY: chaos-backends
+chaos-backends: $(addprefix $(bin)/,daprd caddy broker) ## the same on PostgreSQL, Redis and Apache Kafka; .ci/backends starts some
+	@[ -n "$$BACKENDS_CONTROL" ] || { echo 'no servers: .ci/backends install && .ci/backends start && eval "$$(.ci/backends env)"'; exit 1; }
+	$(chaos) -tags chaos,backends ./e2e $(chaos_flags)
+
 .PHONY: check-components
 check-components: ## Dapr resources: no field and no setting that this version of Dapr does not know
 	@cd tools/daprd && export GOWORK=off && go test ./check && \
@@ -66,7 +86,7 @@ check-components: ## Dapr resources: no field and no setting that this version o
 lint: $(bin)/golangci-lint ## the linter, which also guards the layers
 	@failed=; \
 	for module in $(modules); do \
-		for tags in local backends; do \
+		for tags in local backends chaos,crashpoints chaos,backends; do \
 			(cd $$module && $(CURDIR)/$(bin)/golangci-lint run --build-tags $$tags ./...) || failed=1; \
 		done; \
 	done; \

@@ -181,6 +181,7 @@ func feesInterrupted(s *scene) {
 		trap := s.arm(id, []string{"outbox.published", "outbox.claimed"}[n/2%2], stack.Kill, "")
 		s.launch(s.transfer(ana, bia, "1.00"))
 		s.killedAt(id, trap)
+		s.silentBefore(s.transfer(ana, bia, "1.00"))
 	})
 	if *minuteFlag {
 		s.begin(11)
@@ -192,6 +193,28 @@ func feesInterrupted(s *scene) {
 		s.end()
 		s.repetitions++
 	}
+}
+
+// silentBefore carries a transfer out, and checks that nobody hears of its completion before that is committed.
+func (s *scene) silentBefore(f *fact) {
+	s.Helper()
+	debited := s.arm("transfer-svc", "recorded.DEBITED", stack.Stall, byRequest)
+	s.launch(f)
+	s.must(debited.Reached(s.Context()))
+	held := s.arm("transfer-svc", "commit.before", stack.Stall, bySaga)
+	s.must(debited.Release())
+	s.must(held.Reached(s.Context()))
+	time.Sleep(200 * time.Millisecond) // many times what an event takes
+	conn := openBooks(s.T)
+	defer conn.Close()
+	heard, err := lines(s.Context(), conn, `SELECT t.state FROM fee.fees f JOIN transfer.transfers t ON t.id = f.transfer_id
+		WHERE t.request_id = $1 AND t.state <> 'COMPLETED'`, f.key)
+	s.must(err)
+	if len(heard) > 0 {
+		s.violated("%s: has a fee while it is %q", f, heard)
+	}
+	s.checked(1)
+	s.must(held.Release())
 }
 
 // Row 12: account-svc is down under load: transfers wait or are refused cleanly, and none is half done in the end.
