@@ -182,11 +182,6 @@ func (s *Service) Deactivate(ctx context.Context, accountID, password string) er
 	}
 }
 
-// Owner returns the customer of an account.
-func (s *Service) Owner(ctx context.Context, accountID string) (Customer, error) {
-	return s.store.ByID(ctx, accountID)
-}
-
 // Exists tells whether an account has that number, active or not.
 func (s *Service) Exists(ctx context.Context, number string) (bool, error) {
 	if strings.Trim(number, "0123456789") != "" {

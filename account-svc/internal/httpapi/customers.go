@@ -103,16 +103,11 @@ type balanceAnswer struct {
 }
 
 func (h handlers) balance(r *http.Request) (web.Answer, error) {
-	id := caller(r).AccountID()
-	balance, err := h.Ledger.Balance(r.Context(), id)
+	account, err := h.Ledger.Balance(r.Context(), caller(r).AccountID())
 	if err != nil {
 		return web.Answer{}, err
 	}
-	owner, err := h.Accounts.Owner(r.Context(), id)
-	if err != nil {
-		return web.Answer{}, err
-	}
-	return web.JSON(http.StatusOK, balanceAnswer{AccountNumber: owner.Number, AccountName: owner.Name, Balance: balance})
+	return web.JSON(http.StatusOK, balanceAnswer{AccountNumber: account.Number, AccountName: account.Owner, Balance: account.Balance})
 }
 
 func (h handlers) exists(r *http.Request) (web.Answer, error) {

@@ -101,6 +101,7 @@ type Movement struct {
 type Account struct {
 	ID      string
 	Number  string
+	Owner   string // the customer's name, which never changes; commands do without it, so only Balance tells it
 	Active  bool
 	Balance money.Cents
 	Version int64

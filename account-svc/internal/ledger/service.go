@@ -6,7 +6,6 @@ import (
 
 	"github.com/bankmore/bankmore/platform/batch"
 	"github.com/bankmore/bankmore/platform/crashpoint"
-	"github.com/bankmore/bankmore/platform/money"
 )
 
 // Store keeps the ledger.
@@ -15,7 +14,7 @@ type Store interface {
 	// Two Apply calls never decide on the same account or key at the same time. A retry after a lost race calls decide
 	// again, with the newer state.
 	Apply(ctx context.Context, commands []Command, decide func(State) Effects) error
-	// Balance returns the account, or ErrUnknownAccount.
+	// Balance returns the account with its owner, or ErrUnknownAccount.
 	Balance(ctx context.Context, accountID string) (Account, error)
 	// Statement returns up to limit movements of an account that match the filter, newest first.
 	Statement(ctx context.Context, accountID string, filter Filter, limit int) ([]Movement, error)
@@ -85,24 +84,19 @@ func (l *Ledger) commit(ctx context.Context, callers [][]Command) ([][]Result, e
 	return split, nil
 }
 
-// Balance returns the balance of an active account in cents.
-func (l *Ledger) Balance(ctx context.Context, accountID string) (money.Cents, error) {
-	account, err := l.active(ctx, accountID)
-	return account.Balance, err
-}
-
-// Statement returns up to limit movements of an active account, newest first.
-func (l *Ledger) Statement(ctx context.Context, accountID string, filter Filter, limit int) ([]Movement, error) {
-	if _, err := l.active(ctx, accountID); err != nil {
-		return nil, err
-	}
-	return l.store.Statement(ctx, accountID, filter, limit)
-}
-
-func (l *Ledger) active(ctx context.Context, accountID string) (Account, error) {
+// Balance returns an active account with its owner.
+func (l *Ledger) Balance(ctx context.Context, accountID string) (Account, error) {
 	account, err := l.store.Balance(ctx, accountID)
 	if err == nil && !account.Active {
 		err = ErrInactiveAccount
 	}
 	return account, err
+}
+
+// Statement returns up to limit movements of an active account, newest first.
+func (l *Ledger) Statement(ctx context.Context, accountID string, filter Filter, limit int) ([]Movement, error) {
+	if _, err := l.Balance(ctx, accountID); err != nil {
+		return nil, err
+	}
+	return l.store.Statement(ctx, accountID, filter, limit)
 }

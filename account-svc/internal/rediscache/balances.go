@@ -2,9 +2,11 @@ package rediscache
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
-	"fmt"
-	"math"
+	"maps"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -37,44 +39,68 @@ func NewBalances(store Store, client *Client) *Balances {
 	return &Balances{Store: store, client: client}
 }
 
-// An entry is "<version> <balance in cents> <number>" of an active account. A closed account has the highest version there is,
-// which no movement replaces: refunds still reach it, but nobody may see it.
-const closed = math.MaxInt64
+// Under an account's key is a hash: either an entry, with the fields version, balance, number and owner, of an active
+// account, or the lease of one reader, who may make it an entry.
 
-// setIfNewer writes an entry unless there is one that is as new. Lua's numbers are exact up to 2^53, which no account's
-// version reaches.
-const setIfNewer = `
-	local present = redis.call('GET', KEYS[1])
-	if present and (tonumber(string.match(present, '^%d+')) or -1) >= tonumber(ARGV[1]) then
-		return 0
+// leaseLife is how long a reader may take from the database to the cache.
+const leaseLife = 500 * time.Millisecond
+
+// readOrLease returns the entry, or OK if the caller now has the lease, or nil if somebody else has it.
+var readOrLease = redis.NewScript(`
+	local entry = redis.call('HMGET', KEYS[1], 'version', 'balance', 'number', 'owner')
+	if entry[1] then
+		return entry
 	end
-	redis.call('SET', KEYS[1], ARGV[1] .. ' ' .. ARGV[2], 'PX', ARGV[3])
-	return 1`
+	if redis.call('HSETNX', KEYS[1], 'lease', ARGV[1]) == 0 then
+		return nil
+	end
+	redis.call('PEXPIRE', KEYS[1], ARGV[2])
+	return redis.status_reply('OK')`)
 
-// slowest is how old a balance from the database may be when it is written to the cache. An older one could follow on a
-// newer entry that has expired meanwhile.
-const slowest = 500 * time.Millisecond
+// fill turns a lease into an entry, if it is still there.
+var fill = redis.NewScript(`
+	if redis.call('HGET', KEYS[1], 'lease') == ARGV[1] then
+		redis.call('HDEL', KEYS[1], 'lease')
+		redis.call('HSET', KEYS[1], 'version', ARGV[2], 'balance', ARGV[3], 'number', ARGV[4], 'owner', ARGV[5])
+		redis.call('PEXPIRE', KEYS[1], ARGV[6])
+	end
+	return 0`)
+
+// update tells of commits: it takes leases away, since their readers may have looked before, and brings entries up to date.
+// It adds none and lets none live longer, so it does no harm however late it arrives. Lua's numbers are exact up to 2^53,
+// which no account's version reaches.
+var update = redis.NewScript(`
+	for i, key in ipairs(KEYS) do
+		local version, balance = ARGV[2 * i - 1], ARGV[2 * i]
+		local present = tonumber(redis.call('HGET', key, 'version'))
+		if not present or version == 'closed' then
+			redis.call('DEL', key)
+		elseif present < tonumber(version) then
+			redis.call('HSET', key, 'version', version, 'balance', balance)
+		end
+	end
+	return 0`)
 
 // Apply implements ledger.Store. The cache learns of the new balances before the callers do, so that each reads what it
-// has written.
+// has written. It learns again if a command is repeated: the first answer, and all that belongs to it, may have been lost.
 func (b *Balances) Apply(ctx context.Context, commands []ledger.Command, decide func(ledger.State) ledger.Effects) error {
-	var effects ledger.Effects
+	var touched map[string]ledger.Account // by number
 	err := b.Store.Apply(ctx, commands, func(state ledger.State) ledger.Effects {
-		effects = decide(state)
+		effects := decide(state) // which moves the accounts on
+		touched = map[string]ledger.Account{}
+		for _, c := range commands {
+			if a := state.Accounts[c.AccountNumber]; a != nil {
+				touched[a.Number] = *a
+			}
+		}
 		return effects
 	})
 	switch {
-	case err != nil && len(effects.Accounts) > 0:
+	case len(touched) == 0:
+	case err != nil:
 		b.client.missed() // it may have been committed all the same
-	case err == nil && len(effects.Accounts) > 0:
-		entries := make([]entry, len(effects.Accounts))
-		for i, change := range effects.Accounts {
-			entries[i] = entry{change.ID, change.Version, change.Balance, change.Number}
-			if !change.Active {
-				entries[i].version = closed
-			}
-		}
-		b.write(ctx, entries...)
+	default:
+		b.tell(ctx, slices.Collect(maps.Values(touched))...)
 	}
 	return err
 }
@@ -86,75 +112,96 @@ func (b *Balances) Deactivate(ctx context.Context, accountID string, at time.Tim
 		b.client.missed()
 		return err
 	}
-	b.write(ctx, entry{accountID: accountID, version: closed})
+	b.tell(ctx, ledger.Account{ID: accountID, Active: false})
 	return nil
 }
 
 // Balance implements ledger.Store.
 func (b *Balances) Balance(ctx context.Context, accountID string) (ledger.Account, error) {
-	cached, ok := b.read(ctx, accountID)
-	if ok {
-		return cached, nil
+	cached, lease := b.read(ctx, accountID)
+	if cached != nil {
+		return *cached, nil
 	}
-	asked := time.Now()
 	stored, err := b.Store.Balance(ctx, accountID)
-	if err == nil && stored.Active && time.Since(asked) < slowest {
-		_ = b.put(ctx, entry{stored.ID, stored.Version, stored.Balance, stored.Number}) // the client counts failures
+	if err == nil && stored.Active && lease != "" {
+		_ = b.client.try(ctx, func(ctx context.Context) error { // the client counts failures
+			return fill.Run(ctx, b.client.redis, []string{b.key(accountID)}, lease,
+				stored.Version, int64(stored.Balance), stored.Number, stored.Owner, (b.client.ttl - leaseLife).Milliseconds()).Err()
+		})
 	}
 	return stored, err
 }
 
-type entry struct {
-	accountID string
-	version   int64
-	balance   money.Cents
-	number    string
-}
-
 func (b *Balances) key(accountID string) string { return b.client.prefix + "balance:" + accountID }
 
-// write puts entries of commits.
-func (b *Balances) write(ctx context.Context, entries ...entry) {
+// tell tells the cache what a commit has left.
+func (b *Balances) tell(ctx context.Context, accounts ...ledger.Account) {
+	var keys []string
+	var values []any
+	for _, a := range accounts {
+		keys = append(keys, b.key(a.ID))
+		if a.Active {
+			values = append(values, a.Version, int64(a.Balance))
+		} else {
+			values = append(values, "closed", 0) // refunds still reach it, but nobody may see it
+		}
+	}
 	// The commit has happened, even if nobody waits for it any more.
-	if err := b.put(context.WithoutCancel(ctx), entries...); err != nil {
+	err := b.client.try(context.WithoutCancel(ctx), func(ctx context.Context) error {
+		return update.Run(ctx, b.client.redis, keys, values...).Err()
+	})
+	if err != nil {
 		b.client.missed()
 	}
 }
 
-func (b *Balances) put(ctx context.Context, entries ...entry) error {
-	return b.client.try(ctx, func(ctx context.Context) error {
-		_, err := b.client.redis.Pipelined(ctx, func(p redis.Pipeliner) error {
-			for _, e := range entries {
-				p.Eval(ctx, setIfNewer, []string{b.key(e.accountID)}, e.version, fmt.Sprintf("%d %s", int64(e.balance), e.number), b.client.ttl.Milliseconds())
-			}
-			return nil
-		})
-		return err
-	})
-}
-
-func (b *Balances) read(ctx context.Context, accountID string) (a ledger.Account, ok bool) {
+// read returns the account if there is an entry, or else a lease to make one, or neither.
+func (b *Balances) read(ctx context.Context, accountID string) (a *ledger.Account, lease string) {
 	result := "away"
 	defer func() { requests.WithLabelValues(result).Inc() }()
 	if !b.client.trusted() {
-		return a, false
+		return nil, ""
 	}
-	var text string
+	token := rand.Text()
+	var found any
 	err := b.client.try(ctx, func(ctx context.Context) (err error) {
-		text, err = b.client.redis.Get(ctx, b.key(accountID)).Result()
+		found, err = readOrLease.Run(ctx, b.client.redis, []string{b.key(accountID)}, token, leaseLife.Milliseconds()).Result()
 		if errors.Is(err, redis.Nil) {
 			err = nil
 		}
 		return err
 	})
 	if err != nil {
-		return a, false
+		return nil, ""
 	}
 	result = "miss"
-	a = ledger.Account{ID: accountID, Active: true}
-	if n, err := fmt.Sscanf(text, "%d %d %s", &a.Version, &a.Balance, &a.Number); err != nil || n != 3 || a.Version == closed {
-		return ledger.Account{}, false // the database says what a closed account is
+	fields, ok := found.([]any)
+	if !ok {
+		if found == "OK" {
+			lease = token
+		}
+		return nil, lease
 	}
-	result = "hit"
-	return a, true
+	if a = parse(accountID, fields); a != nil {
+		result = "hit"
+	}
+	return a, ""
+}
+
+// parse reads the fields of an entry. It returns nil if they are none.
+func parse(accountID string, fields []any) *ledger.Account {
+	texts := make([]string, 4)
+	for i := range texts {
+		if texts[i], _ = fields[i].(string); texts[i] == "" {
+			return nil
+		}
+	}
+	version, err := strconv.ParseInt(texts[0], 10, 64)
+	balance, err2 := strconv.ParseInt(texts[1], 10, 64)
+	if err != nil || err2 != nil {
+		return nil
+	}
+	return &ledger.Account{
+		ID: accountID, Version: version, Balance: money.Cents(balance), Number: texts[2], Owner: texts[3], Active: true,
+	}
 }

@@ -33,7 +33,7 @@ func (c Config) Validate() error {
 const (
 	// patience is how long a request waits for Redis at most, whatever is wrong with it.
 	patience = 100 * time.Millisecond
-	// rest is how long Redis is left alone after a failure, so that only one wait in a while is in vain.
+	// rest is how long Redis is left alone after a failure, and then between tries of one caller at a time until it answers.
 	rest = time.Second
 )
 
@@ -53,6 +53,7 @@ type Client struct {
 	redis  *redis.Client
 	prefix string
 	ttl    time.Duration
+	wait   time.Duration // for one call
 
 	mu          sync.Mutex
 	away        bool
@@ -61,18 +62,20 @@ type Client struct {
 }
 
 // Open makes a client. It does not wait for Redis to answer.
-func Open(config Config) (*Client, error) {
+func Open(config Config) (*Client, error) { return open(config, patience) }
+
+func open(config Config, wait time.Duration) (*Client, error) {
 	options, err := redis.ParseURL(config.URL)
 	if err != nil {
 		return nil, errors.New("REDIS_URL: not a redis:// or rediss:// URL") // the cause would repeat the password
 	}
-	options.DialTimeout = 5 * patience // it happens beside the call, which does not wait for longer than its patience
-	options.ReadTimeout, options.WriteTimeout, options.PoolTimeout = patience, patience, patience
+	options.DialTimeout = 5 * wait // it happens beside the call, which does not wait for it
+	options.ReadTimeout, options.WriteTimeout, options.PoolTimeout = wait, wait, wait
 	options.ContextTimeoutEnabled = true
 	options.MaxRetries = -1 // none: whoever calls knows what to do instead
 	options.MinIdleConns = 2
 	up.Set(1)
-	c := &Client{redis: redis.NewClient(options), prefix: config.KeyPrefix, ttl: config.BalanceTTL}
+	c := &Client{redis: redis.NewClient(options), prefix: config.KeyPrefix, ttl: config.BalanceTTL, wait: wait}
 	c.missed() // the process before this one may have been killed between a commit and its entry
 	return c, nil
 }
@@ -82,13 +85,10 @@ func (c *Client) Close() error { return c.redis.Close() }
 
 // try runs call within patience, unless Redis is resting.
 func (c *Client) try(ctx context.Context, call func(ctx context.Context) error) error {
-	c.mu.Lock()
-	resting := time.Now().Before(c.restUntil)
-	c.mu.Unlock()
-	if resting {
+	if c.resting() {
 		return errResting
 	}
-	bounded, cancel := context.WithTimeout(ctx, patience)
+	bounded, cancel := context.WithTimeout(ctx, c.wait)
 	defer cancel()
 	err := call(bounded)
 	if err != nil && ctx.Err() != nil {
@@ -98,13 +98,28 @@ func (c *Client) try(ctx context.Context, call func(ctx context.Context) error) 
 	return err
 }
 
+// resting reports whether the caller has to leave Redis alone. While it is away, one caller may try; the others rest on.
+func (c *Client) resting() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	if now.Before(c.restUntil) {
+		return true
+	}
+	if c.away {
+		c.restUntil = now.Add(rest)
+	}
+	return false
+}
+
 // note keeps the outcome of a call, and logs a change.
 func (c *Client) note(ctx context.Context, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	was := c.away
 	c.away = err != nil
-	if err != nil {
+	c.restUntil = time.Time{}
+	if c.away {
 		failures.Inc()
 		c.restUntil = time.Now().Add(rest)
 	}

@@ -3,10 +3,15 @@ package rediscache_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/bankmore/bankmore/account-svc/internal/account"
 	"github.com/bankmore/bankmore/account-svc/internal/ledger"
@@ -54,27 +59,82 @@ func apply(t *testing.T, store ledger.Store, c ledger.Command) {
 
 func want(t *testing.T, store ledger.Store, balance money.Cents) {
 	t.Helper()
-	if a, err := store.Balance(t.Context(), "id-11"); err != nil || a.Balance != balance || a.ID != "id-11" || a.Number != "11" || !a.Active {
+	if a, err := store.Balance(t.Context(), "id-11"); err != nil || a.Balance != balance || a.ID != "id-11" || a.Number != "11" || a.Owner != "Ana" || !a.Active {
 		t.Errorf("%+v, %v, want a balance of %d", a, err, balance)
 	}
 }
 
-// Redis that refuses connections, or takes them and says nothing: everything works, and next to nobody waits.
-func TestRedisAway(t *testing.T) {
+// metric is the value of a metric of this process, with one label or none.
+func metric(t *testing.T, name, label string) float64 {
+	t.Helper()
+	families, err := prometheus.DefaultGatherer.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			labels := m.GetLabel()
+			if family.GetName() == name && (label == "" || len(labels) == 1 && labels[0].GetValue() == label) {
+				return m.GetCounter().GetValue() + m.GetGauge().GetValue() // one of the two is absent
+			}
+		}
+	}
+	return 0
+}
+
+func up(t *testing.T, value float64) {
+	t.Helper()
+	if got := metric(t, "redis_up", ""); got != value {
+		t.Errorf("redis_up is %v", got)
+	}
+}
+
+// captureLog returns what has been logged since.
+func captureLog(t *testing.T) func() string {
+	t.Helper()
+	var mu sync.Mutex
+	var text strings.Builder
+	usual := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(writer(func(p []byte) (int, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return text.Write(p)
+	}), nil)))
+	t.Cleanup(func() { slog.SetDefault(usual) })
+	return func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		return text.String()
+	}
+}
+
+type writer func([]byte) (int, error)
+
+func (w writer) Write(p []byte) (int, error) { return w(p) }
+
+// away are addresses where Redis takes connections and says nothing, and where there is none.
+func away(t *testing.T) map[string]string {
+	t.Helper()
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer silent.Close()
+	t.Cleanup(func() { _ = silent.Close() })
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	closed.Close()
-	for name, address := range map[string]net.Addr{"silent": silent.Addr(), "closed": closed.Addr()} {
+	_ = closed.Close()
+	return map[string]string{"silent": "redis://" + silent.Addr().String(), "closed": "redis://" + closed.Addr().String()}
+}
+
+// Redis that refuses connections, or takes them and says nothing: everything works, and next to nobody waits.
+func TestRedisAway(t *testing.T) {
+	for name, url := range away(t) {
 		t.Run(name, func(t *testing.T) {
-			config := rediscache.Config{URL: "redis://" + address.String(), BalanceTTL: time.Second}
-			client := open(t, config)
+			log, failures := captureLog(t), metric(t, "redis_failures_total", "")
+			client := open(t, rediscache.Config{URL: url, BalanceTTL: time.Second})
+			up(t, 1) // nothing is known yet
 			store := rediscache.NewBalances(sqlstore.New(sqldbtest.SQLite.Open(t, sqlstore.Migrations())), client)
 			register(t, store)
 			began := time.Now()
@@ -84,6 +144,13 @@ func TestRedisAway(t *testing.T) {
 			}
 			if took := time.Since(began); took > 3*time.Second { // 100 calls; one wait of 100 ms a second is allowed
 				t.Errorf("50 deposits and readings took %s", took)
+			}
+			up(t, 0)
+			if failed := metric(t, "redis_failures_total", "") - failures; failed < 1 || failed > 4 {
+				t.Errorf("%v failures", failed)
+			}
+			if n := strings.Count(log(), "redis does not answer; going on without it"); n != 1 {
+				t.Errorf("%d lines in the log", n)
 			}
 			attempts := rediscache.NewAttempts(client, 5, []byte("key"))
 			if _, err := attempts.Take(t.Context(), "who"); err == nil {
@@ -96,6 +163,34 @@ func TestRedisAway(t *testing.T) {
 				t.Errorf("%+v, %v", a, err)
 			}
 		})
+	}
+}
+
+// However many callers there are, one a second waits for a Redis that is away.
+func TestOneCallerTries(t *testing.T) {
+	attempts := rediscache.NewAttempts(open(t, rediscache.Config{URL: away(t)["silent"], BalanceTTL: time.Second}), 5, []byte("key"))
+	take := func() time.Duration {
+		began := time.Now()
+		if _, err := attempts.Take(t.Context(), "who"); err == nil {
+			t.Error("an attempt that nobody counted is no error")
+		}
+		return time.Since(began)
+	}
+	take() // fails, and all rest
+	var waited atomic.Int64
+	var callers sync.WaitGroup
+	for range 200 {
+		callers.Go(func() {
+			for end := time.Now().Add(2500 * time.Millisecond); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+				if take() > 80*time.Millisecond {
+					waited.Add(1)
+				}
+			}
+		})
+	}
+	callers.Wait()
+	if n := waited.Load(); n < 1 || n > 3 {
+		t.Errorf("%d callers waited within 2.5 s", n)
 	}
 }
 

@@ -162,12 +162,14 @@ func insertRefusals(ctx context.Context, tx *sql.Tx, refused map[string]ledger.D
 	return nil
 }
 
-const selectBalance = "SELECT id, number, deactivated_at IS NULL, balance, version FROM accounts WHERE id = $1"
+const selectBalance = `
+	SELECT a.id, a.number, c.name, a.deactivated_at IS NULL, a.balance, a.version
+	FROM accounts a JOIN customers c ON c.account_id = a.id WHERE a.id = $1`
 
 // Balance implements ledger.Store.
 func (s *Store) Balance(ctx context.Context, accountID string) (a ledger.Account, err error) {
 	err = s.db.Read().QueryRowContext(ctx, selectBalance, accountID).
-		Scan(&a.ID, &a.Number, &a.Active, &a.Balance, &a.Version)
+		Scan(&a.ID, &a.Number, &a.Owner, &a.Active, &a.Balance, &a.Version)
 	if errors.Is(err, sql.ErrNoRows) {
 		return a, ledger.ErrUnknownAccount
 	}

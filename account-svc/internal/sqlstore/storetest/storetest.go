@@ -190,7 +190,7 @@ func movements(t *testing.T, s Store) {
 	if m != want || m.ID == "" {
 		t.Errorf("got  %+v\nwant %+v", m, want)
 	}
-	if a, err := s.Balance(t.Context(), "id-11"); err != nil || a != (ledger.Account{ID: "id-11", Number: "11", Active: true, Balance: 7655, Version: 2}) {
+	if a, err := s.Balance(t.Context(), "id-11"); err != nil || a != (ledger.Account{ID: "id-11", Number: "11", Owner: "Ana 11", Active: true, Balance: 7655, Version: 2}) {
 		t.Errorf("account %+v, %v", a, err)
 	}
 }

@@ -1,0 +1,245 @@
+//go:build backends
+
+package rediscache_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/bankmore/bankmore/account-svc/internal/rediscache"
+	"github.com/bankmore/bankmore/platform/money"
+)
+
+// ownServer is a Redis of this test alone, which may pause, flush and fill it.
+type ownServer struct {
+	*redis.Client
+	config  rediscache.Config
+	process *os.Process
+}
+
+func startServer(t *testing.T, arguments ...string) ownServer {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "redis") // a socket's path has to be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	socket := filepath.Join(dir, "socket")
+	command := exec.Command("redis-server", append([]string{"--port", "0", "--unixsocket", socket, "--dir", dir, "--save", ""}, arguments...)...)
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = command.Process.Kill()
+		_ = command.Wait()
+	})
+	s := ownServer{
+		Client:  redis.NewClient(&redis.Options{Network: "unix", Addr: socket}),
+		config:  rediscache.Config{URL: "unix://" + socket, KeyPrefix: "test:", BalanceTTL: 2 * time.Second},
+		process: command.Process,
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		err := s.Ping(t.Context()).Err()
+		if err == nil {
+			return s
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (s ownServer) signal(t *testing.T, signal syscall.Signal) {
+	t.Helper()
+	if err := s.process.Signal(signal); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// usual is one replica with the usual patience, which tests that make Redis fail have to wait for. It is trusted.
+func usual(t *testing.T, config rediscache.Config) *rediscache.Balances {
+	t.Helper()
+	store := rediscache.NewBalances(replicas(t, config, 1)[0].Store, open(t, config))
+	time.Sleep(config.BalanceTTL + 10*time.Millisecond)
+	return store
+}
+
+// A server that was paused for longer than entries live executes, when it goes on, what has lain in its sockets. That
+// brings no old balance back: the newest commit never reached it.
+func TestPauseBringsNoOldBalanceBack(t *testing.T) {
+	server := startServer(t)
+	store := usual(t, server.config)
+	want(t, store, 1000)
+	server.signal(t, syscall.SIGSTOP)
+	deposit(t, store, "second", 100) // sent, and not answered
+	deposit(t, store, "third", 100)  // not sent: Redis rests
+	want(t, store, 1200)
+	time.Sleep(server.config.BalanceTTL + 500*time.Millisecond)
+	server.signal(t, syscall.SIGCONT)
+	for range 20 {
+		want(t, store, 1200)
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// The same for an account that was closed during the pause.
+func TestPauseOpensNoClosedAccount(t *testing.T) {
+	server := startServer(t)
+	store := usual(t, server.config)
+	want(t, store, 1000)
+	server.signal(t, syscall.SIGSTOP)
+	deposit(t, store, "second", 100)
+	if err := store.Deactivate(t.Context(), "id-11", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(server.config.BalanceTTL + 500*time.Millisecond)
+	server.signal(t, syscall.SIGCONT)
+	for range 20 {
+		wantClosed(t, store)
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// Whatever Redis loses between a commit's word and a slow reader's, the reader's old balance does not become an entry.
+func TestLossBetweenCommitAndSlowReader(t *testing.T) {
+	server := startServer(t)
+	fast := replicas(t, server.config, 1)[0]
+	hooked := &hookedStore{Store: fast.Store}
+	slow := before(t, server.config, hooked, 1)[0]
+	balance := money.Cents(1000)
+	for name, lose := range map[string]func(commit func()){
+		"commit, then eviction": func(commit func()) { commit(); server.Del(t.Context(), "test:balance:id-11") },
+		"eviction, then commit": func(commit func()) { server.Del(t.Context(), "test:balance:id-11"); commit() },
+		"commit, then flush":    func(commit func()) { commit(); server.FlushAll(t.Context()) },
+		"flush, then commit":    func(commit func()) { server.FlushAll(t.Context()); commit() },
+		"commit, no loss":       func(commit func()) { commit() },
+		"commit, other reader":  func(commit func()) { commit(); want(t, fast, balance+100) },
+		"commit, other lease": func(commit func()) {
+			commit()
+			server.HSet(t.Context(), "test:balance:id-11", "lease", "of another reader")
+		},
+	} {
+		server.FlushAll(t.Context())
+		hooked.asked = func() { lose(func() { deposit(t, fast, name, 100) }) }
+		want(t, slow, balance)
+		hooked.asked = nil
+		balance += 100
+		for range 3 {
+			want(t, fast, balance)
+			want(t, slow, balance)
+		}
+		if t.Failed() {
+			t.Fatal(name)
+		}
+	}
+}
+
+// A reader that is slower than its lease makes no entry: the commit that came meanwhile might not have been told.
+func TestSlowReaderLosesItsLease(t *testing.T) {
+	server := startServer(t)
+	hooked := &hookedStore{Store: replicas(t, server.config, 1)[0].Store}
+	slow := before(t, server.config, hooked, 1)[0]
+	hooked.asked = func() { time.Sleep(600 * time.Millisecond) }
+	want(t, slow, 1000)
+	if n := server.Exists(t.Context(), "test:balance:id-11").Val(); n != 0 {
+		t.Error("there is an entry")
+	}
+}
+
+// Many commits and many readers, while Redis is full, or loses entries and leases all the time: nobody reads a balance
+// older than one whose commit had been answered.
+func TestNobodyReadsBackwards(t *testing.T) {
+	for name, disturb := range map[string]func(ctx context.Context, s ownServer, n int){
+		"calm":     func(context.Context, ownServer, int) {},
+		"evicting": func(ctx context.Context, s ownServer, _ int) { s.Del(ctx, "test:balance:id-11") },
+		"flushing": func(ctx context.Context, s ownServer, _ int) { s.FlushAll(ctx) },
+		"full": func(ctx context.Context, s ownServer, n int) {
+			s.ConfigSet(ctx, "maxmemory", "8mb")
+			s.Set(ctx, fmt.Sprint("answer ", n), strings.Repeat("x", 200_000), 24*time.Hour)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := startServer(t, "--maxmemory-policy", "volatile-ttl")
+			all := replicas(t, server.config, 3)
+			hits := metric(t, "balance_cache_requests_total", "hit")
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			var writers, others sync.WaitGroup
+			others.Go(func() {
+				for n := 0; ctx.Err() == nil; n++ {
+					disturb(ctx, server, n)
+					time.Sleep(time.Millisecond)
+				}
+			})
+			var answered atomic.Int64 // at least
+			answered.Store(1000)
+			for i := range 3 {
+				writers.Go(func() {
+					for n := range 50 {
+						deposit(t, all[i], fmt.Sprint("deposit ", i, n), 1)
+						answered.Add(1)
+					}
+				})
+				others.Go(func() {
+					for n := 0; ctx.Err() == nil; n++ {
+						least := answered.Load()
+						if a, err := all[(i+n)%3].Balance(ctx, "id-11"); err == nil && int64(a.Balance) < least {
+							t.Errorf("balance %d after %d had been answered", int64(a.Balance), least)
+						}
+					}
+				})
+			}
+			writers.Wait()
+			stop()
+			others.Wait()
+			want(t, all[0], 1150)
+			if hits == metric(t, "balance_cache_requests_total", "hit") {
+				t.Error("the cache answered nobody")
+			}
+			if evicted := server.InfoMap(t.Context(), "stats").Item("Stats", "evicted_keys"); (evicted != "0") != (name == "full") {
+				t.Errorf("%s keys were evicted", evicted)
+			}
+		})
+	}
+}
+
+// Redis that is paused, and goes on: a metric and one line of the log say each.
+func TestAwayIsSaid(t *testing.T) {
+	server := startServer(t)
+	store := usual(t, server.config)
+	log := captureLog(t)
+	want(t, store, 1000)
+	up(t, 1)
+	before := metric(t, "redis_failures_total", "")
+	server.signal(t, syscall.SIGSTOP)
+	for range 5 {
+		want(t, store, 1000)
+	}
+	up(t, 0)
+	if failed := metric(t, "redis_failures_total", "") - before; failed != 1 {
+		t.Errorf("%v failures", failed)
+	}
+	server.signal(t, syscall.SIGCONT)
+	for deadline := time.Now().Add(10 * time.Second); metric(t, "redis_up", "") == 0 && time.Now().Before(deadline); {
+		want(t, store, 1000)
+		time.Sleep(50 * time.Millisecond)
+	}
+	up(t, 1)
+	for _, line := range []string{"redis does not answer; going on without it", "redis answers again"} {
+		if n := strings.Count(log(), line); n != 1 {
+			t.Errorf("%d times in the log: %s", n, line)
+		}
+	}
+}
