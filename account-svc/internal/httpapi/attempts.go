@@ -13,7 +13,9 @@ import (
 
 // LoginConfig bounds the guessing of passwords.
 type LoginConfig struct {
-	PerMinute int `env:"LOGIN_RATE_LIMIT" envDefault:"10"` // attempts per CPF, and per account for deactivation
+	// PerMinute is attempts per CPF, and per account for deactivation. As the average counts, up to twice as many pass
+	// within one minute: some saved up and then some as they come.
+	PerMinute int `env:"LOGIN_RATE_LIMIT" envDefault:"10"`
 }
 
 // Validate returns an error for each value out of range.
@@ -33,8 +35,8 @@ type Counter interface {
 	Take(ctx context.Context, who string) (wait time.Duration, err error)
 }
 
-// Attempts counts tries at a password, right or wrong, per customer: through the shared counter, or, while that fails or
-// if there is none, in this process.
+// Attempts counts tries at a password, right or wrong, per customer, in this process and through the shared counter, if
+// there is one. Either may refuse: the shared one may be away, or have forgotten what it counted.
 type Attempts struct {
 	shared Counter
 	local  limiter.Store
@@ -68,14 +70,17 @@ func (a *Attempts) Allow(ctx context.Context, who string) error {
 }
 
 func (a *Attempts) take(ctx context.Context, who string) (wait time.Duration, err error) {
+	_, _, reset, ok, err := a.local.Take(ctx, who)
+	if err != nil {
+		return 0, err
+	}
+	if !ok {
+		return max(time.Second, time.Until(time.Unix(0, int64(reset)))), nil //nolint:gosec // nanoseconds since 1970
+	}
 	if a.shared != nil {
-		if wait, err := a.shared.Take(ctx, who); err == nil {
+		if wait, err := a.shared.Take(ctx, who); err == nil { // else this process has counted it, and the counter its failure
 			return wait, nil
 		}
 	}
-	_, _, reset, ok, err := a.local.Take(ctx, who)
-	if err != nil || ok {
-		return 0, err
-	}
-	return max(time.Second, time.Until(time.Unix(0, int64(reset)))), nil //nolint:gosec // nanoseconds since 1970
+	return 0, nil
 }
