@@ -178,24 +178,34 @@ func (b *Backends) emptyTopics(ctx context.Context) error {
 }
 
 // Server is one of postgres, redis and kafka.
-func (b *Backends) Server(name string) Server { return controlled{b.env["BACKENDS_CONTROL"], name} }
+func (b *Backends) Server(name string) Backend { return Backend{b.env["BACKENDS_CONTROL"], name} }
 
 // RefuseWrites has PostgreSQL answer every write with an error, until AcceptWrites.
 func (b *Backends) RefuseWrites(ctx context.Context) error {
-	return controlled{b.env["BACKENDS_CONTROL"], "postgres"}.run(ctx, "refuse")
+	return b.Server("postgres").run(ctx, "refuse")
 }
 
 // AcceptWrites undoes RefuseWrites.
 func (b *Backends) AcceptWrites(ctx context.Context) error {
-	return controlled{b.env["BACKENDS_CONTROL"], "postgres"}.run(ctx, "accept")
+	return b.Server("postgres").run(ctx, "accept")
 }
 
-type controlled struct{ command, server string }
+// Backend is a server that a command starts and stops.
+type Backend struct{ command, server string }
 
-func (c controlled) Start(ctx context.Context) error { return c.run(ctx, "start") }
-func (c controlled) Kill() error                     { return c.run(context.Background(), "stop") }
+// Start implements Server.
+func (c Backend) Start(ctx context.Context) error { return c.run(ctx, "start") }
 
-func (c controlled) run(ctx context.Context, action string) error {
+// Kill implements Server.
+func (c Backend) Kill() error { return c.run(context.Background(), "stop") }
+
+// Pause keeps Redis from answering; Resume lets it go on. Other servers refuse.
+func (c Backend) Pause() error { return c.run(context.Background(), "pause") }
+
+// Resume lets a paused server go on.
+func (c Backend) Resume() error { return c.run(context.Background(), "resume") }
+
+func (c Backend) run(ctx context.Context, action string) error {
 	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
 	defer cancel()
 	if out, err := exec.CommandContext(ctx, c.command, action, c.server).CombinedOutput(); err != nil {
