@@ -4,12 +4,15 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	components "github.com/dapr/dapr/pkg/apis/components/v1alpha1"
@@ -85,34 +88,58 @@ func check(path, contrib string) error {
 			problems = append(problems, err)
 			continue
 		}
-		if component, ok := resource.(*components.Component); ok {
-			problems = append(problems, settings(component, contrib))
+		switch resource := resource.(type) {
+		case *components.Component:
+			var names []string
+			for _, item := range resource.Spec.Metadata {
+				names = append(names, item.Name)
+			}
+			problems = append(problems, settings(resource.Spec.Type, resource.Spec.Version, names, contrib))
+		case *configuration.Configuration:
+			problems = append(problems, resolution(resource.Spec.NameResolutionSpec, contrib))
 		}
 	}
 	return errors.Join(problems...)
 }
 
+// undescribed are component types that have settings, but describe none.
+var undescribed = []string{"nameresolution.sqlite"}
+
+// resolution checks the settings of a Configuration's name resolution, if it has one.
+func resolution(names *configuration.NameResolutionSpec, contrib string) error {
+	if names == nil {
+		return nil
+	}
+	var values map[string]any
+	if names.Configuration != nil {
+		if err := json.Unmarshal(names.Configuration.Raw, &values); err != nil {
+			return fmt.Errorf("nameResolution: %w", err)
+		}
+	}
+	return settings("nameresolution."+names.Component, names.Version, slices.Sorted(maps.Keys(values)), contrib)
+}
+
 // settings checks the names of a component's settings, and whether those that must be there are.
-func settings(component *components.Component, contrib string) error {
-	known, err := describe(component, contrib)
-	if err != nil {
+func settings(componentType, version string, names []string, contrib string) error {
+	known, err := describe(componentType, version, contrib)
+	if err != nil || slices.Contains(undescribed, componentType) {
 		return err
 	}
-	kind, _, _ := strings.Cut(component.Spec.Type, ".")
+	kind, _, _ := strings.Cut(componentType, ".")
 	for _, name := range ofRuntime[kind] {
 		known[strings.ToLower(name)] = false
 	}
 	var problems []error
-	for _, item := range component.Spec.Metadata {
-		name := strings.ToLower(item.Name)
-		if _, ok := known[name]; !ok {
-			problems = append(problems, fmt.Errorf("%s has no setting %s", component.Spec.Type, item.Name))
+	for _, name := range names {
+		key := strings.ToLower(name)
+		if _, ok := known[key]; !ok {
+			problems = append(problems, fmt.Errorf("%s has no setting %s", componentType, name))
 		}
-		delete(known, name)
+		delete(known, key)
 	}
 	for name, required := range known {
 		if required {
-			problems = append(problems, fmt.Errorf("%s needs the setting %s", component.Spec.Type, name))
+			problems = append(problems, fmt.Errorf("%s needs the setting %s", componentType, name))
 		}
 	}
 	return errors.Join(problems...)
@@ -125,14 +152,14 @@ type setting struct {
 }
 
 // describe reads the settings of a component's type from its own description: the name, and whether it is required.
-func describe(component *components.Component, contrib string) (map[string]bool, error) {
-	folder := filepath.Join(append([]string{contrib}, strings.Split(component.Spec.Type, ".")...)...)
-	raw, err := os.ReadFile(filepath.Join(folder, component.Spec.Version, "metadata.yaml"))
+func describe(componentType, version, contrib string) (map[string]bool, error) {
+	folder := filepath.Join(append([]string{contrib}, strings.Split(componentType, ".")...)...)
+	raw, err := os.ReadFile(filepath.Join(folder, version, "metadata.yaml"))
 	if errors.Is(err, fs.ErrNotExist) {
 		raw, err = os.ReadFile(filepath.Join(folder, "metadata.yaml"))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("no description of %s: %w", component.Spec.Type, err)
+		return nil, fmt.Errorf("no description of %s: %w", componentType, err)
 	}
 	var description struct {
 		Version  string    `json:"version"`
@@ -144,8 +171,8 @@ func describe(component *components.Component, contrib string) (map[string]bool,
 	if err := yaml.Unmarshal(raw, &description); err != nil {
 		return nil, err
 	}
-	if description.Version != component.Spec.Version {
-		return nil, fmt.Errorf("%s has version %s, not %s", component.Spec.Type, description.Version, component.Spec.Version)
+	if description.Version != version {
+		return nil, fmt.Errorf("%s has version %s, not %s", componentType, description.Version, version)
 	}
 	known := map[string]bool{}
 	for _, s := range description.Metadata {

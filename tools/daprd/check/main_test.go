@@ -20,26 +20,45 @@ spec:
       value: localhost:6379
 `
 
+const config = `apiVersion: dapr.io/v1alpha1
+kind: Configuration
+metadata:
+  name: config
+spec:
+  nameResolution:
+    component: nameformat
+    version: v1
+    configuration:
+      format: "{appid}"
+`
+
 func TestCheck(t *testing.T) {
 	contrib, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/dapr/components-contrib").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, test := range []struct{ old, replacement, want string }{
-		{"", "", ""},
-		{"redisHost", "RedisHost", ""}, // Dapr does not mind
-		{"redisHost", "redisHots", "no setting redisHots"},
-		{"redisHost", "redisDB", "needs the setting redishost"},
-		{"type: state.redis", "type: state.reddis", "no description of state.reddis"},
-		{"version: v1\n", "version: v2\n", "has version v1, not v2"},
-		{"metadata:\n  name", "metadata:\n  nam", "unknown field"},
-		{"spec:", "scopes: none\nspec:", "scopes"},
-		{"value:", "valeu:", "unknown field"},
-		{"kind: Component", "kind: Compnent", "unknown resource"},
-		{"v1alpha1", "v1", "unknown resource"},
+	for _, test := range []struct{ resource, old, replacement, want string }{
+		{store, "", "", ""},
+		{store, "redisHost", "RedisHost", ""}, // Dapr does not mind
+		{store, "redisHost", "redisHots", "no setting redisHots"},
+		{store, "redisHost", "redisDB", "needs the setting redishost"},
+		{store, "type: state.redis", "type: state.reddis", "no description of state.reddis"},
+		{store, "version: v1\n", "version: v2\n", "has version v1, not v2"},
+		{store, "metadata:\n  name", "metadata:\n  nam", "unknown field"},
+		{store, "spec:", "scopes: none\nspec:", "scopes"},
+		{store, "value:", "valeu:", "unknown field"},
+		{store, "kind: Component", "kind: Compnent", "unknown resource"},
+		{store, "v1alpha1", "v1", "unknown resource"},
+		{config, "", "", ""},
+		{config, "nameformat", "sqlite", ""}, // which does not describe its settings
+		{config, "nameformat", "nameforms", "no description of nameresolution.nameforms"},
+		{config, "version: v1\n", "version: v2\n", "has version v1, not v2"},
+		{config, "format:", "formats:", "no setting formats"},
+		{config, "format:", "formats:", "needs the setting format"},
+		{config, "configuration:", "configurations:", "unknown field"},
 	} {
 		path := filepath.Join(t.TempDir(), "store.yaml")
-		if err := os.WriteFile(path, []byte(strings.Replace(store, test.old, test.replacement, 1)), 0o600); err != nil {
+		if err := os.WriteFile(path, []byte(strings.Replace(test.resource, test.old, test.replacement, 1)), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		err := check(path, strings.TrimSpace(string(contrib)))
