@@ -1,11 +1,12 @@
-// Command daprd is Dapr's runtime with its stable components, as Dapr builds it, and one more: name resolution through
-// an SQLite file, which Dapr has in its full build only.
+// Command daprd is Dapr's runtime with its stable components, as Dapr builds it, and two ways of name resolution that
+// Dapr has in its full build only: through an SQLite file, as on a developer's machine, and by a pattern, as in compose.
 package main
 
 import (
 	"context"
 
 	resolution "github.com/dapr/components-contrib/nameresolution"
+	"github.com/dapr/components-contrib/nameresolution/nameformat"
 	"github.com/dapr/components-contrib/nameresolution/sqlite"
 	"github.com/dapr/dapr/cmd/daprd/app"
 	"github.com/dapr/dapr/pkg/components/nameresolution"
@@ -14,6 +15,7 @@ import (
 
 func main() {
 	nameresolution.DefaultRegistry.RegisterComponent(newResolver, "sqlite")
+	nameresolution.DefaultRegistry.RegisterComponent(nameformat.NewResolver, "nameformat")
 	app.Run()
 }
 
