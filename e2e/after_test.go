@@ -17,6 +17,7 @@ var afterAll = []struct {
 	check func() error
 }{
 	{"no process has crashed", func() error { return system.Crashed() }},
+	{"no sidecar has gone on without something", sidecarsComplete},
 	{"every exchange keeps the OpenAPI documents", contractKept},
 	{"every documented success has been exercised", contractExercised},
 	{"the services' own verify finds nothing", verifyAll},
@@ -68,6 +69,26 @@ func verifyAll() error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// sidecarsComplete looks for what daprd logs and then does without. (Its API tells of components, but not of names.)
+func sidecarsComplete() error {
+	var found []string
+	for _, app := range system.Apps {
+		log, err := os.ReadFile(app.Sidecar.LogFile())
+		if err != nil {
+			return err
+		}
+		if !bytes.Contains(log, []byte("Initialized name resolution to ")) {
+			found = append(found, app.Sidecar.Name()+" cannot find other apps")
+		}
+		for line := range bytes.Lines(log) {
+			if bytes.Contains(line, []byte("_COMPONENT_FAILURE")) {
+				found = append(found, fmt.Sprintf("%s: %.500s", app.Sidecar.Name(), line))
+			}
+		}
+	}
+	return listed(found)
 }
 
 func logsHoldNoSecret() error {

@@ -3,8 +3,7 @@
 package e2e_test
 
 import (
-	"os"
-	"path/filepath"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -16,19 +15,7 @@ import (
 // that has started.
 func TestAlternativeComponents(t *testing.T) {
 	const folder = "components/trial"
-	dir := filepath.Join(system.Dir, folder)
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range []string{"secrets.yaml", "alternatives/statestore-postgres.yaml"} {
-		raw, err := os.ReadFile(filepath.Join(system.Dir, "components", "production", file))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, filepath.Base(file)), raw, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	copyComponents(t, folder, "secrets.yaml", "alternatives/statestore-postgres.yaml")
 	store := "statestore state.postgresql"
 	for name, test := range map[string]struct {
 		url    string
@@ -54,6 +41,17 @@ func TestAlternativeComponents(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// No sidecar gives away what its components log in with; the ingress's does not even have it.
+func TestSidecarsKeepSecrets(t *testing.T) {
+	for _, id := range stack.Services {
+		keepsSecrets(t, system.Apps[id])
+	}
+	status, body := secretsOf(t, system.Apps[stack.Ingress], "bulk")
+	if status != http.StatusInternalServerError || !strings.Contains(body, "ERR_SECRET_STORES_NOT_CONFIGURED") {
+		t.Errorf("the ingress's: %d %.200s, want that it has no secret store", status, body)
 	}
 }
 

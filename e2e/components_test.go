@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -93,13 +94,59 @@ func loaded(app *stack.App) (all []string, err error) {
 		return nil, err
 	}
 	for _, c := range metadata.Components {
-		if !strings.HasPrefix(c.Type, "nameresolution.") {
-			all = append(all, c.Name+" "+c.Type)
-		}
+		all = append(all, c.Name+" "+c.Type)
 	}
 	for _, s := range metadata.Subscriptions {
 		all = append(all, "subscription "+s.Topic)
 	}
 	slices.Sort(all)
 	return all, nil
+}
+
+// copyComponents makes a folder of the stack with some of production's components.
+func copyComponents(t *testing.T, folder string, files ...string) {
+	t.Helper()
+	root, err := stack.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(system.Dir, folder)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		raw, err := os.ReadFile(filepath.Join(root, "components", "production", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, filepath.Base(file)), raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// keepsSecrets checks that a sidecar with the secret store gives none away, neither all at once nor one by its name.
+func keepsSecrets(t *testing.T, app *stack.App) {
+	t.Helper()
+	if status, body := secretsOf(t, app, "bulk"); status != http.StatusOK || body != "{}" {
+		t.Errorf("%s gives away %d %.200s", app.ID, status, body)
+	}
+	if status, body := secretsOf(t, app, "APP_API_TOKEN"); status != http.StatusForbidden {
+		t.Errorf("%s gives away %d %.200s", app.ID, status, body)
+	}
+}
+
+// secretsOf asks a sidecar for a secret, or for the bulk of them.
+func secretsOf(t *testing.T, app *stack.App, name string) (status int, body string) {
+	t.Helper()
+	resp, err := http.Get(app.Dapr + "/v1.0/secrets/secrets/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, strings.TrimSpace(string(raw))
 }

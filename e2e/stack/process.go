@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -46,6 +47,11 @@ func (p *Process) LogFile() string { return p.logFile }
 
 // SetEnv gives the process another variable, from its next start on.
 func (p *Process) SetEnv(name, value string) { p.env = append(p.env, name+"="+value) }
+
+// AddArguments gives the process more arguments, from its next start on. Of a flag that is given twice, the last counts.
+func (p *Process) AddArguments(arguments ...string) {
+	p.command = slices.Concat(p.command, arguments)
+}
 
 // Launch starts the process without waiting until it is ready.
 func (p *Process) Launch() error {

@@ -75,6 +75,9 @@ type App struct {
 // Invoke is the base URL by which the sidecar of app reaches another app.
 func (a *App) Invoke(appID string) string { return a.Dapr + "/v1.0/invoke/" + appID + "/method" }
 
+// InternalPort is where other sidecars reach the app's.
+func (a *App) InternalPort() int { return a.ports["dapr-internal-grpc-port"] }
+
 // URL is the front door: the ingress.
 func (s *Stack) URL() string { return s.Apps[Ingress].URL }
 
