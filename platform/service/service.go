@@ -21,7 +21,8 @@ import (
 // Command is a subcommand. Its context ends on SIGINT or SIGTERM; its error makes the process exit with 1.
 type Command func(ctx context.Context) error
 
-// Commands maps subcommand names to what they run. "version" and "health" exist in every service and need no entry.
+// Commands maps subcommand names to what they run. "version", "health" and "ready" exist in every service and need no
+// entry.
 type Commands map[string]Command
 
 // Main runs the subcommand named on the command line and ends the process: 0 on success, 1 on an error, 2 on wrong usage.
@@ -34,7 +35,7 @@ func run(commands Commands, args []string) int {
 		fmt.Println(filepath.Base(args[0]), Version())
 		return 0
 	}
-	all := Commands{"health": health, "version": nil}
+	all := Commands{"health": ask("/healthz"), "ready": ask("/readyz"), "version": nil}
 	maps.Copy(all, commands)
 	var command Command
 	if len(args) == 2 {
@@ -54,28 +55,30 @@ func run(commands Commands, args []string) int {
 	return 0
 }
 
-// health asks the service on this machine whether it lives, for containers, which have no other program.
-func health(ctx context.Context) error {
-	_, port, err := net.SplitHostPort(os.Getenv("LISTEN_ADDRESS"))
-	if err != nil {
-		return fmt.Errorf("LISTEN_ADDRESS: %w", err)
+// ask asks the service on this machine for a path of the server's own, for containers, which have no other program.
+func ask(path string) Command {
+	return func(ctx context.Context) error {
+		_, port, err := net.SplitHostPort(os.Getenv("LISTEN_ADDRESS"))
+		if err != nil {
+			return fmt.Errorf("LISTEN_ADDRESS: %w", err)
+		}
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		url := "http://" + net.JoinHostPort("127.0.0.1", port) + path
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil) //nolint:gosec // this machine, whatever the variable says
+		if err != nil {
+			return err
+		}
+		resp, err := http.DefaultClient.Do(req) //nolint:gosec // the same
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("status %d", resp.StatusCode)
+		}
+		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	url := "http://" + net.JoinHostPort("127.0.0.1", port) + "/healthz"
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil) //nolint:gosec // this machine, whatever the variable says
-	if err != nil {
-		return err
-	}
-	resp, err := http.DefaultClient.Do(req) //nolint:gosec // the same
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("status %d", resp.StatusCode)
-	}
-	return nil
 }
 
 // version is set by the linker where there is no repository to tell it.

@@ -54,7 +54,7 @@ func TestExitCodes(t *testing.T) {
 		"serve":  func(context.Context) error { ran = "serve"; return nil },
 		"verify": func(context.Context) error { ran = "verify"; return errors.New("violated") },
 	}
-	const usage = "usage: thing-svc health|serve|verify|version\n"
+	const usage = "usage: thing-svc health|ready|serve|verify|version\n"
 	for _, test := range []struct {
 		args   []string
 		code   int
@@ -117,33 +117,37 @@ func TestSignalsEndTheContext(t *testing.T) {
 	}
 }
 
-func TestHealth(t *testing.T) {
+func TestHealthAndReady(t *testing.T) {
 	before := slog.Default()
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	defer slog.SetDefault(before)
-	status := http.StatusOK
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/healthz" {
+	for command, path := range map[string]string{"health": "/healthz", "ready": "/readyz"} {
+		status := http.StatusOK
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != path {
+				w.WriteHeader(http.StatusNotFound)
+				return
+			}
 			w.WriteHeader(status)
+		}))
+		defer server.Close()
+		_, port, err := net.SplitHostPort(server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
 		}
-	}))
-	defer server.Close()
-	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	check := func(what, address string, want int) {
-		t.Helper()
-		t.Setenv("LISTEN_ADDRESS", address)
-		if code, _, _ := output(t, nil, "health"); code != want {
-			t.Errorf("%s: exit %d, want %d", what, code, want)
+		check := func(what, address string, want int) {
+			t.Helper()
+			t.Setenv("LISTEN_ADDRESS", address)
+			if code, _, _ := output(t, nil, command); code != want {
+				t.Errorf("%s, %s: exit %d, want %d", command, what, code, want)
+			}
 		}
+		check("yes", "0.0.0.0:"+port, 0)
+		check("any address", ":"+port, 0)
+		check("no port", "nowhere", 1)
+		status = http.StatusServiceUnavailable
+		check("no", ":"+port, 1)
+		server.Close()
+		check("gone", ":"+port, 1)
 	}
-	check("lives", "0.0.0.0:"+port, 0)
-	check("any address", ":"+port, 0)
-	check("no port", "nowhere", 1)
-	status = http.StatusServiceUnavailable
-	check("unhealthy", ":"+port, 1)
-	server.Close()
-	check("gone", ":"+port, 1)
 }
