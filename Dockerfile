@@ -1,4 +1,5 @@
 # One image per service: docker build --build-arg SERVICE=account-svc -t bankmore/account-svc .
+# What is released also gets --build-arg VERSION=… and REVISION=$(git rev-parse HEAD).
 # Static, without a shell, as a user without rights; it writes nothing, so its file system can be read-only.
 ARG GO_VERSION=1.26.8
 
@@ -23,9 +24,10 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache
 FROM scratch
 ARG SERVICE
 ARG VERSION=unknown
+ARG REVISION=unknown
 LABEL org.opencontainers.image.title="BankMore ${SERVICE}" \
       org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.source="https://github.com/bankmore/bankmore"
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /out/service /service
