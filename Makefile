@@ -35,6 +35,10 @@ verify: ## check the books, each service's and across, of what `make run` has or
 	bin/ops verify || failed=1; \
 	[ -z "$$failed" ]
 
+.PHONY: dead-letters
+dead-letters: ## the events that fee-svc could not understand, on what `make run` runs or KAFKA_BOOTSTRAP_SERVERS names
+	@go run ./ops dead-letters
+
 .PHONY: build
 build: $(bin)/caddy ## the services and the ingress, which is what `dapr run -f dapr.yaml` needs
 	@go build -o bin/ $(addprefix ./,$(services))

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -21,6 +22,7 @@ var afterAll = []struct {
 	{"every exchange keeps the OpenAPI documents", contractKept},
 	{"every documented success has been exercised", contractExercised},
 	{"the services' own verify finds nothing", verifyAll},
+	{"the three databases tell one story", verifyAcross},
 	{"logs hold no CPF, password or token", logsHoldNoSecret},
 }
 
@@ -89,6 +91,11 @@ func sidecarsComplete() error {
 		}
 	}
 	return listed(found)
+}
+
+func verifyAcross() error {
+	_, err := system.Ops(context.Background(), "verify")
+	return err
 }
 
 func logsHoldNoSecret() error {

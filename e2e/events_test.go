@@ -130,6 +130,69 @@ func TestBadEventsAmongGoodOnes(t *testing.T) {
 	checkLedger(t)
 }
 
+// An operator sees what was dead-lettered. A good event among it, put back as often as he likes, is charged once.
+func TestDeadLettersArePutBack(t *testing.T) {
+	ops := func(args ...string) string {
+		t.Helper()
+		out, err := system.Ops(t.Context(), append([]string{"dead-letters"}, args...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	ana, bia := newPerson(t, "Ana Morta", "1000.00"), newPerson(t, "Bia Morta", "")
+	first := ana.pay(t, bia, "10.00")
+	event := mentions(records(t, completedTopic, func(all []*kgo.Record) bool { return mentions(all, first.TransferID) != nil }), first.TransferID)
+	ana.waitBalance(t, "988.00")
+
+	producer, mark := kafka(t), key()
+	produce := func(topic, value string) *kgo.Record {
+		t.Helper()
+		results := producer.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Value: []byte(value)})
+		if err := results.FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		return results[0].Record
+	}
+	produce(completedTopic, `{"id":"`+mark+`"}`)
+	eventually(t, 20*time.Second, func() error {
+		if list := ops(); !strings.Contains(list, `id "`+mark+`", "not a CloudEvent`) {
+			return fmt.Errorf("no %s among\n%s", mark, list)
+		}
+		return nil
+	})
+
+	letter := produce(deadLetterTopic, string(event.Value))
+	position := fmt.Sprintf("%d:%d", letter.Partition, letter.Offset)
+	for _, step := range []struct{ args, want string }{
+		{"replay " + position, position + " put back\n1 put back, 0 had been before"},
+		{"replay " + position, "0 put back, 1 had been before"},
+		{"replay -again " + position, "1 put back, 0 had been before"},
+	} {
+		if out := ops(strings.Fields(step.args)...); !strings.Contains(out, step.want) {
+			t.Errorf("%s: %s", step.args, out)
+		}
+	}
+	var copies []*kgo.Record
+	records(t, completedTopic, func(all []*kgo.Record) bool {
+		copies = slices.DeleteFunc(slices.Clone(all), func(r *kgo.Record) bool { return string(r.Value) != string(event.Value) })
+		return len(copies) >= 3
+	})
+	for _, r := range copies {
+		if string(r.Key) != ana.Number || r.Partition != event.Partition {
+			t.Errorf("key %q in partition %d, the event was in %d", r.Key, r.Partition, event.Partition)
+		}
+	}
+	second := ana.pay(t, bia, "10.00") // whose event comes after the copies
+	ana.waitBalance(t, "976.00")
+	wantCharged(t, ana, first.TransferID)
+	wantCharged(t, ana, second.TransferID)
+	checkLedger(t)
+	if out, err := system.Ops(t.Context(), "verify"); err != nil {
+		t.Error(out)
+	}
+}
+
 func wantCharged(t *testing.T, payer person, transferID string) {
 	t.Helper()
 	fees, err := client.All(t.Context(), 100, payer.Fees)

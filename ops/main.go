@@ -20,7 +20,8 @@ type command struct {
 }
 
 var commands = map[string]command{
-	"verify": {"verify [-at-rest] [-grace 10m]", verify},
+	"verify":       {"verify [-at-rest] [-grace 10m]", verify},
+	"dead-letters": {"dead-letters [replay [-again] all|PARTITION:OFFSET…]", deadLetters},
 }
 
 // errUsage says that the command line is wrong.
@@ -61,7 +62,7 @@ func run(ctx context.Context, out, problems io.Writer, args []string) int {
 
 func usage() string {
 	var b strings.Builder
-	for _, name := range []string{"verify"} {
+	for _, name := range []string{"verify", "dead-letters"} {
 		fmt.Fprintf(&b, "usage: ops %s\n", commands[name].usage)
 	}
 	return b.String()

@@ -1,0 +1,196 @@
+// Package deadletter shows the events that fee-svc could not understand and puts them back.
+//
+// What was put back is noted in the dead-letter topic itself, by a record without a value that names the letter. Offsets
+// committed by a consumer group would not do: letters are put back in any order, and brokers forget the offsets of a
+// group without members after some days, while they keep the letters for a year.
+package deadletter
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/bankmore/bankmore/transfer-svc/transferapi"
+)
+
+// The topics: where the letters are, and where they came from.
+const (
+	Topic  = transferapi.TopicCompleted + "-dead-letter"
+	Target = transferapi.TopicCompleted
+)
+
+// noteHeader names the letter that a note is about. No letter has it: fee-svc sends values only.
+const noteHeader = "bankmore-put-back"
+
+// patience bounds how long the broker may be silent.
+const patience = 15 * time.Second
+
+// Position is where a letter is.
+type Position struct {
+	Partition int32
+	Offset    int64
+}
+
+// ParsePosition reads what String writes: partition:offset.
+func ParsePosition(s string) (Position, error) {
+	partition, offset, ok := strings.Cut(s, ":")
+	p, err := strconv.ParseUint(partition, 10, 31)
+	o, err2 := strconv.ParseUint(offset, 10, 63)
+	if !ok || err != nil || err2 != nil {
+		return Position{}, fmt.Errorf("%q is no partition:offset", s)
+	}
+	return Position{int32(p), int64(o)}, nil
+}
+
+// String is partition:offset.
+func (p Position) String() string { return fmt.Sprintf("%d:%d", p.Partition, p.Offset) }
+
+// Letter is an event that was not understood.
+type Letter struct {
+	Position
+	At      time.Time // when fee-svc kept it
+	ID      string    // of the CloudEvent, "" where it cannot be read
+	Size    int       // bytes
+	Why     error     // it is not understood; nil if it is, as when the reader has been mended
+	PutBack time.Time // zero if it was not
+}
+
+// List returns the letters in the order of their positions.
+func List(ctx context.Context, client *kgo.Client) ([]Letter, error) {
+	var letters []Letter
+	at := map[Position]int{}
+	err := scan(ctx, client, func(r *kgo.Record) error {
+		if about, ok := noted(r); ok {
+			if i, known := at[about]; known { // else the broker has deleted the letter, for its age
+				letters[i].PutBack = r.Timestamp
+			}
+			return nil
+		}
+		l := Letter{Position: Position{r.Partition, r.Offset}, At: r.Timestamp, Size: len(r.Value)}
+		l.ID, _, l.Why = transferapi.ReadCompleted(r.Value)
+		at[l.Position] = len(letters)
+		letters = append(letters, l)
+		return nil
+	})
+	return letters, err
+}
+
+// Replay puts the letters at these positions back, as they are, and notes of each that it was once the broker has
+// confirmed it. It returns those it has put back, also beside an error. Should it end between the two, the letter is put back once
+// more the next time, which fee-svc takes for the repetition that it is.
+func Replay(ctx context.Context, client *kgo.Client, chosen map[Position]bool) (done []Position, err error) {
+	err = scan(ctx, client, func(r *kgo.Record) error {
+		position := Position{r.Partition, r.Offset}
+		if !chosen[position] {
+			return nil
+		}
+		letter := &kgo.Record{Topic: Target, Key: keyOf(r.Value), Value: r.Value}
+		if err := client.ProduceSync(ctx, letter).FirstErr(); err != nil {
+			return fmt.Errorf("putting back %s: %w", position, err)
+		}
+		done = append(done, position)
+		note := &kgo.Record{
+			Topic: Topic, Partition: r.Partition,
+			Headers: []kgo.RecordHeader{{Key: noteHeader, Value: []byte(position.String())}},
+		}
+		if err := client.ProduceSync(ctx, note).FirstErr(); err != nil {
+			return fmt.Errorf("%s is put back, but noting it: %w", position, err)
+		}
+		return nil
+	})
+	return done, err
+}
+
+// noted reports which letter a record is a note about.
+func noted(r *kgo.Record) (about Position, ok bool) {
+	for _, h := range r.Headers {
+		if h.Key == noteHeader {
+			about, err := ParsePosition(string(h.Value))
+			return about, err == nil
+		}
+	}
+	return Position{}, false
+}
+
+var accountNumber = regexp.MustCompile(`^[0-9]{1,10}$`)
+
+// keyOf is the key that a good event of the same account has: the origin's number, as far as it can be read.
+func keyOf(message []byte) []byte {
+	var event struct {
+		Data struct {
+			Origin string `json:"origin_account_number"`
+		} `json:"data"`
+	}
+	// Leniently: whatever else is wrong, events of one account belong into one partition.
+	err := json.Unmarshal(message, &event, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	if err != nil || !accountNumber.MatchString(event.Data.Origin) {
+		return nil
+	}
+	return []byte(event.Data.Origin)
+}
+
+// scan passes on every record that the topic holds now, partition by partition, sorted by offset.
+func scan(ctx context.Context, client *kgo.Client, each func(*kgo.Record) error) error {
+	admin := kadm.NewClient(client)
+	starts, err := admin.ListStartOffsets(ctx, Topic)
+	if err == nil {
+		err = starts.Error()
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", Topic, err)
+	}
+	ends, err := admin.ListEndOffsets(ctx, Topic)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", Topic, err)
+	}
+	for partition := range int32(len(ends[Topic])) { //nolint:gosec // no topic has that many
+		start, _ := starts.Lookup(Topic, partition)
+		end, ok := ends.Lookup(Topic, partition)
+		if !ok || start.Offset >= end.Offset {
+			continue
+		}
+		if err := scanPartition(ctx, client, partition, start.Offset, end.Offset, each); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func scanPartition(ctx context.Context, client *kgo.Client, partition int32, start, end int64, each func(*kgo.Record) error) error {
+	client.AddConsumePartitions(map[string]map[int32]kgo.Offset{Topic: {partition: kgo.NewOffset().At(start)}})
+	defer client.RemoveConsumePartitions(map[string][]int32{Topic: {partition}})
+	for {
+		pollCtx, cancel := context.WithTimeout(ctx, patience)
+		fetches := client.PollFetches(pollCtx)
+		silent := pollCtx.Err() != nil && ctx.Err() == nil
+		cancel()
+		if silent {
+			return fmt.Errorf("%s: the broker has sent nothing of partition %d for %s", Topic, partition, patience)
+		}
+		if err := fetches.Err(); err != nil {
+			return fmt.Errorf("%s: %w", Topic, err)
+		}
+		for _, r := range fetches.Records() {
+			if r.Offset >= end {
+				return nil
+			}
+			if err := each(r); err != nil {
+				return err
+			}
+			if r.Offset == end-1 {
+				return nil
+			}
+		}
+	}
+}
