@@ -5,6 +5,9 @@ import (
 	"context"
 	"log/slog"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
 // Bell wakes a worker. Ringing never blocks, and any number of rings before the worker looks count as one.
@@ -28,8 +31,13 @@ const roundLimit = time.Minute
 // at once. After an error the next round waits for the interval.
 type Round func(ctx context.Context) (more bool, err error)
 
-// Run calls round until ctx ends. Errors are logged under name; the loop goes on.
+var failures = promauto.NewCounterVec(prometheus.CounterOpts{
+	Name: "worker_failures_total", Help: "Rounds of a worker that failed. While the one that sets a gauge fails, the gauge tells of the past.",
+}, []string{"worker"})
+
+// Run calls round until ctx ends. Errors are logged and counted under name; the loop goes on.
 func Run(ctx context.Context, name string, interval time.Duration, bell Bell, round Round) {
+	failed := failures.WithLabelValues(name)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	rings := bell
@@ -45,6 +53,7 @@ func Run(ctx context.Context, name string, interval time.Duration, bell Bell, ro
 			var err error
 			if more, err = within(ctx, round); err != nil {
 				if ctx.Err() == nil {
+					failed.Inc()
 					slog.ErrorContext(ctx, "worker round failed", "worker", name, "error", err)
 				}
 				more = false

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/bankmore/bankmore/platform/worker"
 )
@@ -123,7 +124,7 @@ func TestStopEndsTheWork(t *testing.T) {
 	})
 }
 
-func TestErrorsAreLoggedButNotThoseOfStopping(t *testing.T) {
+func TestErrorsAreToldButNotThoseOfStopping(t *testing.T) {
 	before := slog.Default()
 	defer slog.SetDefault(before)
 	out := new(log)
@@ -142,6 +143,27 @@ func TestErrorsAreLoggedButNotThoseOfStopping(t *testing.T) {
 	if len(out.lines) != 1 || !strings.Contains(out.lines[0], "worker=counter") || !strings.Contains(out.lines[0], "error=away") {
 		t.Errorf("logged %q, want one line about the first error", out.lines)
 	}
+	if n := failures(t, "counter"); n != 1 {
+		t.Errorf("counted %v, want the first error", n)
+	}
+}
+
+// failures is worker_failures_total of a worker.
+func failures(t *testing.T, name string) float64 {
+	t.Helper()
+	families, err := prometheus.DefaultGatherer.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			if family.GetName() == "worker_failures_total" && m.GetLabel()[0].GetValue() == name {
+				return m.GetCounter().GetValue()
+			}
+		}
+	}
+	t.Fatalf("no worker_failures_total of %s", name)
+	return 0
 }
 
 type log struct {

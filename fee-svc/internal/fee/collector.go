@@ -71,6 +71,13 @@ var (
 	})
 )
 
+// Every series is there from the start, so that a rule can tell zero from nothing.
+func init() {
+	for _, outcome := range []string{"charged", "refused", "waived", "unknown"} {
+		outcomes.WithLabelValues(outcome)
+	}
+}
+
 // Collector charges pending fees. It is the only code that does, and any number of replicas may run one: a claim keeps
 // them apart, and should two of them charge the same fee all the same, they use the same key.
 type Collector struct {

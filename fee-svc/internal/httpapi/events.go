@@ -58,6 +58,13 @@ var consumed = promauto.NewCounterVec(prometheus.CounterOpts{
 	Help: "Events of completed transfers, by result (accepted, duplicate, dead_lettered, retried).",
 }, []string{"result"})
 
+// Every series is there from the start, so that a rule can tell zero from nothing.
+func init() {
+	for _, result := range []string{"accepted", "duplicate", "dead_lettered", "retried"} {
+		consumed.WithLabelValues(result)
+	}
+}
+
 // recorder makes the fees of transfers durable and tells of each whether it is new. *fee.Service is one.
 type recorder interface {
 	Record(ctx context.Context, transfers []fee.Transfer) (added []bool, err error)

@@ -25,3 +25,22 @@ var (
 		Name: "transfers_unfinished_oldest_seconds", Help: "Age of the oldest unfinished transfer, by state.",
 	}, []string{"state"})
 )
+
+// Every series is there from the start, so that a rule can tell zero from nothing.
+func init() {
+	for _, outcome := range []string{"completed", "refused", "refunded"} {
+		finished.WithLabelValues(outcome)
+	}
+	for _, result := range []string{string(Completed), string(Failed), "unknown"} {
+		recovered.WithLabelValues(result)
+	}
+	for _, leg := range []Leg{Debit, Credit, Refund} {
+		for _, verdict := range []Verdict{Done, Refused, Unknown} {
+			legAnswers.WithLabelValues(string(leg), string(verdict))
+		}
+	}
+	for _, state := range Unfinished {
+		unfinished.WithLabelValues(string(state))
+		oldest.WithLabelValues(string(state))
+	}
+}

@@ -15,7 +15,8 @@ const (
 )
 
 // Recover claims a portion of the overdue transfers and drives each as far as it goes; it is a worker.Round. Any
-// number of replicas may run it: leases keep them apart, and where a lease fails to, the steps' conditions do.
+// number of replicas may run it: leases keep them apart, and where a lease fails to, the steps' conditions do. What a
+// round costs does not depend on how many wait.
 func (s *Service) Recover(ctx context.Context) (more bool, err error) {
 	now := clock()
 	ctx, cancel := context.WithTimeout(ctx, s.config.Deadline) // begins with the lease, however long the claim takes

@@ -2,6 +2,7 @@ package transfer_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -11,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/bankmore/bankmore/account-svc/accountapi"
 	"github.com/bankmore/bankmore/platform/fault"
@@ -405,4 +408,76 @@ func TestManyReplicasRecover(t *testing.T) {
 		}
 		wantVerified(t, b)
 	})
+}
+
+// Whatever has piled up, a round takes one portion, has no more calls under way than that, and counts nothing: counting
+// 100,000 in each of 782 rounds would read 40 million rows.
+func TestRecoveryIsBounded(t *testing.T) {
+	b := newBank(t)
+	const piled, portion = 100_000, 128
+	err := b.db.InTx(t.Context(), func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(t.Context(), `
+			WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1)
+			INSERT INTO transfers (id, request_id, fingerprint, origin_account_id, origin_account_number, destination_account_number, amount, state,
+				created_at, updated_at, lease_until, claims)
+			SELECT 't' || i, i, 'f', 'ana', '11', '22', 1, 'PENDING', 0, 0, i, 0 FROM n`, piled)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := &countingStore{Store: b.store}
+	ledger := &crowd{}
+	s := transfer.New(store, ledger, config, b.bells)
+	defer s.Close()
+	for range 5 {
+		if more, err := s.Recover(t.Context()); err != nil || !more {
+			t.Fatalf("%v, %v", more, err)
+		}
+	}
+	if calls, most := ledger.calls.Load(), ledger.most.Load(); calls != 5*portion*2 || most > portion || store.counted.Load() > 0 {
+		t.Errorf("%d calls, %d at once, the backlog was counted %d times", calls, most, store.counted.Load())
+	}
+	if _, err := s.Measure(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	gauges := map[string]float64{}
+	families, err := prometheus.DefaultGatherer.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			if len(m.GetLabel()) == 1 && m.GetLabel()[0].GetValue() == "PENDING" {
+				gauges[family.GetName()] = m.GetGauge().GetValue()
+			}
+		}
+	}
+	if gauges["transfers_unfinished"] != piled-5*portion || gauges["transfers_unfinished_oldest_seconds"] < 1e9 {
+		t.Errorf("gauges %v", gauges)
+	}
+}
+
+// countingStore counts how often the backlog is counted.
+type countingStore struct {
+	transfer.Store
+	counted atomic.Int64
+}
+
+func (s *countingStore) Backlog(ctx context.Context) (map[transfer.State]transfer.Backlog, error) {
+	s.counted.Add(1)
+	return s.Store.Backlog(ctx)
+}
+
+// crowd is a ledger that takes everything, and knows how many asked at once.
+type crowd struct{ calls, present, most atomic.Int64 }
+
+func (c *crowd) Move(context.Context, accountapi.Movement) (accountapi.Outcome, error) {
+	c.calls.Add(1)
+	present := c.present.Add(1)
+	defer c.present.Add(-1)
+	for most := c.most.Load(); present > most && !c.most.CompareAndSwap(most, present); most = c.most.Load() {
+	}
+	time.Sleep(time.Millisecond)
+	return accountapi.Outcome{}, nil
 }

@@ -1,0 +1,53 @@
+package e2e_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// alerts are the series that docs/runbook.md refers to. Each is there from the start.
+var alerts = map[string][]string{
+	"transfer-svc": {
+		`transfers_unfinished{state="PENDING"}`, `transfers_unfinished{state="DEBITED"}`, `transfers_unfinished{state="REFUNDING"}`,
+		`transfers_unfinished_oldest_seconds{state="PENDING"}`, `transfers_unfinished_oldest_seconds{state="DEBITED"}`,
+		`transfers_unfinished_oldest_seconds{state="REFUNDING"}`,
+		`transfer_recoveries_total{result="unknown"}`, `transfer_leg_answers_total{leg="refund",verdict="refused"}`,
+		`outbox_waiting`, `outbox_oldest_seconds`, `worker_failures_total{worker="recovery"}`, `worker_failures_total{worker="outbox"}`,
+	},
+	"fee-svc": {
+		`fee_pending`, `fee_pending_oldest_seconds`, `fee_events_total{result="dead_lettered"}`, `fee_events_total{result="retried"}`,
+		`fee_collections_total{outcome="unknown"}`, `outbox_waiting`, `outbox_oldest_seconds`,
+		`worker_failures_total{worker="fee collector"}`, `worker_failures_total{worker="outbox relay"}`,
+	},
+}
+
+func TestSeriesForAlerts(t *testing.T) {
+	for id, series := range alerts {
+		text, err := fetch(t.Context(), system.Apps[id].URL+"/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range series {
+			if !strings.Contains(string(text), "\n"+name) {
+				t.Errorf("%s has no %s", id, name)
+			}
+		}
+	}
+}
+
+// The gauges tell of what is there: a fee that waits for its account's balance.
+func TestGaugesTell(t *testing.T) {
+	ana, bia := newPerson(t, "Ana Medida", "10.00"), newPerson(t, "Bia Medida", "")
+	ana.pay(t, bia, "10.00")
+	eventually(t, 20*time.Second, func() error {
+		text, err := fetch(t.Context(), system.Apps["fee-svc"].URL+"/metrics")
+		if err == nil && strings.Contains(string(text), "\nfee_pending 0\n") {
+			err = fmt.Errorf("no fee is pending")
+		}
+		return err
+	})
+	ana.deposit(t, "2.00")
+	ana.waitBalance(t, "0.00")
+}
