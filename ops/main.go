@@ -22,6 +22,7 @@ type command struct {
 var commands = map[string]command{
 	"verify":       {"verify [-at-rest] [-grace 10m]", verify},
 	"dead-letters": {"dead-letters [replay [-again] all|PARTITION:OFFSET…]", deadLetters},
+	"republish":    {"republish -since TIME", republishEvents},
 }
 
 // errUsage says that the command line is wrong.
@@ -62,7 +63,7 @@ func run(ctx context.Context, out, problems io.Writer, args []string) int {
 
 func usage() string {
 	var b strings.Builder
-	for _, name := range []string{"verify", "dead-letters"} {
+	for _, name := range []string{"verify", "dead-letters", "republish"} {
 		fmt.Fprintf(&b, "usage: ops %s\n", commands[name].usage)
 	}
 	return b.String()

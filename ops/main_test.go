@@ -13,7 +13,7 @@ import (
 )
 
 func TestUsage(t *testing.T) {
-	for _, args := range []string{"", "nothing", "verify more", "verify -bogus", "verify -grace x", "verify -h"} {
+	for _, args := range []string{"", "nothing", "verify more", "verify -bogus", "verify -grace x", "verify -h", "republish", "republish -since noon", "republish -since 2026-01-31T12:00:00Z more"} {
 		var out, problems bytes.Buffer
 		if code := run(t.Context(), &out, &problems, strings.Fields(args)); code != 2 || out.Len() > 0 || !strings.Contains(strings.ToLower(problems.String()), "usage") {
 			t.Errorf("ops %s: %d\n%s%s", args, code, &out, &problems)
@@ -53,9 +53,10 @@ func wantRun(t *testing.T, wantCode int, want string, args ...string) {
 }
 
 // A database that is not there is an error, and is not created.
-func TestVerifyWithoutDatabases(t *testing.T) {
+func TestWithoutDatabases(t *testing.T) {
 	t.Chdir(t.TempDir())
 	wantRun(t, 1, filepath.Join(".data", "account.db"), "verify")
+	wantRun(t, 1, filepath.Join(".data", "transfer.db"), "republish", "-since", "2026-01-31T12:00:00Z")
 	if entries, err := os.ReadDir("."); err != nil || len(entries) > 0 {
 		t.Errorf("%v, %v", entries, err)
 	}

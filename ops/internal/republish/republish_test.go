@@ -1,0 +1,72 @@
+package republish_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bankmore/bankmore/ops/internal/republish"
+	"github.com/bankmore/bankmore/platform/sqldb"
+	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
+)
+
+func exec(ctx context.Context, db *sqldb.DB, statement string) error {
+	return db.InTx(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, statement)
+		return err
+	})
+}
+
+// Every transfer that was completed since is told of again, once, in the words of transfer-svc; nothing else is.
+func TestSince(t *testing.T) { sqldbtest.Each(t, testSince) }
+
+func testSince(t *testing.T, engine sqldbtest.Engine) {
+	db := engine.Open(t, os.DirFS("../../../transfer-svc/internal/sqlstore/migrations"))
+	transfer := func(id, state string, completed int64) string {
+		at, failure, lease := "NULL", "NULL", "NULL"
+		switch state {
+		case "COMPLETED":
+			at = fmt.Sprint(completed)
+		case "FAILED":
+			failure = "'X'"
+		default:
+			lease = "0"
+		}
+		return fmt.Sprintf("INSERT INTO transfers VALUES ('%s', 'r%s', 'f', 'a', '11', '22', 1050, '%s', %s, %s, 0, 0, %s, %s, 0);",
+			id, id, state, failure, failure, at, lease)
+	}
+	var all strings.Builder
+	const many = 1234
+	for i := range many {
+		all.WriteString(transfer(fmt.Sprintf("t%05d", i), "COMPLETED", 2_000_000))
+	}
+	all.WriteString(transfer("u1", "COMPLETED", 1_999_999) + transfer("u2", "FAILED", 0) + transfer("u3", "PENDING", 0))
+	all.WriteString("INSERT INTO outbox VALUES ('t00007', 'waits', 'k', 'p', 0, 0)")
+	if err := exec(t.Context(), db, all.String()); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []int{many - 1, 0} {
+		if n, err := republish.Since(t.Context(), db, sqldb.Time(2_000_000)); err != nil || n != want {
+			t.Errorf("%d, %v, want %d", n, err, want)
+		}
+	}
+	var rows, as int
+	err := db.Read().QueryRowContext(t.Context(), `SELECT count(*), count(CASE WHEN topic = 'transfers-completed' AND partition_key = '11' AND id LIKE 't0%' THEN 1 END)
+		FROM outbox`).Scan(&rows, &as)
+	if err != nil || rows != many || as != many-1 {
+		t.Errorf("%d rows, %d events, %v", rows, as, err)
+	}
+	var payload string
+	if err := db.Read().QueryRowContext(t.Context(), "SELECT payload FROM outbox WHERE id = 't00003'").Scan(&payload); err != nil {
+		t.Fatal(err)
+	}
+	want := `{"id":"t00003","request_id":"rt00003","origin_account_number":"11","destination_account_number":"22","amount":"10.50",` +
+		`"completed_at":"` + time.Unix(2, 0).UTC().Format(time.RFC3339) + `"}`
+	if payload != want {
+		t.Errorf("got  %s\nwant %s", payload, want)
+	}
+}

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/bankmore/bankmore/ops/internal/republish"
+	"github.com/bankmore/bankmore/platform/sqldb"
+)
+
+// republishEvents has transfer-svc tell again of what was completed.
+func republishEvents(ctx context.Context, out io.Writer, flags *flag.FlagSet, args []string) (err error) {
+	since := flags.String("since", "", "a time as in RFC 3339: 2026-01-31T12:00:00Z")
+	if err := parse(flags, args); err != nil {
+		return err
+	}
+	from, err := time.Parse(time.RFC3339, *since)
+	if err != nil || flags.NArg() > 0 {
+		return fmt.Errorf("%w: -since wants a time as in RFC 3339, such as 2026-01-31T12:00:00Z", errUsage)
+	}
+	location := databaseURL("transfer")
+	looking, err := sqldb.OpenReadOnly(ctx, location) // which does not create what is not there
+	if err == nil {
+		err = looking.Close()
+	}
+	if err != nil {
+		return err
+	}
+	db, err := sqldb.Open(ctx, location)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	n, err := republish.Since(ctx, db, from)
+	fmt.Fprintf(out, "%d events wait in transfer-svc's outbox again\n", n)
+	return err
+}
