@@ -130,9 +130,17 @@ func (s *scene) ask(f *fact) {
 	f.outcome, f.refusal = told, refusal
 }
 
-// launch sends a command once, in the background.
+// launch sends a command in the background, and a few times more while there is no outcome: the first request after a
+// restart may meet a connection from before.
 func (s *scene) launch(f *fact) *fact {
-	f.pending.Go(func() { s.ask(f) })
+	f.pending.Go(func() {
+		for range 8 {
+			if s.ask(f); f.known() {
+				return
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	})
 	return f
 }
 
