@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Breaks the code on purpose, once for each patch in e2e/mutations, and runs the rows of the fault matrix that the patch
+# names: they must find violations, or they would prove nothing.
+#   scripts/mutate.sh [NAME…]      all, or those in e2e/mutations/NAME.patch
+#   REPETITIONS                    of each row; 3
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+root=$PWD
+tree=$(mktemp -d)
+trap 'rm -rf "$tree"' EXIT
+
+names=("$@")
+if [ $# = 0 ]; then
+	names=(e2e/mutations/*.patch)
+	names=("${names[@]#e2e/mutations/}")
+	names=("${names[@]%.patch}")
+fi
+
+survived=()
+printf '%-28s %-6s %s\n' mutation rows result
+for name in "${names[@]}"; do
+	patch=$root/e2e/mutations/$name.patch
+	rows=$(sed -n 's/^Rows: //p' "$patch")
+	rm -rf "$tree/src"
+	mkdir "$tree/src"
+	git ls-files -z | tar -c --null -T - | tar -x -C "$tree/src"
+	ln -s "$root/.tools" "$tree/src/.tools"
+	git -C "$tree/src" apply "$patch"
+	(cd "$tree/src" && go build -o /dev/null ./account-svc ./transfer-svc ./fee-svc) # what does not compile proves nothing either
+	if make -C "$tree/src" chaos rows="$rows" repetitions="${REPETITIONS:-3}" minute=false >"$tree/log" 2>&1; then
+		survived+=("$name")
+		result="SURVIVED"
+	else # the table's total: effects, violations
+		violations=$(awk '$1 == "total" {print $3}' "$tree/log")
+		[ "${violations:-0}" -gt 0 ] || { tail -n 40 "$tree/log"; echo "$name: failed without a violation" >&2; exit 1; }
+		result="$violations violations, the first: $(grep -m 1 -oE 'chaos_[a-z]+_test\.go:[0-9]+: .*' "$tree/log" | cut -c 1-160)"
+	fi
+	printf '%-28s %-6s %s\n' "$name" "$rows" "$result"
+done
+[ ${#survived[@]} = 0 ] || { echo "not noticed: ${survived[*]}" >&2; exit 1; }
