@@ -19,7 +19,7 @@ import (
 type Config struct {
 	URL        string        `env:"REDIS_URL"`                               // redis:// or, with TLS, rediss://
 	KeyPrefix  string        `env:"REDIS_KEY_PREFIX" envDefault:"bankmore:"` // other systems may share the server
-	BalanceTTL time.Duration `env:"BALANCE_CACHE_TTL" envDefault:"10s"`      // how long an entry counts
+	BalanceTTL time.Duration `env:"BALANCE_CACHE_TTL" envDefault:"10s"`      // how old a balance may be at most
 }
 
 // Validate returns an error for a value out of range.

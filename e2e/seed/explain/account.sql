@@ -26,7 +26,8 @@ EXPLAIN (ANALYZE, BUFFERS) UPDATE accounts SET balance = change.balance, version
     FROM (SELECT id, 99500 AS balance, 11 AS version, 10 AS was FROM unnest(:'ids'::text[]) AS id) AS change
     WHERE accounts.id = change.id AND accounts.version = change.was;
 \echo == balance
-EXPLAIN (ANALYZE, BUFFERS) SELECT id, number, deactivated_at IS NULL, balance, version FROM accounts WHERE id = :'id';
+EXPLAIN (ANALYZE, BUFFERS) SELECT a.id, a.number, c.name, a.deactivated_at IS NULL, a.balance, a.version
+    FROM accounts a JOIN customers c ON c.account_id = a.id WHERE a.id = :'id';
 \echo == statement, newest page
 EXPLAIN (ANALYZE, BUFFERS) SELECT * FROM movements WHERE account_id = :'id' ORDER BY seq DESC LIMIT 21;
 \echo == statement, a later page within dates
