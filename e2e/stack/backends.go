@@ -37,7 +37,9 @@ type Backends struct {
 
 // required are the variables that name the servers. The sidecars read those that components/production refers to.
 var (
-	required = append([]string{"BACKENDS_POSTGRES_URL", "BACKENDS_CONTROL", "REDIS_URL"}, forSidecars...)
+	required = append([]string{
+		"BACKENDS_POSTGRES_URL", "BACKENDS_KAFKA_USERNAME", "BACKENDS_KAFKA_PASSWORD", "BACKENDS_CONTROL", "REDIS_URL",
+	}, forSidecars...)
 
 	forSidecars = []string{
 		"REDIS_HOST", "REDIS_PASSWORD", "REDIS_TLS",
@@ -133,9 +135,18 @@ func (b *Backends) FlushRedis(ctx context.Context) error {
 	return errors.Join(client.FlushDB(ctx).Err(), client.Close())
 }
 
-// KafkaOptions connect a client to the broker.
+// KafkaOptions connect a client to the broker, as its administrator.
 func (b *Backends) KafkaOptions() []kgo.Opt {
-	login := scram.Auth{User: b.env["KAFKA_USERNAME"], Pass: b.env["KAFKA_PASSWORD"]}
+	return b.kafkaOptions("BACKENDS_KAFKA_USERNAME", "BACKENDS_KAFKA_PASSWORD")
+}
+
+// ServicesKafkaOptions connect a client to the broker as the services' user.
+func (b *Backends) ServicesKafkaOptions() []kgo.Opt {
+	return b.kafkaOptions("KAFKA_USERNAME", "KAFKA_PASSWORD")
+}
+
+func (b *Backends) kafkaOptions(user, password string) []kgo.Opt {
+	login := scram.Auth{User: b.env[user], Pass: b.env[password]}
 	options := []kgo.Opt{
 		kgo.SeedBrokers(strings.Split(b.env["KAFKA_BOOTSTRAP_SERVERS"], ",")...),
 		kgo.SASL(login.AsSha512Mechanism()),
