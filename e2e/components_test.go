@@ -106,16 +106,12 @@ func loaded(app *stack.App) (all []string, err error) {
 // copyComponents makes a folder of the stack with some of production's components.
 func copyComponents(t *testing.T, folder string, files ...string) {
 	t.Helper()
-	root, err := stack.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := filepath.Join(system.Dir, folder)
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	for _, file := range files {
-		raw, err := os.ReadFile(filepath.Join(root, "components", "production", file))
+		raw, err := os.ReadFile(filepath.Join(root(t), "components", "production", file))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -59,12 +59,8 @@ func TestComposeConfiguration(t *testing.T) {
 
 // Compose's configuration differs from production's, which other tests run, in nothing but name resolution.
 func TestComposeConfigurationIsProductions(t *testing.T) {
-	root, err := stack.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
 	read := func(path string) map[string]any {
-		raw, err := os.ReadFile(filepath.Join(root, path))
+		raw, err := os.ReadFile(filepath.Join(root(t), path))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -113,10 +113,11 @@ func (p *Process) Start(ctx context.Context) error {
 	return p.WaitReady(ctx)
 }
 
-// Run runs another subcommand of the same program, with the same environment, and returns what it prints.
-func (p *Process) Run(subcommand string) ([]byte, error) {
+// Run runs another subcommand of the same program, with the same environment but for some NAME=value, and returns what
+// it prints.
+func (p *Process) Run(subcommand string, env ...string) ([]byte, error) {
 	cmd := exec.Command(p.command[0], subcommand)
-	cmd.Dir, cmd.Env = p.dir, p.env
+	cmd.Dir, cmd.Env = p.dir, slices.Concat(p.env, env)
 	return cmd.CombinedOutput()
 }
 
