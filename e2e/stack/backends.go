@@ -106,8 +106,9 @@ func (b *Backends) administer(ctx context.Context, statement string) error {
 	return err
 }
 
-// schema is where a service's tables are. (Services have databases of their own; here they share one, so that one
-// query can compare what they hold.)
+// schema is where a service's tables are. (In production each service has a database and a role of its own, as in
+// compose/postgres; here they share one of each, so that one query can compare what they hold. That none needs
+// another's tables is seen on SQLite, where each has its own file.)
 func schema(id string) string { return strings.TrimSuffix(id, "-svc") }
 
 // DatabaseURL is the stack's database, as the service with that id sees it, or as a whole if id is "".
