@@ -51,6 +51,7 @@ test: $(addprefix $(bin)/,daprd caddy broker) ## all tests that need no outside 
 	@[ -n "$(race)" ] || echo "no C compiler here: the tests run without the race detector"
 	go test $(race) $(addsuffix /...,$(filter-out %/e2e,$(modules)))
 	go test $(race) -tags crashpoints ./platform/crashpoint
+	cd tools/broker && GOWORK=off go test $(race) ./...
 	go test $(race) -count=1 -timeout 20m $(addsuffix /...,$(filter %/e2e,$(modules)))
 
 # Packages with tests that change with the servers behind them.
