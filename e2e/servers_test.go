@@ -129,15 +129,15 @@ func TestRedisAway(t *testing.T) {
 	}
 	usual := measure("with Redis")
 	// A request may wait for the memory of transfer-svc (250 ms) and then for the cache of account-svc (100 ms), but
-	// few requests do: each leaves Redis alone for a second when it has waited in vain.
-	const wait, noise = 350 * time.Millisecond, 50 * time.Millisecond
+	// few requests do: each service leaves Redis alone for a second when it has waited in vain.
+	const wait, noise = 350 * time.Millisecond, 150 * time.Millisecond
 	without := func(what string) {
 		for name, all := range measure(what) {
 			if limit := usual[name][n-1] + wait + noise; all[n-1] > limit {
 				t.Errorf("%s: %s: the slowest takes %s, longer than %s", what, name, all[n-1], limit)
 			}
-			if limit := usual[name][n-1] + noise; all[n*9/10] > limit {
-				t.Errorf("%s: %s: nine of ten take up to %s, longer than %s", what, name, all[n*9/10], limit)
+			if limit := usual[name][n-1] + noise; all[n*3/4] > limit {
+				t.Errorf("%s: %s: three of four take up to %s, longer than %s", what, name, all[n*3/4], limit)
 			}
 		}
 	}

@@ -26,6 +26,9 @@ func broker(t *testing.T) *kfake.Cluster {
 	}
 	t.Cleanup(cluster.Close)
 	t.Setenv("KAFKA_BOOTSTRAP_SERVERS", strings.Join(cluster.ListenAddrs(), ","))
+	for _, name := range []string{"KAFKA_USERNAME", "KAFKA_PASSWORD", "KAFKA_DISABLE_TLS"} {
+		t.Setenv(name, "") // of other servers, where the suites for them run
+	}
 	return cluster
 }
 

@@ -266,7 +266,7 @@ func TestReplicasRefuseAKeyTogether(t *testing.T) {
 		var all sync.WaitGroup
 		for _, store := range stores {
 			all.Go(func() {
-				if results := apply(t, store, leg); results[0].Refusal != ledger.ErrUnknownAccount { //nolint:errorlint // the very value
+				if results := apply(t, store, leg); results[0].Refusal != ledger.ErrUnknownAccount {
 					t.Errorf("round %d: %+v", round, results[0])
 				}
 			})
