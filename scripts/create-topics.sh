@@ -26,7 +26,7 @@ topic() {
 	[ "$replication" -lt 3 ] || settings+=",min.insync.replicas=2" # an acknowledged event is on two machines
 	local created has
 	created=$("${topics[@]}" "${common[@]}" --create --if-not-exists --topic "$1" --partitions "$2" --replication-factor "$replication")
-	echo "$created"
+	[ -z "$created" ] || echo "$created"
 	if [[ $created != *"Created topic"* ]]; then
 		has=$("${topics[@]}" "${common[@]}" --describe --topic "$1" | sed -n 's/.*PartitionCount: *\([0-9]*\).*/\1/p')
 		[ "$has" -ge "$2" ] || "${topics[@]}" "${common[@]}" --alter --topic "$1" --partitions "$2"
