@@ -29,6 +29,7 @@ func openBooks(t *testing.T) *sql.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = conn.Close() }) // before db, which does not close what is in use
 	if _, err := conn.ExecContext(t.Context(), "SET default_transaction_read_only = on"); err != nil {
 		t.Fatal(err)
 	}

@@ -35,6 +35,7 @@ func attach(t *testing.T, mode, account, transfer, fee string) *sql.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = conn.Close() }) // before db, which does not close what is in use
 	for schema, path := range map[string]string{"account": account, "transfer": transfer, "fee": fee} {
 		uri := "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + mode
 		if _, err := conn.ExecContext(t.Context(), "ATTACH $1 AS $2", uri, schema); err != nil {

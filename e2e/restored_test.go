@@ -4,6 +4,8 @@ package e2e_test
 
 import (
 	"database/sql"
+	"errors"
+	"io/fs"
 	"os"
 	"strings"
 	"testing"
@@ -21,7 +23,7 @@ func TestFeeDatabaseRestored(t *testing.T) {
 	paid := []client.Receipt{ana.pay(t, bia, "10.00")}
 	ana.waitBalance(t, "988.00")
 	var backup []byte
-	stopped(t, fees, func() { backup = read(t, fees.Database) })
+	stopped(t, fees, func() { backup = backedUp(t, fees.Database) })
 	since := time.Now().UTC()
 	paid = append(paid, ana.pay(t, bia, "10.00"), ana.pay(t, bia, "10.00"))
 	ana.waitBalance(t, "964.00")
@@ -52,6 +54,15 @@ func stopped(t *testing.T, app *stack.App, do func()) {
 	}
 	defer start(t, app.Service)
 	do()
+}
+
+// backedUp is a database that nobody has open: whoever closes it last leaves no log beside it, and it is whole.
+func backedUp(t *testing.T, path string) []byte {
+	t.Helper()
+	if _, err := os.Stat(path + "-wal"); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("%s is still open: %v", path, err)
+	}
+	return read(t, path)
 }
 
 func read(t *testing.T, path string) []byte {
@@ -92,7 +103,7 @@ func TestTransferDatabaseRestored(t *testing.T) {
 	ana.pay(t, bia, "10.00")
 	ana.waitBalance(t, "988.00")
 	var backup []byte
-	stopped(t, transfers, func() { backup = read(t, transfers.Database) })
+	stopped(t, transfers, func() { backup = backedUp(t, transfers.Database) })
 	requestID := key()
 	lost, err := ana.Transfer(t.Context(), requestID, bia.Number, "10.00")
 	if err != nil {
