@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"slices"
 
 	resolution "github.com/dapr/components-contrib/nameresolution"
 	"github.com/dapr/components-contrib/nameresolution/nameformat"
@@ -25,10 +26,20 @@ func newResolver(log logger.Logger) resolution.Resolver { return cacheable{sqlit
 // much again as the call itself.
 type cacheable struct{ resolution.Resolver }
 
-func (c cacheable) ResolveIDMulti(ctx context.Context, request resolution.ResolveRequest) (resolution.AddressList, error) {
-	address, err := c.ResolveID(ctx, request)
-	if err != nil {
-		return nil, err
+// draws is how often the resolver is asked, which tells one replica each time, drawn at random.
+const draws = 16
+
+// ResolveIDMulti finds all replicas. With one of them, a caller would send everything there until its cache ends, and
+// wait that long for one that has died.
+func (c cacheable) ResolveIDMulti(ctx context.Context, request resolution.ResolveRequest) (all resolution.AddressList, err error) {
+	for range draws {
+		address, err := c.ResolveID(ctx, request)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(all, address) {
+			all = append(all, address)
+		}
 	}
-	return resolution.AddressList{address}, nil
+	return all, nil
 }

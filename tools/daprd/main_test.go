@@ -1,0 +1,37 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"testing"
+
+	resolution "github.com/dapr/components-contrib/nameresolution"
+)
+
+// drawing is a resolver with replicas, of which it tells one at a time.
+type drawing struct {
+	resolution.Resolver
+	replicas []string
+}
+
+var errNoHost = errors.New("no host")
+
+func (d drawing) ResolveID(context.Context, resolution.ResolveRequest) (string, error) {
+	if len(d.replicas) == 0 {
+		return "", errNoHost
+	}
+	return d.replicas[rand.IntN(len(d.replicas))], nil
+}
+
+func TestAllReplicasAreFound(t *testing.T) {
+	for _, replicas := range [][]string{{"a"}, {"a", "b"}} {
+		got, err := cacheable{drawing{replicas: replicas}}.ResolveIDMulti(t.Context(), resolution.ResolveRequest{ID: "app"})
+		if err != nil || len(got) != len(replicas) {
+			t.Errorf("%q, %v, want %q", got, err, replicas)
+		}
+	}
+	if got, err := (cacheable{drawing{}}).ResolveIDMulti(t.Context(), resolution.ResolveRequest{ID: "app"}); !errors.Is(err, errNoHost) {
+		t.Errorf("%q, %v, want %v", got, err, errNoHost)
+	}
+}
