@@ -11,6 +11,7 @@ import (
 // breaches break the law of that place in conservation, on a copy of the books.
 var breaches = []string{
 	"UPDATE account.accounts SET balance = balance + 1 WHERE balance > 0",
+	"UPDATE account.movements SET balance_after = -1 WHERE rowid = (SELECT min(rowid) FROM account.movements)",
 	"UPDATE account.accounts SET balance = balance - 1 WHERE balance > 0",
 	"DELETE FROM account.movements WHERE rowid = (SELECT min(rowid) FROM account.movements WHERE kind = 'transfer' AND type = 'C')",
 	"UPDATE account.movements SET counterparty = '1' WHERE rowid = (SELECT min(rowid) FROM account.movements WHERE kind = 'transfer')",

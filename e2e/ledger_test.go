@@ -59,11 +59,14 @@ func settleWithin(t *testing.T, limit time.Duration) {
 
 // conservation is what must hold of money at rest, each with a query for violations.
 var conservation = []struct{ name, query string }{
-	{"an account has the sum of its movements and is never negative", `
+	{"an account has the sum of its movements and is not negative", `
 		SELECT a.number || ' has ' || a.balance || ', its movements ' || coalesce(m.total, 0) FROM account.accounts a
 		LEFT JOIN (SELECT account_id, sum(CASE type WHEN 'C' THEN amount ELSE -amount END) AS total FROM account.movements GROUP BY account_id) m
 			ON m.account_id = a.id
 		WHERE a.balance <> coalesce(m.total, 0) OR a.balance < 0`},
+	{"no movement has left an account negative", `
+		SELECT a.number || ' had ' || m.balance_after FROM account.movements m JOIN account.accounts a ON a.id = m.account_id
+		WHERE m.balance_after < 0`},
 	{"customers and internal accounts add up to zero", `
 		SELECT customers || ' and ' || internal FROM
 			(SELECT coalesce(sum(balance), 0) AS customers FROM account.accounts) AS c,

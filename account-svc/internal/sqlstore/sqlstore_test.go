@@ -68,6 +68,7 @@ func testVerifyFinds(t *testing.T, engine sqldbtest.Engine) {
 		"no balance is negative":                        "UPDATE accounts SET balance = -1",
 		"movements are numbered without a gap":          "UPDATE movements SET seq = 2",
 		"each movement continues the balance before it": "UPDATE movements SET balance_after = 7",
+		"no movement leaves a negative balance":         "UPDATE movements SET balance_after = -1",
 		"the kind decides contra and type":              "UPDATE movements SET contra = 'transit'",
 		"a refused request moved nothing":               "INSERT INTO refusals VALUES ('k1', 'f', 'INSUFFICIENT_BALANCE', 0)",
 		"a transfer is debited once":                    "UPDATE movements SET kind = 'transfer', contra = 'transit', transfer_id = 't'",

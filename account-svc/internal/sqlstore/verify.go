@@ -12,7 +12,7 @@ var invariants = []sqldb.Invariant{
 	{Name: "no balance is negative", Query: `
 		SELECT 'account ' || number || ' has ' || balance FROM accounts WHERE balance < 0`},
 	{Name: "balance is the sum of the movements",
-		Also: []string{"movements are numbered without a gap", "each movement continues the balance before it"},
+		Also: []string{"movements are numbered without a gap", "each movement continues the balance before it", "no movement leaves a negative balance"},
 		Query: `
 		SELECT
 			CASE WHEN a.balance <> coalesce(m.total, 0) THEN
@@ -20,9 +20,10 @@ var invariants = []sqldb.Invariant{
 			CASE WHEN a.version <> coalesce(m.n, 0) OR a.version <> coalesce(m.last, 0) THEN
 				'account ' || a.number || ' has version ' || a.version || ' and ' || coalesce(m.n, 0) || ' movements up to ' || coalesce(m.last, 0) END,
 			CASE WHEN m.broken > 0 THEN
-				'account ' || a.number || ' has ' || m.broken || ' movements that do not, the first is number ' || m.first_broken END
+				'account ' || a.number || ' has ' || m.broken || ' movements that do not, the first is number ' || m.first_broken END,
+			CASE WHEN m.least < 0 THEN 'account ' || a.number || ' once had ' || m.least END
 		FROM accounts a LEFT JOIN (
-			SELECT account_id, sum(change) AS total, count(*) AS n, max(seq) AS last,
+			SELECT account_id, sum(change) AS total, count(*) AS n, max(seq) AS last, min(balance_after) AS least,
 				count(CASE WHEN balance_after <> before + change THEN seq END) AS broken,
 				min(CASE WHEN balance_after <> before + change THEN seq END) AS first_broken
 			FROM (
@@ -32,7 +33,7 @@ var invariants = []sqldb.Invariant{
 			) each_after_another
 			GROUP BY account_id
 		) m ON m.account_id = a.id
-		WHERE a.balance <> coalesce(m.total, 0) OR a.version <> coalesce(m.n, 0) OR a.version <> coalesce(m.last, 0) OR m.broken > 0`},
+		WHERE a.balance <> coalesce(m.total, 0) OR a.version <> coalesce(m.n, 0) OR a.version <> coalesce(m.last, 0) OR m.broken > 0 OR m.least < 0`},
 	{Name: "the kind decides contra and type", Query: `
 		SELECT 'movement ' || id || ' is ' || kind || ' ' || type || ' against ' || contra FROM movements
 		WHERE kind || ' ' || type || ' ' || contra NOT IN ('deposit C cash', 'withdrawal D cash', 'transfer D transit',
