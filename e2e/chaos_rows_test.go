@@ -249,19 +249,28 @@ func (s *scene) forget(f *fact) {
 	s.facts = slices.DeleteFunc(s.facts, func(other *fact) bool { return other == f })
 }
 
-// Row 7: opposite transfers, 60 at once, with little enough money that some must be refused.
+// Row 7: opposite transfers, 60 at once. What Ana wants to pay is more than she can have, even if all of Bia's come
+// first: some must be refused.
 func opposites(s *scene) {
-	ana, bia := s.person("Ana Sete", "50.00"), s.person("Bia Sete", "50.00")
+	const most = 13 // of 5.00 each, from 50.00 and 30 times 0.50
 	s.repeat(func(int) {
+		ana, bia := s.person("Ana Sete", "50.00"), s.person("Bia Sete", "50.00")
 		var all []*fact
 		for range 30 {
-			all = append(all, s.launch(s.transfer(ana, bia, "5.00")), s.launch(s.transfer(bia, ana, "5.00")))
+			all = append(all, s.launch(s.transfer(ana, bia, "5.00")), s.launch(s.transfer(bia, ana, "0.50")))
 		}
+		paid := 0
 		for _, f := range all {
 			f.pending.Wait()
 			if !f.known() || f.outcome == turnedDown && f.refusal != "INSUFFICIENT_BALANCE" {
 				s.violated("%s", f)
 			}
+			if f.who == ana && f.outcome == done {
+				paid++
+			}
+		}
+		if paid > most {
+			s.violated("%d of 30 transfers were paid, with money for %d", paid, most)
 		}
 		s.insist(s.deposit(ana, "60.00")) // for the fees
 		s.insist(s.deposit(bia, "60.00"))
