@@ -26,11 +26,11 @@ const (
 	byCollector = "Store).Settle"           // fee-svc, settling fees
 )
 
-// Row 1: account-svc dies between the commit and its answer, once for a customer's debit, once for a transfer's.
+// Row 1: account-svc dies between the commit and its answer, for a customer's debit, a transfer's, and the fee's.
 func lostAnswers(s *scene) {
 	ana, bia := s.person("Ana Um", "1000.00"), s.person("Bia Um", "")
 	s.repeat(func(int) {
-		settle(s.T) // or a fee would come by
+		settle(s.T) // or an earlier fee would come by
 		trap := s.arm("account-svc", "ledger.applied", stack.Kill, byCustomer)
 		own := s.withdrawal(ana, "1.00")
 		own.replays = true
@@ -38,12 +38,22 @@ func lostAnswers(s *scene) {
 		s.killedAt("account-svc", trap)
 		s.insist(own)
 
+		claimed := s.arm("fee-svc", "fees.claimed", stack.Stall, "")
 		trap = s.arm("account-svc", "ledger.applied", stack.Kill, byService)
 		leg := s.launch(s.transfer(ana, bia, "1.00"))
 		s.killedAt("account-svc", trap)
 		s.insist(leg)
 		s.legReplayed(leg.transferID+":debit", ana, bia)
-		s.checked(2)
+
+		s.must(claimed.Reached(s.Context()))
+		trap = s.arm("account-svc", "ledger.applied", stack.Kill, byService)
+		unanswered := s.arm("fee-svc", "fees.answered", stack.Stall, "")
+		s.must(claimed.Release())
+		s.must(trap.Killed(s.Context()))
+		s.must(unanswered.Reached(s.Context())) // nor by a later try of the sidecar
+		s.must(service("account-svc").Start(s.Context()))
+		s.must(unanswered.Release())
+		s.checked(3)
 	})
 }
 
