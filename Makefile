@@ -22,18 +22,18 @@ run: $(bin)/run ## build what is missing and run everything; Ctrl-C ends it
 demo: ## show a transfer and its fee on what `make run` runs
 	@scripts/demo.sh
 
-.PHONY: verify
+.PHONY: verify verify-account verify-transfer verify-fee verify-across
 verify: ## check the books, each service's and across, of what `make run` has or the *_DATABASE_URLs name
 	@go build -o bin/ $(addprefix ./,$(services) ops)
-	@failed=; \
-	for name in account transfer fee; do \
-		variable=$$(tr a-z A-Z <<<$$name)_DATABASE_URL; \
-		echo "$$name-svc"; \
-		DATABASE_URL=$${!variable:-sqlite:.data/$$name.db} bin/$$name-svc verify || failed=1; \
-	done; \
-	echo "across the services"; \
-	bin/ops verify || failed=1; \
-	[ -z "$$failed" ]
+	@$(MAKE) --no-print-directory --keep-going --output-sync -j verify-account verify-transfer verify-fee verify-across
+
+verify-account verify-transfer verify-fee: verify-%:
+	@echo "$*-svc"
+	@variable=$$(tr a-z A-Z <<<$*)_DATABASE_URL; DATABASE_URL=$${!variable:-sqlite:.data/$*.db} bin/$*-svc verify
+
+verify-across:
+	@echo "across the services"
+	@bin/ops verify
 
 .PHONY: dead-letters
 dead-letters: ## the events that fee-svc could not understand, on what `make run` runs or KAFKA_BOOTSTRAP_SERVERS names
