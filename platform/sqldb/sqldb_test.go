@@ -622,6 +622,9 @@ func TestVerifyFails(t *testing.T) {
 		if err == nil || errors.Is(err, sqldb.ErrViolated) || !strings.Contains(err.Error(), "broken rule") {
 			t.Errorf("%s: %v, want an error that names the invariant", name, err)
 		}
+		if f := new(fault.Error); errors.As(err, &f) {
+			t.Errorf("%s: %v, want no words for customers", name, err)
+		}
 	}
 	if got := parents(t, db); got != "first" {
 		t.Errorf("Verify has changed the data: %s", got)
