@@ -77,7 +77,7 @@ func begin(ctx context.Context, db *sqldb.DB, query string, into any) (*sql.Tx, 
 		return nil, err
 	}
 	if err := tx.QueryRowContext(ctx, query).Scan(into); err != nil {
-		return nil, errors.Join(sqldb.Away(err), tx.Rollback())
+		return nil, errors.Join(err, tx.Rollback())
 	}
 	return tx, nil
 }
@@ -100,14 +100,13 @@ type audit struct {
 
 // sum adds up the internal accounts. Their side of a movement is the other one.
 func (a *audit) sum(ctx context.Context, tx *sql.Tx) error {
-	err := tx.QueryRowContext(ctx, `
+	return tx.QueryRowContext(ctx, `
 		SELECT count(*),
 			CAST(coalesce(sum(CASE WHEN contra = 'cash' THEN change END), 0) AS BIGINT),
 			CAST(coalesce(sum(CASE WHEN contra = 'transit' THEN change END), 0) AS BIGINT),
 			CAST(coalesce(sum(CASE WHEN contra = 'fee-revenue' THEN change END), 0) AS BIGINT)
 		FROM (SELECT contra, CASE type WHEN 'C' THEN -amount ELSE amount END AS change FROM movements) m`).
 		Scan(&a.movements, &a.cash, &a.transit, &a.feeRevenue)
-	return sqldb.Away(err)
 }
 
 // merge reads what is sorted by transfer id side by side, and judges one transfer after the other.
@@ -211,7 +210,7 @@ type stream[R any] struct {
 func open[R any](ctx context.Context, tx *sql.Tx, name, query string, scan func(*sql.Rows) (string, R, error)) (*stream[R], error) {
 	rows, err := tx.QueryContext(ctx, query) //nolint:rowserrcheck // next checks
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, sqldb.Away(err))
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	s := &stream[R]{name: name, rows: rows, scan: scan}
 	if err := s.next(); err != nil {
@@ -224,13 +223,13 @@ func open[R any](ctx context.Context, tx *sql.Tx, name, query string, scan func(
 func (s *stream[R]) next() error {
 	if s.more = s.rows.Next(); !s.more {
 		if err := s.rows.Err(); err != nil {
-			return fmt.Errorf("%s: %w", s.name, sqldb.Away(err))
+			return fmt.Errorf("%s: %w", s.name, err)
 		}
 		return nil
 	}
 	id, row, err := s.scan(s.rows)
 	if err != nil {
-		return fmt.Errorf("%s: %w", s.name, sqldb.Away(err))
+		return fmt.Errorf("%s: %w", s.name, err)
 	}
 	if id < s.id {
 		return fmt.Errorf("%s: %q came after %q: the database does not sort byte by byte", s.name, id, s.id)

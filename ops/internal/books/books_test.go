@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/bankmore/bankmore/ops/internal/books"
+	"github.com/bankmore/bankmore/platform/fault"
 	"github.com/bankmore/bankmore/platform/sqldb"
 	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
 )
@@ -395,5 +396,8 @@ func TestCheckFailsLoudly(t *testing.T) {
 	err := books.Check(t.Context(), &out, w.looking, books.Options{})
 	if err == nil || errors.Is(err, sqldb.ErrViolated) || !strings.Contains(err.Error(), "fee-svc") {
 		t.Errorf("without a table: %v\n%s", err, &out)
+	}
+	if f := new(fault.Error); errors.As(err, &f) {
+		t.Errorf("%v, want no words for customers", err)
 	}
 }
