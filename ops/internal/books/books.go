@@ -50,12 +50,14 @@ func Check(ctx context.Context, out io.Writer, dbs Databases, o Options) error {
 		return fmt.Errorf("transfer-svc: %w", err)
 	}
 	defer transfers.Rollback() //nolint:errcheck // nothing was written
-	movements, err := begin(ctx, dbs.Account, "SELECT CAST(coalesce(sum(balance), 0) AS BIGINT) FROM accounts", &a.customers)
+	var balances halves
+	movements, err := begin(ctx, dbs.Account, "SELECT "+sumOf("balance")+" FROM accounts", &balances.high, &balances.low)
 	if err != nil {
 		return fmt.Errorf("account-svc: %w", err)
 	}
 	defer movements.Rollback() //nolint:errcheck // nothing was written
 
+	a.customers = balances.total()
 	if err := a.sum(ctx, movements); err != nil {
 		return fmt.Errorf("account-svc: %w", err)
 	}
@@ -70,13 +72,13 @@ func Check(ctx context.Context, out io.Writer, dbs Databases, o Options) error {
 	return a.report.Close(always)
 }
 
-// begin starts a snapshot, whose moment is that of query: one number.
-func begin(ctx context.Context, db *sqldb.DB, query string, into any) (*sql.Tx, error) {
+// begin starts a snapshot, whose moment is that of query: one row.
+func begin(ctx context.Context, db *sqldb.DB, query string, into ...any) (*sql.Tx, error) {
 	tx, err := db.Snapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := tx.QueryRowContext(ctx, query).Scan(into); err != nil {
+	if err := tx.QueryRowContext(ctx, query).Scan(into...); err != nil {
 		return nil, errors.Join(err, tx.Rollback())
 	}
 	return tx, nil
@@ -88,25 +90,27 @@ type audit struct {
 	report     *sqldb.Report
 	youngSince int64 // microseconds since 1970
 
-	customers                 money.Cents
-	cash, transit, feeRevenue money.Cents // balances of the internal accounts
+	customers                 total
+	cash, transit, feeRevenue total // balances of the internal accounts
 	movements                 int
 	transfers, fees           map[string]int // by state and status
 	transferEvents, feeEvents int            // that wait in the outboxes
-	held                      money.Cents    // in transit, for transfers that are in flight
+	held                      total          // in transit, for transfers that are in flight
 	waitingFees               int            // for their account's balance
 	flying                    map[string]int // what is in flight, by kind
 }
 
 // sum adds up the internal accounts. Their side of a movement is the other one.
 func (a *audit) sum(ctx context.Context, tx *sql.Tx) error {
-	return tx.QueryRowContext(ctx, `
-		SELECT count(*),
-			CAST(coalesce(sum(CASE WHEN contra = 'cash' THEN change END), 0) AS BIGINT),
-			CAST(coalesce(sum(CASE WHEN contra = 'transit' THEN change END), 0) AS BIGINT),
-			CAST(coalesce(sum(CASE WHEN contra = 'fee-revenue' THEN change END), 0) AS BIGINT)
-		FROM (SELECT contra, CASE type WHEN 'C' THEN -amount ELSE amount END AS change FROM movements) m`).
-		Scan(&a.movements, &a.cash, &a.transit, &a.feeRevenue)
+	var cash, transit, feeRevenue halves
+	err := tx.QueryRowContext(ctx, "SELECT count(*), "+
+		sumOf("CASE WHEN contra = 'cash' THEN change END")+", "+
+		sumOf("CASE WHEN contra = 'transit' THEN change END")+", "+
+		sumOf("CASE WHEN contra = 'fee-revenue' THEN change END")+
+		" FROM (SELECT contra, CASE type WHEN 'C' THEN -amount ELSE amount END AS change FROM movements) m").
+		Scan(&a.movements, &cash.high, &cash.low, &transit.high, &transit.low, &feeRevenue.high, &feeRevenue.low)
+	a.cash, a.transit, a.feeRevenue = cash.total(), transit.total(), feeRevenue.total()
+	return err
 }
 
 // merge reads what is sorted by transfer id side by side, and judges one transfer after the other.

@@ -279,6 +279,38 @@ func testCheckFinds(t *testing.T, engine sqldbtest.Engine) {
 	}
 }
 
+// A hundred accounts have what an account may have at most, which together is more than 64 bits hold; then all of it is
+// on its way.
+func TestGreatestBalances(t *testing.T) { sqldbtest.Each(t, testGreatestBalances) }
+
+func testGreatestBalances(t *testing.T, engine sqldbtest.Engine) {
+	w := newWorld(t, engine)
+	const hundred = "WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 199) "
+	const greatest = 100_000_000_000_000_000 // as account-svc's ledger says
+	w.exec(w.account, fmt.Sprintf(hundred+`INSERT INTO customers SELECT 'r' || i, '', 'r' || i, '', '', 0 FROM n;
+		INSERT INTO accounts (id, number, balance) SELECT account_id, account_id, %d FROM customers WHERE account_id LIKE 'r%%';
+		INSERT INTO movements SELECT 'm' || id, 'm' || id, 'f', id, 1, 'C', balance, 'cash', 'deposit', '', '', '', balance, 0
+			FROM accounts WHERE balance > 0`, greatest))
+	want := func(summary string, laws ...string) {
+		t.Helper()
+		w.want(false, laws...)
+		if _, out := w.check(false); !strings.Contains(out, "\n"+summary+"\n") {
+			t.Errorf("no %q in\n%s", summary, out)
+		}
+	}
+	want("100 movements; customers have 100000000000000000.00, cash -100000000000000000.00, transit 0.00, fee-revenue 0.00")
+	w.exec(w.account, "UPDATE accounts SET balance = balance - 1 WHERE id = 'r100'")
+	want("100 movements; customers have 99999999999999999.99, cash -100000000000000000.00, transit 0.00, fee-revenue 0.00", sumLaw)
+	w.exec(w.account, "UPDATE accounts SET balance = balance + 1 WHERE id = 'r100'")
+
+	w.exec(w.transfer, fmt.Sprintf(hundred+`INSERT INTO transfers
+		SELECT 'r' || i, '', 'f', 'r' || i, 'r' || i, '22', %d, 'PENDING', NULL, NULL, %[2]d, %[2]d, NULL, 0, 0 FROM n`, greatest, at(now)))
+	w.exec(w.account, fmt.Sprintf(`INSERT INTO movements
+		SELECT 'd' || id, 'd' || id, 'f', id, 2, 'D', balance, 'transit', 'transfer', '22', id, '', 0, %d FROM accounts WHERE balance > 0;
+		UPDATE accounts SET balance = 0`, at(now)))
+	want("200 movements; customers have 0.00, cash -100000000000000000.00, transit 100000000000000000.00, fee-revenue 0.00")
+}
+
 // What a running system shows at any moment is in flight: no violation while it is young, one of a law when it is old,
 // and one at rest.
 func TestInFlight(t *testing.T) { sqldbtest.Each(t, testInFlight) }

@@ -143,7 +143,7 @@ func (a *audit) judgeTransfer(e evidence) {
 	if e.transfers == 0 {
 		if e.moved()+e.charge.n > 0 {
 			if a.flyingOr(orphanLaw, "transfers that began meanwhile", e, e.began) {
-				a.held += e.held()
+				a.held = a.held.plus(totalOf(e.held()))
 			}
 		}
 		return
@@ -162,7 +162,7 @@ func (a *audit) judgeTransfer(e evidence) {
 			a.violation(unfinishedLaw, e)
 			return
 		}
-		a.held += e.held()
+		a.held = a.held.plus(totalOf(e.held()))
 		a.flyingOr(stuckLaw, "unfinished transfers", e, e.transfer.created)
 	}
 }
@@ -240,10 +240,10 @@ func (a *audit) inFlight(kind string, e evidence) {
 func (a *audit) violation(law string, e evidence) { a.report.Violation(law, e.String()) }
 
 func (a *audit) judgeTotals() {
-	if internal := a.cash + a.transit + a.feeRevenue; a.customers+internal != 0 {
+	if internal := a.cash.plus(a.transit).plus(a.feeRevenue); !a.customers.plus(internal).is(total{}) {
 		a.report.Violation(sumLaw, fmt.Sprintf("customers have %s, internal accounts %s", a.customers, internal))
 	}
-	if a.transit != a.held {
+	if !a.transit.is(a.held) {
 		a.report.Violation(transitLaw, fmt.Sprintf("transit has %s, what is in flight holds %s", a.transit, a.held))
 	}
 	if events := a.transferEvents + a.feeEvents; events > 0 {
