@@ -31,8 +31,8 @@ func TestVerify(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	wantRun(t, 0, "9 invariants checked, 0 violations", "verify")
-	wantRun(t, 0, "10 invariants checked, 0 violations", "verify", "-at-rest")
+	wantRun(t, 0, "11 invariants checked, 0 violations", "verify")
+	wantRun(t, 0, "12 invariants checked, 0 violations", "verify", "-at-rest")
 	err := dbs["fee"].InTx(t.Context(), func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(t.Context(), `INSERT INTO fees (id, transfer_id, account_number, amount, status, reason, created_at, due_at)
 			VALUES ('f', 't', '11', 200, 'WAIVED', 'X', 0, 0)`)

@@ -40,12 +40,12 @@ func Check(ctx context.Context, out io.Writer, dbs Databases, o Options) error {
 		Options: o, report: sqldb.NewReport(out), youngSince: sqldb.Micros(time.Now().Add(-o.Grace)),
 		transfers: map[string]int{}, fees: map[string]int{}, flying: map[string]int{},
 	}
-	fees, err := begin(ctx, dbs.Fee, "SELECT count(*) FROM outbox", &a.feeEvents)
+	fees, err := begin(ctx, dbs.Fee, a.selectEvents(), &a.feeEvents.events, &a.feeEvents.old, &a.feeEvents.oldest)
 	if err != nil {
 		return fmt.Errorf("fee-svc: %w", err)
 	}
 	defer fees.Rollback() //nolint:errcheck // nothing was written
-	transfers, err := begin(ctx, dbs.Transfer, "SELECT count(*) FROM outbox", &a.transferEvents)
+	transfers, err := begin(ctx, dbs.Transfer, a.selectEvents(), &a.transferEvents.events, &a.transferEvents.old, &a.transferEvents.oldest)
 	if err != nil {
 		return fmt.Errorf("transfer-svc: %w", err)
 	}
@@ -94,10 +94,20 @@ type audit struct {
 	cash, transit, feeRevenue total // balances of the internal accounts
 	movements                 int
 	transfers, fees           map[string]int // by state and status
-	transferEvents, feeEvents int            // that wait in the outboxes
+	transferEvents, feeEvents outbox
 	held                      total          // in transit, for transfers that are in flight
 	waitingFees               int            // for their account's balance
 	flying                    map[string]int // what is in flight, by kind
+}
+
+// outbox is the events that wait to be published.
+type outbox struct {
+	events, old int   // all, and those beyond the grace period
+	oldest      int64 // when the oldest came, in microseconds
+}
+
+func (a *audit) selectEvents() string {
+	return fmt.Sprintf("SELECT count(*), count(CASE WHEN created_at < %d THEN 1 END), coalesce(min(created_at), 0) FROM outbox", a.youngSince)
 }
 
 // sum adds up the internal accounts. Their side of a movement is the other one.
@@ -163,7 +173,7 @@ const (
 		FROM transfers ORDER BY id`
 	selectLegs = `SELECT m.transfer_id, m.kind, m.type, a.number, m.counterparty, m.amount, m.created_at
 		FROM movements m JOIN accounts a ON a.id = m.account_id WHERE m.kind IN ('transfer', 'refund', 'fee') ORDER BY m.transfer_id`
-	selectFees = `SELECT transfer_id, account_number, amount, status, reason FROM fees ORDER BY transfer_id`
+	selectFees = `SELECT transfer_id, account_number, amount, status, reason, created_at FROM fees ORDER BY transfer_id`
 )
 
 type transfer struct {
@@ -194,10 +204,11 @@ type fee struct {
 	account        string
 	amount         money.Cents
 	status, reason string
+	created        int64
 }
 
 func scanFee(rows *sql.Rows) (id string, f fee, err error) {
-	err = rows.Scan(&id, &f.account, &f.amount, &f.status, &f.reason)
+	err = rows.Scan(&id, &f.account, &f.amount, &f.status, &f.reason, &f.created)
 	return id, f, err
 }
 

@@ -119,7 +119,7 @@ func (w *world) add(id, state string, age time.Duration) {
 		id, state, failure, at(age), completed, lease))
 }
 
-func (w *world) addFee(id, status, reason string) {
+func (w *world) addFee(id, status, reason string, age time.Duration) {
 	w.t.Helper()
 	charged := "NULL"
 	if status == "CHARGED" {
@@ -127,7 +127,12 @@ func (w *world) addFee(id, status, reason string) {
 	}
 	w.exec(w.fee, fmt.Sprintf(`
 		INSERT INTO fees (id, transfer_id, account_number, amount, status, reason, created_at, charged_at, due_at)
-		VALUES ('f%[1]s', '%[1]s', '11', 200, '%[2]s', '%[3]s', 0, %[4]s, 0)`, id, status, reason, charged))
+		VALUES ('f%[1]s', '%[1]s', '11', 200, '%[2]s', '%[3]s', %[5]d, %[4]s, 0)`, id, status, reason, charged, at(age)))
+}
+
+func (w *world) addEvent(db *sqldb.DB, age time.Duration) {
+	w.t.Helper()
+	w.exec(db, fmt.Sprintf("INSERT INTO outbox VALUES ('e', 't', 'k', '', %d, 0)", at(age)))
 }
 
 // ordinary fills the books with one of each that has come to an end.
@@ -137,7 +142,7 @@ func (w *world) ordinary() {
 	w.add("t1", "COMPLETED", old)
 	w.debit("t1", old)
 	w.credit("t1", old)
-	w.addFee("t1", "CHARGED", "")
+	w.addFee("t1", "CHARGED", "", old)
 	w.charge("t1", old)
 	w.add("t2", "FAILED", old)
 	w.debit("t2", old)
@@ -146,11 +151,11 @@ func (w *world) ordinary() {
 	w.add("t4", "COMPLETED", old)
 	w.debit("t4", old)
 	w.credit("t4", old)
-	w.addFee("t4", "PENDING", "INSUFFICIENT_BALANCE")
+	w.addFee("t4", "PENDING", "INSUFFICIENT_BALANCE", old)
 	w.add("t5", "COMPLETED", old)
 	w.debit("t5", old)
 	w.credit("t5", old)
-	w.addFee("t5", "WAIVED", "INACTIVE_ACCOUNT")
+	w.addFee("t5", "WAIVED", "INACTIVE_ACCOUNT", old)
 }
 
 // check returns the names of the laws that are violated, each once, and what was printed.
@@ -188,6 +193,8 @@ const (
 	orphanLaw     = "a movement of a transfer, its refund or its fee has its transfer"
 	feeLaw        = "a completed transfer, and no other, has one fee, of its origin"
 	chargeLaw     = "a charged fee, and no other, is one movement of its amount"
+	pendingLaw    = "no fee stays pending but for its account's balance"
+	eventLaw      = "no event stays in an outbox"
 	sumLaw        = "customers and internal accounts add up to zero"
 	transitLaw    = "what is in transit belongs to unfinished transfers"
 	restLaw       = "nothing is in flight"
@@ -205,7 +212,7 @@ func testGoodBooks(t *testing.T, engine sqldbtest.Engine) {
 10 movements; customers have 998.00, cash -1000.00, transit 0.00, fee-revenue 2.00
 3 fees: 1 CHARGED, 1 PENDING, 1 WAIVED, of which 1 wait for their account's balance
 0 in flight
-10 invariants checked, 0 violations
+12 invariants checked, 0 violations
 `
 	if len(violated) > 0 || out != want {
 		t.Errorf("got\n%swant\n%s", out, want)
@@ -224,11 +231,11 @@ func testCheckFinds(t *testing.T, engine sqldbtest.Engine) {
 		plant func(w *world)
 		laws  []string
 	}{
-		"a completed transfer without its credit": {func(w *world) { w.add("x", "COMPLETED", now); w.debit("x", now); w.addFee("x", "WAIVED", "X") },
+		"a completed transfer without its credit": {func(w *world) { w.add("x", "COMPLETED", now); w.debit("x", now); w.addFee("x", "WAIVED", "X", now) },
 			[]string{completedLaw, transitLaw}},
-		"a completed transfer without its debit": {func(w *world) { w.add("x", "COMPLETED", now); w.credit("x", now); w.addFee("x", "WAIVED", "X") },
+		"a completed transfer without its debit": {func(w *world) { w.add("x", "COMPLETED", now); w.credit("x", now); w.addFee("x", "WAIVED", "X", now) },
 			[]string{completedLaw, transitLaw}},
-		"a completed transfer that moved nothing": {func(w *world) { w.add("x", "COMPLETED", now); w.addFee("x", "WAIVED", "X") }, []string{completedLaw}},
+		"a completed transfer that moved nothing": {func(w *world) { w.add("x", "COMPLETED", now); w.addFee("x", "WAIVED", "X", now) }, []string{completedLaw}},
 		"two debits":                           {func(w *world) { w.debit("t1", now) }, []string{completedLaw, transitLaw}},
 		"two credits":                          {func(w *world) { w.credit("t1", now) }, []string{completedLaw, transitLaw}},
 		"a refund beside the credit":           {func(w *world) { w.refund("t1", now) }, []string{completedLaw, transitLaw}},
@@ -250,9 +257,9 @@ func testCheckFinds(t *testing.T, engine sqldbtest.Engine) {
 		"a transfer REFUNDING and credited":    {func(w *world) { w.add("x", "REFUNDING", now); w.debit("x", now); w.credit("x", now) }, []string{unfinishedLaw}},
 		"a transfer PENDING and credited":      {func(w *world) { w.add("x", "PENDING", now); w.credit("x", now) }, []string{unfinishedLaw, transitLaw}},
 		"a transfer PENDING and debited twice": {func(w *world) { w.add("x", "PENDING", now); w.debit("x", now); w.debit("x", now) }, []string{unfinishedLaw, transitLaw}},
-		"a fee of no transfer":                 {func(w *world) { w.addFee("x", "WAIVED", "X") }, []string{feeLaw}},
-		"a fee of a failed transfer":           {func(w *world) { w.addFee("t3", "WAIVED", "X") }, []string{feeLaw}},
-		"a fee of an unfinished transfer":      {func(w *world) { w.add("x", "PENDING", now); w.addFee("x", "WAIVED", "X") }, []string{feeLaw}},
+		"a fee of no transfer":                 {func(w *world) { w.addFee("x", "WAIVED", "X", now) }, []string{feeLaw}},
+		"a fee of a failed transfer":           {func(w *world) { w.addFee("t3", "WAIVED", "X", now) }, []string{feeLaw}},
+		"a fee of an unfinished transfer":      {func(w *world) { w.add("x", "PENDING", now); w.addFee("x", "WAIVED", "X", now) }, []string{feeLaw}},
 		"a fee of somebody else":               {func(w *world) { w.exec(w.fee, "UPDATE fees SET account_number = '22' WHERE id = 'ft5'") }, []string{feeLaw}},
 		"two fees of a transfer": {func(w *world) {
 			w.exec(w.fee, "CREATE TABLE c AS SELECT * FROM fees; DROP TABLE fees; ALTER TABLE c RENAME TO fees; INSERT INTO fees SELECT * FROM fees WHERE id = 'ft5'")
@@ -336,7 +343,7 @@ func testInFlight(t *testing.T, engine sqldbtest.Engine) {
 			w.add("x", "COMPLETED", old)
 			w.debit("x", old)
 			w.credit("x", old)
-			w.addFee("x", "PENDING", "")
+			w.addFee("x", "PENDING", "", age)
 			w.charge("x", age)
 		}, []string{chargeLaw}},
 		"fee recorded and charged by now": {func(w *world, age time.Duration) {
@@ -349,12 +356,10 @@ func testInFlight(t *testing.T, engine sqldbtest.Engine) {
 			w.add("x", "COMPLETED", age)
 			w.debit("x", age)
 			w.credit("x", age)
-			w.addFee("x", "PENDING", "")
-		}, nil}, // which fee-svc judges
-		"event of a transfer": {func(w *world, _ time.Duration) {
-			w.exec(w.transfer, "INSERT INTO outbox VALUES ('e', 't', 'k', '', 0, 0)")
-		}, nil},
-		"event of a fee": {func(w *world, _ time.Duration) { w.exec(w.fee, "INSERT INTO outbox VALUES ('e', 't', 'k', '', 0, 0)") }, nil},
+			w.addFee("x", "PENDING", "", age)
+		}, []string{pendingLaw}},
+		"event of a transfer": {func(w *world, age time.Duration) { w.addEvent(w.transfer, age) }, []string{eventLaw}},
+		"event of a fee":      {func(w *world, age time.Duration) { w.addEvent(w.fee, age) }, []string{eventLaw}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w.reset(t)
@@ -415,7 +420,7 @@ func (w *world) run(id string, refused bool) {
 	}
 	w.credit(id, now)
 	step(fmt.Sprintf("state = 'COMPLETED', completed_at = %d, lease_until = NULL", at(now)))
-	w.addFee(id, "PENDING", "")
+	w.addFee(id, "PENDING", "", now)
 	w.charge(id, now)
 	w.exec(w.fee, "UPDATE fees SET status = 'CHARGED', charged_at = 0 WHERE transfer_id = '"+id+"'")
 }

@@ -3,8 +3,10 @@ package books
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/bankmore/bankmore/platform/money"
+	"github.com/bankmore/bankmore/platform/sqldb"
 )
 
 // The laws, in the form of the services' invariants.
@@ -16,13 +18,15 @@ const (
 	orphanLaw     = "a movement of a transfer, its refund or its fee has its transfer"
 	feeLaw        = "a completed transfer, and no other, has one fee, of its origin"
 	chargeLaw     = "a charged fee, and no other, is one movement of its amount"
+	pendingLaw    = "no fee stays pending but for its account's balance"
+	eventLaw      = "no event stays in an outbox"
 	sumLaw        = "customers and internal accounts add up to zero"
 	transitLaw    = "what is in transit belongs to unfinished transfers"
 	restLaw       = "nothing is in flight"
 )
 
 // always is how many of the laws hold at every moment; the last holds at rest only.
-const always = 9
+const always = 11
 
 // evidence is what the books say about one transfer, in constant space.
 type evidence struct {
@@ -216,7 +220,7 @@ func (a *audit) judgeCharge(e evidence) {
 	case e.fee.status == "PENDING" && e.fee.reason == insufficientBalance:
 		a.waitingFees++
 	case e.fee.status == "PENDING":
-		a.inFlight("pending fees", e)
+		a.flyingOr(pendingLaw, "pending fees", e, e.fee.created)
 	}
 }
 
@@ -246,10 +250,19 @@ func (a *audit) judgeTotals() {
 	if !a.transit.is(a.held) {
 		a.report.Violation(transitLaw, fmt.Sprintf("transit has %s, what is in flight holds %s", a.transit, a.held))
 	}
-	if events := a.transferEvents + a.feeEvents; events > 0 {
-		a.flying["events to be published"] = events
-		if a.AtRest {
-			a.report.Violation(restLaw, fmt.Sprintf("%d events wait in the outboxes", events))
-		}
+	a.judgeEvents("transfer-svc", a.transferEvents)
+	a.judgeEvents("fee-svc", a.feeEvents)
+}
+
+func (a *audit) judgeEvents(service string, o outbox) {
+	if o.old > 0 {
+		a.report.Violation(eventLaw, fmt.Sprintf("%d of the %d events of %s have waited for longer than %s, the first since %s",
+			o.old, o.events, service, a.Grace, sqldb.Time(o.oldest).Format(time.RFC3339)))
+	}
+	if young := o.events - o.old; young > 0 {
+		a.flying["events to be published"] += young
+	}
+	if a.AtRest && o.events > 0 {
+		a.report.Violation(restLaw, fmt.Sprintf("%d events wait in the outbox of %s", o.events, service))
 	}
 }
