@@ -3,17 +3,19 @@ package main
 import (
 	"bytes"
 	"database/sql"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bankmore/bankmore/platform/sqldb"
 	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
 )
 
 func TestUsage(t *testing.T) {
-	for _, args := range []string{"", "nothing", "verify more", "verify -bogus", "verify -grace x", "verify -h", "republish", "republish -since noon", "republish -since 2026-01-31T12:00:00Z more"} {
+	for _, args := range []string{"", "nothing", "verify more", "verify -bogus", "verify -grace x", "verify -grace -1s", "verify -h", "republish", "republish -since noon", "republish -since 2026-01-31T12:00:00Z more"} {
 		var out, problems bytes.Buffer
 		if code := run(t.Context(), &out, &problems, strings.Fields(args)); code != 2 || out.Len() > 0 || !strings.Contains(strings.ToLower(problems.String()), "usage") {
 			t.Errorf("ops %s: %d\n%s%s", args, code, &out, &problems)
@@ -21,7 +23,10 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-func TestVerify(t *testing.T) {
+// databases makes the environment name three empty databases.
+func databases(t *testing.T) map[string]*sqldb.DB {
+	t.Helper()
+	t.Setenv("VERIFY_MAX_UNFINISHED", "")
 	dbs := map[string]*sqldb.DB{}
 	for _, service := range []string{"account", "transfer", "fee"} {
 		url := sqldbtest.SQLite.URL(t)
@@ -31,17 +36,42 @@ func TestVerify(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	wantRun(t, 0, "11 invariants checked, 0 violations", "verify")
-	wantRun(t, 0, "12 invariants checked, 0 violations", "verify", "-at-rest")
-	err := dbs["fee"].InTx(t.Context(), func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(t.Context(), `INSERT INTO fees (id, transfer_id, account_number, amount, status, reason, created_at, due_at)
-			VALUES ('f', 't', '11', 200, 'WAIVED', 'X', 0, 0)`)
+	return dbs
+}
+
+func exec(t *testing.T, db *sqldb.DB, statement string) {
+	t.Helper()
+	err := db.InTx(t.Context(), func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(t.Context(), statement)
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+func TestVerify(t *testing.T) {
+	dbs := databases(t)
+	wantRun(t, 0, "11 invariants checked, 0 violations", "verify")
+	wantRun(t, 0, "12 invariants checked, 0 violations", "verify", "-at-rest")
+	exec(t, dbs["fee"], `INSERT INTO fees (id, transfer_id, account_number, amount, status, reason, created_at, due_at)
+		VALUES ('f', 't', '11', 200, 'WAIVED', 'X', 0, 0)`)
 	wantRun(t, 1, "VIOLATION a completed transfer, and no other, has one fee", "verify")
+}
+
+// What may be in flight for how long: as -grace says, else VERIFY_MAX_UNFINISHED, else 10 minutes.
+func TestVerifyGrace(t *testing.T) {
+	dbs := databases(t)
+	exec(t, dbs["transfer"], fmt.Sprintf("INSERT INTO outbox VALUES ('e', 't', 'k', '', %d, 0)", sqldb.Micros(time.Now().Add(-5*time.Minute))))
+	wantRun(t, 0, "1 in flight", "verify")
+	wantRun(t, 1, "VIOLATION no event stays", "verify", "-grace", "4m")
+	t.Setenv("VERIFY_MAX_UNFINISHED", "4m")
+	wantRun(t, 1, "VIOLATION no event stays", "verify")
+	wantRun(t, 0, "1 in flight", "verify", "-grace", "6m")
+	for _, bad := range []string{"x", "-4m"} {
+		t.Setenv("VERIFY_MAX_UNFINISHED", bad)
+		wantRun(t, 2, "wrong usage: VERIFY_MAX_UNFINISHED", "verify")
+	}
 }
 
 func wantRun(t *testing.T, wantCode int, want string, args ...string) {

@@ -14,10 +14,24 @@ import (
 	"github.com/bankmore/bankmore/platform/sqldb"
 )
 
+// defaultGrace is what transfer-svc's verify has as well.
+const defaultGrace = 10 * time.Minute
+
 // verify checks across the databases of the three services.
 func verify(ctx context.Context, out io.Writer, flags *flag.FlagSet, args []string) (err error) {
 	atRest := flags.Bool("at-rest", false, "nothing may be in flight")
-	grace := flags.Duration("grace", 10*time.Minute, "how long something may be in flight")
+	grace := defaultGrace
+	flags.Func("grace", "for what `duration` something may be in flight (default VERIFY_MAX_UNFINISHED, else 10m)", func(text string) (err error) {
+		if grace, err = time.ParseDuration(text); err == nil && grace < 0 {
+			return errors.New("must not be negative")
+		}
+		return err
+	})
+	if text := os.Getenv("VERIFY_MAX_UNFINISHED"); text != "" {
+		if err := flags.Set("grace", text); err != nil {
+			return fmt.Errorf("%w: VERIFY_MAX_UNFINISHED: %w", errUsage, err)
+		}
+	}
 	if err := parse(flags, args); err != nil {
 		return err
 	}
@@ -37,7 +51,7 @@ func verify(ctx context.Context, out io.Writer, flags *flag.FlagSet, args []stri
 		defer func() { err = errors.Join(err, db.Close()) }()
 		*service.db = db
 	}
-	return books.Check(ctx, out, dbs, books.Options{Grace: *grace, AtRest: *atRest})
+	return books.Check(ctx, out, dbs, books.Options{Grace: grace, AtRest: *atRest})
 }
 
 // databaseURL is where a service's database is: as the environment says, or where `make run` has it.
