@@ -85,9 +85,24 @@ func wantRun(t *testing.T, wantCode int, want string, args ...string) {
 // A database that is not there is an error, and is not created.
 func TestWithoutDatabases(t *testing.T) {
 	t.Chdir(t.TempDir())
+	for _, variable := range databaseVariables {
+		t.Setenv(variable, "")
+	}
 	wantRun(t, 1, filepath.Join(".data", "account.db"), "verify")
 	wantRun(t, 1, filepath.Join(".data", "transfer.db"), "republish", "-since", "2026-01-31T12:00:00Z")
 	if entries, err := os.ReadDir("."); err != nil || len(entries) > 0 {
 		t.Errorf("%v, %v", entries, err)
 	}
+}
+
+// The databases of two systems are never taken for those of one.
+func TestSomeDatabases(t *testing.T) {
+	databases(t)
+	republish := []string{"republish", "-since", "2026-01-31T12:00:00Z"}
+	t.Setenv("FEE_DATABASE_URL", "")
+	wantRun(t, 2, "but no FEE_DATABASE_URL\n", "verify")
+	wantRun(t, 0, "0 events", republish...) // which needs the transfers only
+	t.Setenv("TRANSFER_DATABASE_URL", "")
+	wantRun(t, 2, "but no TRANSFER_DATABASE_URL and no FEE_DATABASE_URL\n", "verify")
+	wantRun(t, 2, "but no TRANSFER_DATABASE_URL\n", republish...)
 }

@@ -22,15 +22,18 @@ func republishEvents(ctx context.Context, out io.Writer, flags *flag.FlagSet, ar
 	if err != nil || flags.NArg() > 0 {
 		return fmt.Errorf("%w: -since wants a time as in RFC 3339, such as 2026-01-31T12:00:00Z", errUsage)
 	}
-	location := databaseURL("transfer")
-	looking, err := sqldb.OpenReadOnly(ctx, location) // which does not create what is not there
+	urls, err := databaseURLs("transfer")
+	if err != nil {
+		return err
+	}
+	looking, err := sqldb.OpenReadOnly(ctx, urls[0]) // which does not create what is not there
 	if err == nil {
 		err = looking.Close()
 	}
 	if err != nil {
 		return err
 	}
-	db, err := sqldb.Open(ctx, location)
+	db, err := sqldb.Open(ctx, urls[0])
 	if err != nil {
 		return err
 	}

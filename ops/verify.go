@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/bankmore/bankmore/ops/internal/books"
@@ -39,12 +40,16 @@ func verify(ctx context.Context, out io.Writer, flags *flag.FlagSet, args []stri
 		return fmt.Errorf("%w: %q", errUsage, flags.Arg(0))
 	}
 	debug.SetGCPercent(800) // of a heap of a few megabytes, through which millions of rows pass
+	urls, err := databaseURLs("account", "transfer", "fee")
+	if err != nil {
+		return err
+	}
 	var dbs books.Databases
-	for _, service := range []struct {
+	for i, service := range []struct {
 		name string
 		db   **sqldb.DB
 	}{{"account", &dbs.Account}, {"transfer", &dbs.Transfer}, {"fee", &dbs.Fee}} {
-		db, openErr := sqldb.OpenReadOnly(ctx, databaseURL(service.name))
+		db, openErr := sqldb.OpenReadOnly(ctx, urls[i])
 		if openErr != nil {
 			return fmt.Errorf("%s-svc: %w", service.name, openErr)
 		}
@@ -54,11 +59,29 @@ func verify(ctx context.Context, out io.Writer, flags *flag.FlagSet, args []stri
 	return books.Check(ctx, out, dbs, books.Options{Grace: grace, AtRest: *atRest})
 }
 
-// databaseURL is where a service's database is: as the environment says, or where `make run` has it.
-func databaseURL(service string) string {
-	variable := map[string]string{"account": "ACCOUNT_DATABASE_URL", "transfer": "TRANSFER_DATABASE_URL", "fee": "FEE_DATABASE_URL"}[service]
-	if url := os.Getenv(variable); url != "" {
-		return url
+var databaseVariables = map[string]string{
+	"account": "ACCOUNT_DATABASE_URL", "transfer": "TRANSFER_DATABASE_URL", "fee": "FEE_DATABASE_URL",
+}
+
+// databaseURLs is where the databases of services are: as the environment says, or, if it names no service's, where
+// `make run` has them. Some from here and some from there would be two systems.
+func databaseURLs(services ...string) (urls []string, err error) {
+	local := true
+	for _, variable := range databaseVariables {
+		local = local && os.Getenv(variable) == ""
 	}
-	return "sqlite:.data/" + service + ".db"
+	var missing []string
+	for _, service := range services {
+		url := os.Getenv(databaseVariables[service])
+		if local {
+			url = "sqlite:.data/" + service + ".db"
+		} else if url == "" {
+			missing = append(missing, databaseVariables[service])
+		}
+		urls = append(urls, url)
+	}
+	if len(missing) > 0 {
+		return nil, fmt.Errorf("%w: the environment names another database, but no %s", errUsage, strings.Join(missing, " and no "))
+	}
+	return urls, nil
 }
