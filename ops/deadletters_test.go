@@ -208,6 +208,28 @@ func TestReplayIsInterrupted(t *testing.T) {
 	wantTarget(t, event("e1", "18"), event("e1", "18"), event("e2", "18"))
 }
 
+// A letter that the broker deletes after it was listed is not passed over in silence.
+func TestReplayOfWhatIsGone(t *testing.T) {
+	cluster := broker(t)
+	bury(t, 0, event("e1", "18"), event("e2", "18"))
+	admin, requests := kadm.NewClient(dial(t)), 0
+	cluster.ControlKey(int16(kmsg.ListOffsets), func(kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		if requests++; requests == 3 { // the list has asked for the first offsets and the next ones, now replay does
+			cluster.SleepControl(func() {
+				var before kadm.Offsets
+				before.AddOffset(deadletter.Topic, 0, 1, -1)
+				if _, err := admin.DeleteRecords(context.WithoutCancel(t.Context()), before); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		return nil, nil, false
+	})
+	wantLines(t, ops(t, 1, "dead-letters replay 0:0 0:1"), "0:1 put back\n1 put back, ", "0:0 is gone")
+	wantTarget(t, event("e2", "18"))
+}
+
 func TestNoDeadLetterTopic(t *testing.T) {
 	broker(t)
 	admin := kadm.NewClient(dial(t))

@@ -7,7 +7,9 @@ package deadletter
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"strconv"
 	"strings"
@@ -84,9 +86,10 @@ func List(ctx context.Context, client *kgo.Client) ([]Letter, error) {
 }
 
 // Replay puts the letters at these positions back, as they are, and notes of each that it was once the broker has
-// confirmed it. It returns those it has put back, also beside an error. Should it end between the two, the letter is put back once
-// more the next time, which fee-svc takes for the repetition that it is.
+// confirmed it. It returns those it has put back, also beside an error, such as that one of them is gone. Should it end
+// between the two, the letter is put back once more the next time, which fee-svc takes for the repetition that it is.
 func Replay(ctx context.Context, client *kgo.Client, chosen map[Position]bool) (done []Position, err error) {
+	left := maps.Clone(chosen)
 	err = scan(ctx, client, func(r *kgo.Record) error {
 		position := Position{r.Partition, r.Offset}
 		if !chosen[position] {
@@ -97,6 +100,7 @@ func Replay(ctx context.Context, client *kgo.Client, chosen map[Position]bool) (
 			return fmt.Errorf("putting back %s: %w", position, err)
 		}
 		done = append(done, position)
+		delete(left, position)
 		note := &kgo.Record{
 			Topic: Topic, Partition: r.Partition,
 			Headers: []kgo.RecordHeader{{Key: noteHeader, Value: []byte(position.String())}},
@@ -106,6 +110,12 @@ func Replay(ctx context.Context, client *kgo.Client, chosen map[Position]bool) (
 		}
 		return nil
 	})
+	if err != nil {
+		return done, err
+	}
+	for position := range left {
+		err = errors.Join(err, fmt.Errorf("%s is gone: the broker has deleted it since it was listed", position))
+	}
 	return done, err
 }
 
