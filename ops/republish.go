@@ -27,18 +27,16 @@ func republishEvents(ctx context.Context, out io.Writer, flags *flag.FlagSet, ar
 		return err
 	}
 	looking, err := sqldb.OpenReadOnly(ctx, urls[0]) // which does not create what is not there
-	if err == nil {
-		err = looking.Close()
-	}
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, looking.Close()) }()
 	db, err := sqldb.Open(ctx, urls[0])
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	n, err := republish.Since(ctx, db, from)
+	n, err := republish.Since(ctx, looking, db, from)
 	fmt.Fprintf(out, "%d events wait in transfer-svc's outbox again\n", n)
 	return err
 }

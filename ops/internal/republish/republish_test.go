@@ -3,6 +3,7 @@ package republish_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/bankmore/bankmore/ops/internal/republish"
+	"github.com/bankmore/bankmore/platform/fault"
 	"github.com/bankmore/bankmore/platform/sqldb"
 	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
 )
@@ -21,11 +23,22 @@ func exec(ctx context.Context, db *sqldb.DB, statement string) error {
 	})
 }
 
+// open returns a new database of transfer-svc, as a service and as an onlooker have it.
+func open(t *testing.T, engine sqldbtest.Engine) (db, looking *sqldb.DB) {
+	t.Helper()
+	url := engine.URL(t)
+	db = sqldbtest.Reopen(t, url)
+	if err := db.Migrate(t.Context(), os.DirFS("../../../transfer-svc/internal/sqlstore/migrations")); err != nil {
+		t.Fatal(err)
+	}
+	return db, sqldbtest.Look(t, url)
+}
+
 // Every transfer that was completed since is told of again, once, in the words of transfer-svc; nothing else is.
 func TestSince(t *testing.T) { sqldbtest.Each(t, testSince) }
 
 func testSince(t *testing.T, engine sqldbtest.Engine) {
-	db := engine.Open(t, os.DirFS("../../../transfer-svc/internal/sqlstore/migrations"))
+	db, looking := open(t, engine)
 	transfer := func(id, state string, completed int64) string {
 		at, failure, lease := "NULL", "NULL", "NULL"
 		switch state {
@@ -50,7 +63,7 @@ func testSince(t *testing.T, engine sqldbtest.Engine) {
 		t.Fatal(err)
 	}
 	for _, want := range []int{many - 1, 0} {
-		if n, err := republish.Since(t.Context(), db, sqldb.Time(2_000_000)); err != nil || n != want {
+		if n, err := republish.Since(t.Context(), looking, db, sqldb.Time(2_000_000)); err != nil || n != want {
 			t.Errorf("%d, %v, want %d", n, err, want)
 		}
 	}
@@ -68,5 +81,36 @@ func testSince(t *testing.T, engine sqldbtest.Engine) {
 		`"completed_at":"` + time.Unix(2, 0).UTC().Format(time.RFC3339) + `"}`
 	if payload != want {
 		t.Errorf("got  %s\nwant %s", payload, want)
+	}
+}
+
+// After a long outage the outbox is long. PostgreSQL ended a search of it for each transfer by the statement timeout.
+func TestSinceWithALongOutbox(t *testing.T) { sqldbtest.Each(t, testSinceWithALongOutbox) }
+
+func testSinceWithALongOutbox(t *testing.T, engine sqldbtest.Engine) {
+	db, looking := open(t, engine)
+	err := exec(t.Context(), db, `WITH RECURSIVE n(i) AS (SELECT 1000001 UNION ALL SELECT i + 1 FROM n WHERE i < 1200000)
+		INSERT INTO outbox SELECT 'an event that waits, number ' || i, 't', 'k', '', 0, 0 FROM n;
+		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+		INSERT INTO transfers SELECT 't' || i, 'r' || i, 'f', 'a', '11', '22', 1050, 'COMPLETED', NULL, NULL, 0, 0, 1, NULL, 0 FROM n;
+		ANALYZE`) // so that the planner knows
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := republish.Since(t.Context(), looking, db, sqldb.Time(0)); err != nil || n != 1000 {
+		t.Errorf("%d, %v, want 1000", n, err)
+	}
+}
+
+// An operator gets the cause, without the words for customers.
+func TestSinceFails(t *testing.T) {
+	db, looking := open(t, sqldbtest.SQLite)
+	if err := exec(t.Context(), db, `DROP TABLE outbox;
+		INSERT INTO transfers VALUES ('t', 'r', 'f', 'a', '11', '22', 1050, 'COMPLETED', NULL, NULL, 0, 0, 1, NULL, 0)`); err != nil {
+		t.Fatal(err)
+	}
+	n, err := republish.Since(t.Context(), looking, db, sqldb.Time(0))
+	if f := new(fault.Error); err == nil || n != 0 || errors.As(err, &f) {
+		t.Errorf("%d, %v", n, err)
 	}
 }
