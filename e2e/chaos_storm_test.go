@@ -93,27 +93,37 @@ func storm(s *scene) {
 	s.begin(seed)
 	s.flows("before the storm")
 	next := forecast(seed)
-	for began := time.Now(); time.Since(began) < *stormFlag && !s.Failed(); s.repetitions++ {
+	missed := 0
+	for began := time.Now(); time.Since(began) < *stormFlag && !s.Failed(); {
 		g := next()
 		time.Sleep(g.calm)
 		s.Logf("%6.1f s: %s", time.Since(began).Seconds(), g.troubles)
 		var all sync.WaitGroup
 		for _, t := range g.troubles {
 			all.Go(func() {
-				if err := s.cause(t); err != nil {
+				caused, err := s.cause(t)
+				if err != nil {
 					s.violated("%s: %v", t, err)
+				}
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				if caused {
+					s.repetitions++
+				} else {
+					missed++
 				}
 			})
 		}
 		all.Wait()
 	}
+	s.note("%d crash points besides were not reached in time", missed)
 	s.heal()
 	s.flows("after the storm")
 	s.end()
 }
 
-// cause makes the trouble, waits, and undoes it.
-func (s *scene) cause(t trouble) error {
+// cause makes the trouble, waits, and undoes it. A crash point may not be reached in the time that it has.
+func (s *scene) cause(t trouble) (caused bool, err error) {
 	ctx := s.Context()
 	name := base(t)
 	p := (*stack.Process)(nil)
@@ -126,36 +136,36 @@ func (s *scene) cause(t trouble) error {
 	case point != "":
 		trap, err := p.Arm(point, what, "")
 		if err != nil {
-			return err
+			return false, err
 		}
 		for end := time.Now().Add(t.lasts); !trap.Snapped() && time.Now().Before(end); {
 			time.Sleep(10 * time.Millisecond)
 		}
 		snapped, err := trap.Defuse()
 		if err != nil || !snapped {
-			return err
+			return false, err
 		}
-		return errors.Join(trap.Killed(ctx), revive(ctx, p))
+		return true, errors.Join(trap.Killed(ctx), revive(ctx, p))
 	case name == "broker":
-		return away(ctx, system.Broker(), t.lasts)
+		return true, away(ctx, system.Broker(), t.lasts)
 	case t.target == "memory" && what == "flush":
 		s.flush()
-		return nil
+		return true, nil
 	case t.target == "memory":
 		s.withoutMemory(func() { time.Sleep(t.lasts) })
-		return nil
+		return true, nil
 	case p == nil || strings.HasSuffix(t.target, "line"):
-		return s.causeElsewhere(t)
+		return true, s.causeElsewhere(t)
 	case what == "pause":
 		err := p.Pause()
 		time.Sleep(t.lasts)
-		return errors.Join(err, p.Resume())
+		return true, errors.Join(err, p.Resume())
 	case what == "terminate":
 		err := p.Terminate()
 		time.Sleep(t.lasts)
-		return errors.Join(err, revive(ctx, p))
+		return true, errors.Join(err, revive(ctx, p))
 	default:
-		return away(ctx, p, t.lasts)
+		return true, away(ctx, p, t.lasts)
 	}
 }
 
