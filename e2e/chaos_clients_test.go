@@ -22,8 +22,9 @@ type fact struct {
 	key     string
 	to      string // account number, of a transfer
 	amount  string
-	replays bool // the first answer, whenever it comes, must be marked as a repetition
-	fresh   bool // it must not be
+	may     string // error type of the refusal that it may get
+	replays bool   // the first answer, whenever it comes, must be marked as a repetition
+	fresh   bool   // it must not be
 
 	mu         sync.Mutex
 	outcome    outcome
@@ -98,8 +99,9 @@ func (f *fact) send(ctx context.Context) (receipt client.Receipt, err error) {
 	}
 }
 
-// ask sends a command once, and notes what the answer tells. Asked again, a command must have the same outcome.
-func (s *scene) ask(f *fact) {
+// ask sends a command once, and notes what the answer tells, if it tells an outcome. Asked again, a command must have the
+// same.
+func (s *scene) ask(f *fact) (answered bool) {
 	receipt, err := f.send(context.WithoutCancel(s.Context()))
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -121,13 +123,16 @@ func (s *scene) ask(f *fact) {
 	}
 	switch {
 	case told == unknown:
-		return
+		return false
 	case f.outcome != unknown && (told != f.outcome || refusal != f.refusal || !replayed):
 		s.violated("%s: asked again %s %s, marked as a repetition: %t", f, told, refusal, replayed)
 	case f.outcome == unknown && (f.replays && !replayed || f.fresh && replayed):
 		s.violated("%s: %s, marked as a repetition: %t", f, told, replayed)
+	case told == turnedDown && refusal != f.may:
+		s.violated("%s: %s", f, refusal)
 	}
 	f.outcome, f.refusal = told, refusal
+	return true
 }
 
 // launch sends a command in the background, and a few times more while there is no outcome: the first request after a
@@ -164,6 +169,18 @@ func (s *scene) insist(f *fact) {
 	}
 }
 
+// again asks for an outcome that is known once more, until it is told.
+func (s *scene) again(f *fact) {
+	s.Helper()
+	for limit := time.Now().Add(maxInsistence); !s.ask(f); time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(limit) {
+			s.violated("%s: asked again, no outcome after %s", f, maxInsistence)
+			return
+		}
+	}
+	s.checked(1)
+}
+
 // load is clients at work in the background.
 type load struct {
 	stop  context.CancelFunc
@@ -171,6 +188,7 @@ type load struct {
 
 	mu    sync.Mutex
 	known int // outcomes so far
+	done  int // of them not refused
 	lost  int // requests that brought none
 }
 
@@ -181,7 +199,7 @@ const clients = 6
 func (s *scene) begin(seed uint64) {
 	s.Helper()
 	for i := range clients {
-		s.person(fmt.Sprintf("Cliente %d", i+1), "1000.00")
+		s.person(fmt.Sprintf("Cliente %d", i+1), "100000.00") // more than is spent
 	}
 	people := s.people[len(s.people)-clients:]
 	ctx, stop := context.WithCancel(s.Context())
@@ -202,17 +220,23 @@ func (s *scene) draw(random *rand.Rand, people []*person) *fact {
 	from := random.IntN(len(people))
 	to := (from + 1 + random.IntN(len(people)-1)) % len(people)
 	amount := fmt.Sprintf("%d.%02d", random.IntN(5), 1+random.IntN(99))
-	if random.IntN(50) == 0 {
-		amount = "100000.00"
-	}
-	switch random.IntN(10) {
-	case 0:
+	excessive := random.IntN(50) == 0
+	kind := random.IntN(10)
+	if kind == 0 {
 		return s.deposit(people[from], amount)
-	case 1:
-		return s.withdrawal(people[from], amount)
-	default:
-		return s.transfer(people[from], people[to], amount)
 	}
+	may := ""
+	if excessive {
+		amount, may = "10000000.00", "INSUFFICIENT_BALANCE"
+	}
+	var f *fact
+	if kind == 1 {
+		f = s.withdrawal(people[from], amount)
+	} else {
+		f = s.transfer(people[from], people[to], amount)
+	}
+	f.may = may
+	return f
 }
 
 // work carries a command out as a sane client does: it repeats it until the outcome is known. A few ask once more.
@@ -224,6 +248,9 @@ func (s *scene) work(l *load, f *fact) {
 		l.mu.Lock()
 		if known {
 			l.known++
+			if f.outcome == done {
+				l.done++
+			}
 		} else {
 			l.lost++
 		}
@@ -242,26 +269,29 @@ func (s *scene) work(l *load, f *fact) {
 	}
 }
 
-// flows waits until commands come through.
+// flows waits until commands come through that are not refused.
 func (s *scene) flows(when string) {
 	s.Helper()
 	count := func() int {
 		s.load.mu.Lock()
 		defer s.load.mu.Unlock()
-		return s.load.known
+		return s.load.done
 	}
 	before := count()
-	eventually(s.T, time.Minute, func() error {
+	if err := within(time.Minute, func() error {
 		if n := count() - before; n < 2*clients {
-			return fmt.Errorf("%s: only %d commands came through", when, n)
+			return fmt.Errorf("only %d commands came through", n)
 		}
 		return nil
-	})
+	}); err != nil {
+		s.violated("%s: %v", when, err)
+	}
 }
 
 // end stops the clients once each knows the outcome of its last command.
 func (s *scene) end() {
 	s.load.stop()
 	s.load.ended.Wait()
-	s.note("under load: %d commands came through, %d requests had no outcome and were repeated", s.load.known, s.load.lost)
+	s.note("under load: %d commands were done, %d refused; %d requests had no outcome and were repeated",
+		s.load.done, s.load.known-s.load.done, s.load.lost)
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -44,16 +45,17 @@ func (s *scene) publisher() func(partition int, message string) {
 	}
 }
 
-// Row 9: an event comes again in every partition, and is handed to fee-svc by several sidecars' worth of deliveries at
-// once, while a first handler holds its transaction open; every third time fee-svc dies between the record and its
-// acknowledgement. Where replicas can share a database, there are two.
+// Row 9: an event is handed to fee-svc while a first handler holds its transaction open, to a second replica where two
+// can share a database, and comes in every partition; nobody acknowledges it before the fee is durable. Every third time
+// fee-svc dies between the record and its acknowledgement.
 func repeatedEvents(s *scene) {
 	ana, bia := s.person("Ana Nove", "1000.00"), s.person("Bia Nove", "")
-	handlers := []*stack.App{system.Apps["fee-svc"]}
+	first := system.Apps["fee-svc"]
+	second := first
 	if system.Backends != nil {
-		second, err := system.Replicate(s.Context(), "fee-svc")
+		replica, err := system.Replicate(s.Context(), "fee-svc")
 		s.must(err)
-		handlers = append(handlers, second)
+		second = replica
 		defer func() {
 			s.must(second.Service.Terminate())
 			s.must(second.Sidecar.Terminate())
@@ -67,37 +69,75 @@ func repeatedEvents(s *scene) {
 	}
 	publish, partitions := s.publisher(), s.topicPartitions()
 	s.repeat(func(n int) {
+		s.consumed() // or what is left of the time before would come first
 		if n%3 == 2 {
-			for _, h := range handlers[1:] { // the one that is to die gets all events
-				s.must(h.Service.Pause())
+			if second != first { // the one that is to die gets all events
+				s.must(second.Service.Pause())
 			}
 			trap := s.arm("fee-svc", "fees.recorded", stack.Kill, "")
 			_, event := s.completed(ana, bia)
-			s.deliver(handlers[0], event) // no answer comes
+			if err := s.deliver(first, event); err == nil {
+				s.violated("acknowledged by a service that was dead")
+			}
 			s.killedAt("fee-svc", trap)
-			for _, h := range handlers[1:] {
-				s.must(h.Service.Resume())
+			if second != first {
+				s.must(second.Service.Resume())
 			}
 			return
 		}
-		held := s.arm("fee-svc", "commit.before", stack.Stall, byRecorder)
+		unpublished := s.arm("transfer-svc", "outbox.claimed", stack.Stall, "")
 		transfer := s.transfer(ana, bia, "1.00")
 		s.insist(transfer)
+		s.must(unpublished.Reached(s.Context()))
 		event := completedEvent(transfer)
+
+		held := s.arm("fee-svc", "commit.before", stack.Stall, byRecorder)
+		var acknowledged atomic.Int32
 		var all sync.WaitGroup
+		deliver := func(to *stack.App) {
+			all.Go(func() {
+				if err := s.deliver(to, event); err != nil {
+					s.violated("an event was not acknowledged: %v", err)
+				}
+				acknowledged.Add(1)
+			})
+		}
+		deliver(first)
+		s.must(held.Reached(s.Context()))
 		for range 3 {
-			for _, h := range handlers {
-				all.Go(func() { s.deliver(h, event) })
-			}
+			deliver(second)
 		}
 		for partition := range partitions {
 			publish(partition, event)
 		}
-		s.must(held.Reached(s.Context()))
-		time.Sleep(20 * time.Millisecond) // the others arrive
+		time.Sleep(200 * time.Millisecond) // the others arrive, and wait
+		if early := acknowledged.Load(); early > 0 {
+			s.violated("%d acknowledged an event whose fee was not durable", early)
+		}
 		s.must(held.Release())
+		s.must(unpublished.Release())
 		all.Wait()
-		s.checked(partitions + 3*len(handlers))
+		s.checked(partitions + 4)
+	})
+}
+
+// consumed waits until fee-svc has taken every event.
+func (s *scene) consumed() {
+	s.Helper()
+	admin := kadm.NewClient(kafka(s.T))
+	eventually(s.T, time.Minute, func() error {
+		lags, err := admin.Lag(s.Context(), "fee-svc")
+		if err != nil {
+			return err
+		}
+		group := lags["fee-svc"]
+		if err := group.Error(); err != nil {
+			return err
+		}
+		if waiting := group.Lag.Total(); waiting > 0 {
+			return fmt.Errorf("%d events have not been taken", waiting)
+		}
+		return nil
 	})
 }
 
@@ -109,13 +149,14 @@ func completedEvent(f *fact) string {
 }
 
 // deliver hands an event to a replica of fee-svc, as its sidecar does.
-func (s *scene) deliver(to *stack.App, event string) {
+func (s *scene) deliver(to *stack.App, event string) error {
 	header := as(*s.people[0])
 	header.Set("dapr-api-token", system.AppToken)
 	answer, err := api.Send(s.Context(), "POST", to.URL+"/events/transfers-completed", []byte(event), header)
 	if err == nil && answer.Status != 200 {
-		s.violated("an event was answered by %d %s", answer.Status, answer.Body)
+		err = fmt.Errorf("answered by %d %s", answer.Status, answer.Body)
 	}
+	return err
 }
 
 // garbage is messages that are no event of a completed transfer, each with a mark to find it by.
@@ -137,14 +178,22 @@ func poison(s *scene) {
 	publish, partitions := s.publisher(), s.topicPartitions()
 	var bad []string
 	s.repeat(func(n int) {
+		// The good event comes only from here, once, in the middle, until its fee is there.
+		unpublished := s.arm("transfer-svc", "outbox.claimed", stack.Stall, "")
 		transfer := s.transfer(ana, bia, "1.00")
 		s.insist(transfer)
+		s.must(unpublished.Reached(s.Context()))
 		event := completedEvent(transfer)
-		for i, message := range garbage(fmt.Sprintf("mark-%s-%d", key(), n), event) {
-			bad = append(bad, message)
-			publish((n+i)%partitions, message)
-			publish((n+i)%partitions, event)
+		all := garbage(fmt.Sprintf("mark-%s-%d", key(), n), event)
+		for i, message := range all {
+			publish(n%partitions, message)
+			if i == len(all)/2 {
+				publish(n%partitions, event)
+			}
 		}
+		bad = append(bad, all...)
+		s.recorded(transfer)
+		s.must(unpublished.Release())
 	})
 	kept := map[string]int{}
 	records(s.T, deadLetterTopic, func(all []*kgo.Record) bool {
@@ -160,6 +209,22 @@ func poison(s *scene) {
 		}
 	}
 	s.checked(len(bad))
+}
+
+// recorded waits until a transfer has a fee.
+func (s *scene) recorded(transfer *fact) {
+	s.Helper()
+	conn := openBooks(s.T)
+	defer conn.Close()
+	if err := within(20*time.Second, func() error {
+		fees, err := lines(s.Context(), conn, "SELECT id FROM fee.fees WHERE transfer_id = $1", transfer.transferID)
+		if err == nil && len(fees) != 1 {
+			err = fmt.Errorf("%s has %d fees", transfer, len(fees))
+		}
+		return err
+	}); err != nil {
+		s.violated("%v", err)
+	}
 }
 
 // Row 11: between a transfer and its fee.
@@ -244,10 +309,7 @@ func memoryGone(s *scene) {
 		}
 		again := func() {
 			for _, f := range before {
-				for range 2 { // the first may get no answer while everybody notices
-					s.ask(f)
-				}
-				s.checked(1)
+				s.again(f)
 			}
 		}
 		s.flush()
@@ -256,7 +318,7 @@ func memoryGone(s *scene) {
 			again()
 			during := s.transfer(ana, bia, "1.00")
 			s.insist(during)
-			s.ask(during)
+			s.again(during)
 		})
 		again()
 	})

@@ -41,14 +41,16 @@ const unsettled = `
 // settle waits until nothing is on its way any more.
 func settle(t *testing.T) {
 	t.Helper()
-	settleWithin(t, 60*time.Second)
+	if err := settledWithin(t, 60*time.Second); err != nil {
+		t.Fatal(err)
+	}
 }
 
-func settleWithin(t *testing.T, limit time.Duration) {
+func settledWithin(t *testing.T, limit time.Duration) error {
 	t.Helper()
 	conn := openBooks(t)
 	defer conn.Close()
-	eventually(t, limit, func() error {
+	return within(limit, func() error {
 		waiting, err := lines(t.Context(), conn, unsettled)
 		if err == nil && len(waiting) > 0 {
 			err = fmt.Errorf("%d things on their way, such as: %s", len(waiting), waiting[0])

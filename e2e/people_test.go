@@ -113,14 +113,21 @@ func key() string { return rand.Text() }
 // eventually repeats check until it succeeds.
 func eventually(t *testing.T, limit time.Duration, check func() error) {
 	t.Helper()
+	if err := within(limit, check); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// within repeats check until it succeeds.
+func within(limit time.Duration, check func() error) error {
 	deadline := time.Now().Add(limit)
 	for {
 		err := check()
 		if err == nil {
-			return
+			return nil
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("still after %s: %v", limit, err)
+			return fmt.Errorf("still after %s: %w", limit, err)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
@@ -129,10 +136,17 @@ func eventually(t *testing.T, limit time.Duration, check func() error) {
 // wantFailure checks that err is an answer with that status and type.
 func wantFailure(t *testing.T, what string, err error, status int, failureType string) {
 	t.Helper()
+	if problem := unlikeFailure(err, status, failureType); problem != nil {
+		t.Errorf("%s: %v", what, problem)
+	}
+}
+
+func unlikeFailure(err error, status int, failureType string) error {
 	var failure *client.Failure
 	if !errors.As(err, &failure) || failure.Status != status || failure.Type != failureType {
-		t.Errorf("%s: %v, want %d %s", what, err, status, failureType)
+		return fmt.Errorf("%v, want %d %s", err, status, failureType)
 	}
+	return nil
 }
 
 // wantAnswer checks an answer to a raw request; failureType is "" for a success.
