@@ -83,7 +83,7 @@ chaos-backends: $(addprefix $(bin)/,daprd caddy broker) ## the same on PostgreSQ
 	$(chaos) -tags chaos,backends ./e2e $(chaos_flags)
 
 .PHONY: mutations
-mutations: $(addprefix $(bin)/,daprd caddy broker) ## the fault matrix must notice each of e2e/mutations, as root
+mutations: $(addprefix $(bin)/,daprd caddy broker) ## the fault matrix must notice each of e2e/mutations, as root; on the servers of .ci/backends, if set
 	@scripts/mutate.sh
 
 .PHONY: check-components

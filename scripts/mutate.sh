@@ -3,17 +3,17 @@
 # names: they must find violations, or they would prove nothing.
 #   scripts/mutate.sh [NAME…]      all, or those in e2e/mutations/NAME.patch
 #   REPETITIONS                    of each row; 3
+# With the variables of .ci/backends on PostgreSQL, Redis and Apache Kafka; all are then those that break its SQL.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 
-names=("$@")
+names=("$@") suite=chaos every=diff
+[ -z "${BACKENDS_CONTROL:-}" ] || suite=chaos-backends every=postgres
 if [ $# = 0 ]; then
-	names=(e2e/mutations/*.patch)
-	names=("${names[@]#e2e/mutations/}")
-	names=("${names[@]%.patch}")
+	mapfile -t names < <(grep -l "$every" e2e/mutations/*.patch | xargs -n 1 basename -s .patch)
 fi
 
 survived=()
@@ -27,7 +27,7 @@ for name in "${names[@]}"; do
 	ln -s "$root/.tools" "$tree/src/.tools"
 	git -C "$tree/src" apply "$patch"
 	(cd "$tree/src" && go build -o /dev/null ./account-svc ./transfer-svc ./fee-svc) # what does not compile proves nothing either
-	if make -C "$tree/src" chaos rows="$rows" repetitions="${REPETITIONS:-3}" minute=false >"$tree/log" 2>&1; then
+	if make -C "$tree/src" $suite rows="$rows" repetitions="${REPETITIONS:-3}" minute=false >"$tree/log" 2>&1; then
 		survived+=("$name")
 		result="SURVIVED"
 	else # the table's total: effects, violations
