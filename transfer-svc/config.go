@@ -16,12 +16,20 @@ import (
 	"github.com/bankmore/bankmore/transfer-svc/internal/transfer"
 )
 
-// StorageConfig is what migrate and verify need of the environment.
+// StorageConfig is what migrate needs of the environment.
 type StorageConfig struct {
 	Database  sqldb.Config
 	Telemetry telemetry.Config
-	Verify    VerifyConfig
 }
+
+// VerifyConfig is what verify needs.
+type VerifyConfig struct {
+	StorageConfig
+	MaxUnfinished time.Duration `env:"VERIFY_MAX_UNFINISHED" envDefault:"10m"` // age at which a transfer is taken for stuck
+}
+
+// Validate refuses an age at which every unfinished transfer would be taken for stuck.
+func (c *VerifyConfig) Validate() error { return positive("VERIFY_MAX_UNFINISHED", c.MaxUnfinished) }
 
 // Config is everything that the environment decides for serve.
 type Config struct {
@@ -40,11 +48,6 @@ type WorkersConfig struct {
 	OutboxInterval   time.Duration `env:"OUTBOX_INTERVAL" envDefault:"1s"`
 }
 
-// VerifyConfig says what the verify command takes for stuck.
-type VerifyConfig struct {
-	MaxUnfinished time.Duration `env:"VERIFY_MAX_UNFINISHED" envDefault:"10m"` // age of a transfer
-}
-
 // localDefaults make a developer's machine work without any setup. They hold no secret: everybody can read them here.
 var localDefaults = map[string]string{
 	"LISTEN_ADDRESS": "127.0.0.1:8002",
@@ -52,7 +55,7 @@ var localDefaults = map[string]string{
 	"JWT_SECRET_KEY": "local-development-only-not-a-secret", // account-svc's, which signs the tokens
 }
 
-// loadConfig reads a Config, or only a StorageConfig.
+// loadConfig reads a Config, or only what another subcommand needs of it.
 func loadConfig[C any]() (C, error) {
 	var c C
 	err := config.Load(&c, os.Environ(), localDefaults)
@@ -64,17 +67,13 @@ const maxDeadline = 30 * time.Second
 
 // Validate checks what only the whole configuration can tell.
 func (c *Config) Validate() error {
-	problems := []error{c.Server.Validate(), c.Auth.Validate(), c.Idempotency.Validate()}
-	positive := func(name string, d time.Duration) {
-		if d <= 0 {
-			problems = append(problems, fmt.Errorf("%s must be positive", name))
-		}
+	problems := []error{
+		c.Server.Validate(), c.Auth.Validate(), c.Idempotency.Validate(),
+		positive("TRANSFER_DEADLINE", c.Saga.Deadline),
+		positive("TRANSFER_ATTEMPT_TIMEOUT", c.Saga.AttemptTimeout),
+		positive("RECOVERY_INTERVAL", c.Workers.RecoveryInterval),
+		positive("OUTBOX_INTERVAL", c.Workers.OutboxInterval),
 	}
-	positive("TRANSFER_DEADLINE", c.Saga.Deadline)
-	positive("TRANSFER_ATTEMPT_TIMEOUT", c.Saga.AttemptTimeout)
-	positive("RECOVERY_INTERVAL", c.Workers.RecoveryInterval)
-	positive("OUTBOX_INTERVAL", c.Workers.OutboxInterval)
-	positive("VERIFY_MAX_UNFINISHED", c.Verify.MaxUnfinished)
 	if c.Saga.Deadline > maxDeadline {
 		problems = append(problems, fmt.Errorf("TRANSFER_DEADLINE must be at most %s", maxDeadline))
 	}
@@ -82,4 +81,11 @@ func (c *Config) Validate() error {
 		problems = append(problems, fmt.Errorf("DRAIN_TIMEOUT must be at least TRANSFER_DEADLINE and %s, or a restart cuts requests off", transfer.LastWordTimeout))
 	}
 	return errors.Join(problems...)
+}
+
+func positive(name string, d time.Duration) error {
+	if d <= 0 {
+		return fmt.Errorf("%s must be positive", name)
+	}
+	return nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -14,7 +15,6 @@ func TestConfigNamesEveryProblem(t *testing.T) {
 	t.Setenv("TRANSFER_DEADLINE", "31s")
 	t.Setenv("RECOVERY_INTERVAL", "-1s")
 	t.Setenv("OUTBOX_INTERVAL", "often")
-	t.Setenv("VERIFY_MAX_UNFINISHED", "0s")
 	_, err := loadConfig[Config]()
 	if err == nil {
 		t.Fatal("no error")
@@ -22,11 +22,29 @@ func TestConfigNamesEveryProblem(t *testing.T) {
 	for _, problem := range []string{
 		"LISTEN_ADDRESS", "DATABASE_URL", "shorter than 32 bytes", "TRANSFER_ATTEMPT_TIMEOUT must be positive",
 		"TRANSFER_DEADLINE must be at most 30s", "RECOVERY_INTERVAL must be positive", "OUTBOX_INTERVAL: unable",
-		"VERIFY_MAX_UNFINISHED must be positive", "DRAIN_TIMEOUT must be at least",
+		"DRAIN_TIMEOUT must be at least",
 	} {
 		if !strings.Contains(err.Error(), problem) {
 			t.Errorf("%q is not in: %v", problem, err)
 		}
+	}
+}
+
+// verify would take every unfinished transfer for stuck. The services do not care.
+func TestVerifyRefusesAnAgeThatIsNone(t *testing.T) {
+	t.Setenv("BANKMORE_ENV", "local")
+	t.Setenv("DATABASE_URL", "sqlite:"+filepath.Join(t.TempDir(), "transfer.db"))
+	if err := migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, age := range []string{"0s", "-10m"} {
+		t.Setenv("VERIFY_MAX_UNFINISHED", age)
+		if err := verify(t.Context()); err == nil || !strings.Contains(err.Error(), "VERIFY_MAX_UNFINISHED must be positive") {
+			t.Errorf("verify with %s: %v", age, err)
+		}
+	}
+	if _, err := loadConfig[Config](); err != nil {
+		t.Errorf("serve: %v", err)
 	}
 }
 

@@ -111,14 +111,14 @@ func migrate(ctx context.Context) error {
 }
 
 func verify(ctx context.Context) error {
-	config, err := loadConfig[StorageConfig]()
+	config, err := loadConfig[VerifyConfig]()
 	if err != nil {
 		return err
 	}
-	db, err := open(ctx, config, sqldb.OpenReadOnly)
+	db, err := open(ctx, config.StorageConfig, sqldb.OpenReadOnly)
 	if err != nil {
 		return err
 	}
-	unfinishedSince := time.Now().Add(-config.Verify.MaxUnfinished)
+	unfinishedSince := time.Now().Add(-config.MaxUnfinished)
 	return errors.Join(sqlstore.New(db).Verify(ctx, os.Stdout, unfinishedSince), db.Close())
 }
