@@ -4,4 +4,5 @@ package sqlstore
 const (
 	SelectList    = selectList
 	ReleaseLeases = releaseLeases
+	RequestsTwice = requestsTwice
 )

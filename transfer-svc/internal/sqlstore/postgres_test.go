@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
 	"github.com/bankmore/bankmore/transfer-svc/internal/sqlstore"
@@ -65,6 +66,35 @@ func TestPostgresReleasesByKey(t *testing.T) {
 	}
 	plan := engine.Plan(t, s.db, sqlstore.ReleaseLeases, []string{"t1"}, []int64{0}, []int64{0})
 	if !strings.Contains(plan, "transfers_pkey") || strings.Contains(plan, "transfers_unfinished") {
+		t.Error(plan)
+	}
+}
+
+// The keys of ten million transfers are in an index, and verify need not sort them where the table is vacuumed.
+func TestPostgresSortsNoKeys(t *testing.T) {
+	engine := sqldbtest.Engines[1]
+	url := engine.URL(t)
+	s := store{db: sqldbtest.Reopen(t, url)}
+	if err := s.db.Migrate(t.Context(), sqlstore.Migrations()); err != nil {
+		t.Fatal(err)
+	}
+	err := s.exec(t.Context(), `
+		INSERT INTO transfers (id, request_id, fingerprint, origin_account_id, origin_account_number, destination_account_number, amount, state,
+			created_at, updated_at, completed_at, claims)
+		SELECT 't' || i, i::text, 'f', 'a' || i % 1000, '1', '2', 1, 'COMPLETED', i, i, i, 0 FROM generate_series(1, 20000) AS i`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if _, err := conn.Exec(t.Context(), "VACUUM ANALYZE transfers"); err != nil { // which no transaction can
+		t.Fatal(err)
+	}
+	plan := engine.Plan(t, sqldbtest.Look(t, url), sqlstore.RequestsTwice)
+	if !strings.Contains(plan, "Index Only Scan using transfers_origin_account_id_request_id_key") || strings.Contains(plan, "Sort") {
 		t.Error(plan)
 	}
 }

@@ -9,10 +9,16 @@ import (
 	"github.com/bankmore/bankmore/transfer-svc/transferapi"
 )
 
+// requestsTwice can read the keys in the order of their index: nothing is sorted as long as there is one.
+const requestsTwice = `
+	SELECT 'request ' || request_id || ' of account ' || origin_account_id || ' has ' || count(*) || ' transfers'
+	FROM transfers GROUP BY origin_account_id, request_id HAVING count(*) > 1`
+
 // Verify checks the invariants of transfers and their events, and writes what violates them to out. A transfer that
 // began before unfinishedSince must have ended.
 func (s *Store) Verify(ctx context.Context, out io.Writer, unfinishedSince time.Time) error {
 	return s.db.Verify(ctx, out, []sqldb.Invariant{
+		{Name: "a request has one transfer", Query: requestsTwice},
 		{Name: "a transfer is in a state of the saga", Query: `
 			SELECT 'transfer ' || id || ' is ' || state FROM transfers
 			WHERE state NOT IN ('PENDING', 'DEBITED', 'REFUNDING', 'COMPLETED', 'FAILED')`},
