@@ -62,9 +62,6 @@ func loadConfig[C any]() (C, error) {
 	return c, err
 }
 
-// maxDeadline keeps a request's answer well within the server's time to write it.
-const maxDeadline = 30 * time.Second
-
 // Validate checks what only the whole configuration can tell.
 func (c *Config) Validate() error {
 	problems := []error{
@@ -74,8 +71,8 @@ func (c *Config) Validate() error {
 		positive("RECOVERY_INTERVAL", c.Workers.RecoveryInterval),
 		positive("OUTBOX_INTERVAL", c.Workers.OutboxInterval),
 	}
-	if c.Saga.Deadline > maxDeadline {
-		problems = append(problems, fmt.Errorf("TRANSFER_DEADLINE must be at most %s", maxDeadline))
+	if c.Saga.Deadline > transfer.MaxDeadline {
+		problems = append(problems, fmt.Errorf("TRANSFER_DEADLINE must be at most %s", transfer.MaxDeadline))
 	}
 	if c.Server.DrainTimeout < c.Saga.Deadline+transfer.LastWordTimeout {
 		problems = append(problems, fmt.Errorf("DRAIN_TIMEOUT must be at least TRANSFER_DEADLINE and %s, or a restart cuts requests off", transfer.LastWordTimeout))

@@ -95,7 +95,8 @@ func (d *database) Claim(_ context.Context, now, until time.Time, limit int) (cl
 	byLease := slices.Clone(d.rows)
 	slices.SortStableFunc(byLease, func(a, b *transfer.Transfer) int { return a.LeaseUntil.Compare(b.LeaseUntil) })
 	for _, row := range byLease {
-		if len(claimed) < limit && !row.State.Final() && !row.LeaseUntil.After(now) {
+		free := !row.LeaseUntil.After(now) || row.LeaseUntil.After(transfer.LeaseLimit(now))
+		if len(claimed) < limit && !row.State.Final() && free {
 			row.LeaseUntil, row.Claims = until, row.Claims+1
 			claimed = append(claimed, *row)
 		}

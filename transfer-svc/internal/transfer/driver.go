@@ -25,7 +25,7 @@ func (s *Service) drive(ctx context.Context, t Transfer) Transfer {
 		if !sleep(ctx, jittered(requestBackoff, maxRequestBackoff, attempt)) {
 			slog.WarnContext(ctx, "transfer left to recovery", "transfer_id", t.ID, "state", t.State, "attempts", attempt, "error", err)
 			handedOver.Inc()
-			s.release(ctx, t, clock())
+			s.release(ctx, t, s.clock())
 			s.bells.Overdue.Ring()
 			return t
 		}
@@ -42,7 +42,7 @@ func (s *Service) advance(ctx context.Context, t Transfer) (Transfer, error) {
 			return t, err
 		}
 		crashpoint.Reach("answered", string(t.State))
-		after := Next(t, answer, clock())
+		after := Next(t, answer, s.clock())
 		if after.State == t.State {
 			slog.ErrorContext(ctx, "refund refused", "transfer_id", t.ID, "type", answer.Refusal.Type, "message", answer.Refusal.Message)
 			return t, errRefundRefused

@@ -232,6 +232,36 @@ func (s slowClaim) Claim(ctx context.Context, now, until time.Time, limit int) (
 	return claimed, err
 }
 
+// A replica whose clock is a day ahead dies, or leaves a transfer to recovery: nobody waits until that day is over.
+func TestClockADayAhead(t *testing.T) {
+	for name, steps := range map[string]int{"dies before the debit": 2, "hands over": 1000} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBank(t)
+				b.ledger.OnMove(func(accountapi.Movement) ledgertest.Fault { return ledgertest.LostAnswer })
+				wrong, _ := b.process(steps, false)
+				transfer.RunAhead(wrong, 24*time.Hour)
+				_, _ = wrong.Execute(t.Context(), order("1"))
+				_, _ = wrong.Recover(t.Context())
+				wrong.Close()
+				rung(b.bells.Overdue)
+
+				if again := execute(t, b.Service, order("1")); !again.Replayed || again.State.Final() || !rung(b.bells.Overdue) {
+					t.Errorf("the client asks again: %+v, want unfinished, and recovery woken", again)
+				}
+				b.script()
+				if _, err := b.Recover(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if again := execute(t, b.Service, order("1")); again.State != transfer.Completed {
+					t.Errorf("after recovery: %+v", again)
+				}
+				wantVerified(t, b)
+			})
+		})
+	}
+}
+
 // A driver is overtaken by another while it waits for an answer, and still has time: it takes over what the other has
 // recorded.
 func TestOvertakenDriver(t *testing.T) {

@@ -18,7 +18,7 @@ const (
 // number of replicas may run it: leases keep them apart, and where a lease fails to, the steps' conditions do. What a
 // round costs does not depend on how many wait.
 func (s *Service) Recover(ctx context.Context) (more bool, err error) {
-	now := clock()
+	now := s.clock()
 	ctx, cancel := context.WithTimeout(ctx, s.config.Deadline) // begins with the lease, however long the claim takes
 	defer cancel()
 	claimed, err := s.store.Claim(ctx, now, s.leaseFrom(now), recoveryPortion)
@@ -41,8 +41,8 @@ func (s *Service) recoverOne(ctx context.Context, t Transfer) {
 		recovered.WithLabelValues("unknown").Inc()
 		rest := jittered(recoveryBackoff, maxRecoveryBackoff, t.Claims)
 		slog.WarnContext(ctx, "transfer still unfinished", "transfer_id", t.ID, "state", t.State, "claims", t.Claims,
-			"age", clock().Sub(t.CreatedAt).String(), "retry_in", rest.String(), "error", err)
-		s.release(ctx, t, clock().Add(rest))
+			"age", s.clock().Sub(t.CreatedAt).String(), "retry_in", rest.String(), "error", err)
+		s.release(ctx, t, s.clock().Add(rest))
 		return
 	}
 	recovered.WithLabelValues(string(t.State)).Inc()
@@ -60,7 +60,7 @@ func (s *Service) Measure(ctx context.Context) (more bool, err error) {
 		unfinished.WithLabelValues(string(state)).Set(float64(b.Count))
 		age := 0.0
 		if b.Count > 0 {
-			age = max(0, clock().Sub(b.Oldest).Seconds())
+			age = max(0, s.clock().Sub(b.Oldest).Seconds())
 		}
 		oldest.WithLabelValues(string(state)).Set(age)
 	}

@@ -22,15 +22,27 @@ type Ledger interface {
 
 // Config bounds how long one driver works on a transfer.
 type Config struct {
-	Deadline       time.Duration `env:"TRANSFER_DEADLINE" envDefault:"8s"`        // of a request, then recovery takes over
+	Deadline       time.Duration `env:"TRANSFER_DEADLINE" envDefault:"8s"`        // of a request, then recovery takes over; at most MaxDeadline
 	AttemptTimeout time.Duration `env:"TRANSFER_ATTEMPT_TIMEOUT" envDefault:"3s"` // of one call to the ledger
 }
+
+// MaxDeadline keeps a request's answer well within the server's time to write it, and bounds what a lease can be.
+const MaxDeadline = 30 * time.Second
 
 // LeaseMargin is how much longer than its driver's deadline a lease lasts, so that no driver works without one.
 const LeaseMargin = 5 * time.Second
 
 // LastWordTimeout bounds what a driver does after its deadline: giving up its lease. It is shorter than LeaseMargin.
 const LastWordTimeout = 2 * time.Second
+
+// clockTolerance is how far apart the clocks of replicas may be.
+const clockTolerance = time.Minute
+
+// LeaseLimit is the latest end that a lease, or a rest, can have at now. One beyond it was written by a clock that is
+// wrong: it keeps nobody away, since a second driver is harmless and a transfer that waits for a day is not.
+func LeaseLimit(now time.Time) time.Time {
+	return now.Add(max(MaxDeadline+LeaseMargin, maxRecoveryBackoff) + clockTolerance)
+}
 
 // Bells wake the workers behind the service.
 type Bells struct {
@@ -44,12 +56,13 @@ type Service struct {
 	ledger  Ledger
 	config  Config
 	bells   Bells
+	clock   func() time.Time // clock; tests set it wrong
 	commits *batch.Batcher[change, outcome]
 }
 
 // New returns the service. Changes that arrive together share a transaction (group commit).
 func New(store Store, ledger Ledger, config Config, bells Bells) *Service {
-	s := &Service{store: store, ledger: ledger, config: config, bells: bells}
+	s := &Service{store: store, ledger: ledger, config: config, bells: bells, clock: clock}
 	s.commits = batch.New(s.commit, batch.Options{})
 	return s
 }
@@ -96,7 +109,7 @@ func (s *Service) open(c Command) (Transfer, error) {
 	if err != nil {
 		return Transfer{}, fmt.Errorf("drawing a transfer id: %w", err)
 	}
-	now := clock()
+	now := s.clock()
 	return Transfer{
 		ID: id.String(), RequestID: c.RequestID, Fingerprint: c.Fingerprint, Origin: c.Origin, Destination: c.Destination,
 		Amount: c.Amount, State: Pending, CreatedAt: now, UpdatedAt: now, LeaseUntil: s.leaseFrom(now),
@@ -110,14 +123,14 @@ func (s *Service) leaseFrom(now time.Time) time.Time { return now.Add(s.config.D
 
 // replay answers a command whose key has a transfer already.
 func (s *Service) replay(first Transfer, c Command) (Receipt, error) {
-	now := clock()
+	now := s.clock()
 	switch {
 	case first.Fingerprint != c.Fingerprint:
 		return Receipt{}, fault.ErrKeyReused
 	case first.runsInRequest(now):
 		return Receipt{}, fault.ErrInProgress
 	}
-	if !first.State.Final() && !now.Before(first.LeaseUntil) {
+	if !first.State.Final() && !first.leased(now) {
 		s.bells.Overdue.Ring() // somebody is waiting for it
 	}
 	return Receipt{Transfer: first, Replayed: true}, nil

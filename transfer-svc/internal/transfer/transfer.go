@@ -87,9 +87,14 @@ func (t Transfer) VisibleTo(p Party) error {
 	return ErrNotParty
 }
 
-// runsInRequest reports whether the request that created t still drives it, as far as its lease tells.
+// leased reports whether somebody drives t, or lets it rest, as far as its lease tells.
+func (t Transfer) leased(now time.Time) bool {
+	return now.Before(t.LeaseUntil) && !t.LeaseUntil.After(LeaseLimit(now))
+}
+
+// runsInRequest reports whether the request that created t still drives it.
 func (t Transfer) runsInRequest(now time.Time) bool {
-	return !t.State.Final() && t.Claims == 0 && now.Before(t.LeaseUntil)
+	return !t.State.Final() && t.Claims == 0 && t.leased(now)
 }
 
 // Store keeps transfers. Its failures are faults of kind Unavailable, after which it is unknown whether the change
@@ -98,7 +103,8 @@ type Store interface {
 	// Commit makes all changes in one transaction. One change that does not apply leaves the others as they are.
 	Commit(ctx context.Context, changes Changes) (Committed, error)
 	// Claim takes up to limit unfinished transfers whose lease has ended at now, those that have waited longest first,
-	// gives them a lease until then, and counts the claim. No two callers get the same one.
+	// then those whose lease is beyond LeaseLimit, gives them a lease until then, and counts the claim. No two callers
+	// get the same one.
 	Claim(ctx context.Context, now, until time.Time, limit int) ([]Transfer, error)
 	// Transfer returns the transfer with that id, or ErrNotFound.
 	Transfer(ctx context.Context, id string) (Transfer, error)

@@ -57,6 +57,40 @@ func claimsOverdue(t *testing.T, s Store) {
 	}
 }
 
+func claimsAstray(t *testing.T, s Store) {
+	overdue, longest, beyond, dayAhead, done := newTransfer("1"), newTransfer("2"), newTransfer("3"), newTransfer("4"), newTransfer("5")
+	now := start.Add(time.Hour)
+	overdue.LeaseUntil = now
+	longest.LeaseUntil = transfer.LeaseLimit(now)
+	beyond.LeaseUntil = transfer.LeaseLimit(now).Add(time.Microsecond)
+	dayAhead.LeaseUntil = now.Add(24 * time.Hour)
+	done.LeaseUntil = now.Add(24 * time.Hour)
+	create(t, s, overdue, longest, beyond, dayAhead, done)
+	dayAhead = stepTo(t, s, dayAhead, transfer.Done)
+	stepTo(t, s, done, transfer.Refused)
+
+	until := now.Add(time.Minute)
+	for _, want := range []*transfer.Transfer{&overdue, &beyond, &dayAhead} {
+		want.LeaseUntil, want.Claims = until, 1
+	}
+	if diff := cmp.Diff([]transfer.Transfer{overdue}, claim(t, s, now, until, 1)); diff != "" {
+		t.Errorf("what is overdue goes first (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]transfer.Transfer{beyond}, claim(t, s, now, until, 1)); diff != "" {
+		t.Errorf("nothing is overdue (-want +got):\n%s", diff)
+	}
+	commit(t, s, transfer.Changes{Releases: []transfer.Release{{ID: overdue.ID, Claims: 1, Until: now}}})
+	overdue.LeaseUntil, overdue.Claims = until, 2
+	if diff := cmp.Diff([]transfer.Transfer{overdue, dayAhead}, claim(t, s, now, until, 10)); diff != "" {
+		t.Errorf("both (-want +got):\n%s", diff)
+	}
+	if got := claim(t, s, now, until, 10); len(got) != 0 {
+		t.Errorf("then: %v, want none", got)
+	}
+	wantStored(t, s, longest)
+	wantStored(t, s, dayAhead)
+}
+
 func claimsNeverShare(t *testing.T, s Store) {
 	const count, replicas = 100, 8
 	var transfers []transfer.Transfer
