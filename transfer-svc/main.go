@@ -119,6 +119,5 @@ func verify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	unfinishedSince := time.Now().Add(-config.MaxUnfinished)
-	return errors.Join(sqlstore.New(db).Verify(ctx, os.Stdout, unfinishedSince), db.Close())
+	return errors.Join(sqlstore.New(db).Verify(ctx, os.Stdout, time.Now(), config.MaxUnfinished), db.Close())
 }

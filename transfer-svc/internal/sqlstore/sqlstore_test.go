@@ -191,6 +191,11 @@ func testVerify(t *testing.T, engine sqldbtest.Engine) {
 		{"lost to recovery", nil, "UPDATE transfers SET lease_until = NULL", "is PENDING with lease 0"},
 		{"driven for ever", completed, "UPDATE transfers SET lease_until = 7", "is COMPLETED with lease 7"},
 		{"stuck", []transfer.Verdict{transfer.Done}, "UPDATE transfers SET created_at = created_at - 1", "is DEBITED since"},
+		{"lease that may be", nil, "UPDATE transfers SET lease_until = lease_until + 3600000000, created_at = created_at + 3600000000, updated_at = updated_at + 3600000000", ""},
+		{"lease of tomorrow", nil, "UPDATE transfers SET lease_until = lease_until + 86400000000", "is PENDING, began at"},
+		{"begins tomorrow", nil, "UPDATE transfers SET created_at = created_at + 86400000000, updated_at = updated_at + 86400000000", "with lease 1795"},
+		{"of tomorrow, but it has ended", completed, "UPDATE transfers SET created_at = created_at + 86400000000, " +
+			"updated_at = updated_at + 86400000000, completed_at = completed_at + 86400000000", ""},
 		{"event of nothing", nil, "INSERT INTO outbox VALUES ('x', 'transfers-completed', '11', '{}', 0, 0)", "event x for transfers-completed of transfer unknown"},
 		{"event too early", []transfer.Verdict{transfer.Done},
 			"INSERT INTO outbox SELECT id, 'transfers-completed', '11', '{}', 0, 0 FROM transfers", "of transfer DEBITED"},
@@ -206,7 +211,7 @@ func testVerify(t *testing.T, engine sqldbtest.Engine) {
 				}
 			}
 			var out strings.Builder
-			err := s.Verify(t.Context(), &out, began)
+			err := s.Verify(t.Context(), &out, began, 0)
 			violated := err != nil
 			if violated != (test.want != "") || !strings.Contains(out.String(), test.want) || (violated && !strings.Contains(out.String(), "VIOLATION")) {
 				t.Errorf("Verify = %v, wrote:\n%swant %q", err, out.String(), test.want)

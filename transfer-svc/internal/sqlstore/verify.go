@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/bankmore/bankmore/platform/sqldb"
+	"github.com/bankmore/bankmore/transfer-svc/internal/transfer"
 	"github.com/bankmore/bankmore/transfer-svc/transferapi"
 )
 
@@ -14,9 +15,12 @@ const requestsTwice = `
 	SELECT 'request ' || request_id || ' of account ' || origin_account_id || ' has ' || count(*) || ' transfers'
 	FROM transfers GROUP BY origin_account_id, request_id HAVING count(*) > 1`
 
+// clockTolerance is how far a replica's clock may be ahead of verify's, on top of what leases allow for.
+const clockTolerance = time.Hour
+
 // Verify checks the invariants of transfers and their events, and writes what violates them to out. A transfer that
-// began before unfinishedSince must have ended.
-func (s *Store) Verify(ctx context.Context, out io.Writer, unfinishedSince time.Time) error {
+// began more than maxUnfinished before now must have ended.
+func (s *Store) Verify(ctx context.Context, out io.Writer, now time.Time, maxUnfinished time.Duration) error {
 	return s.db.Verify(ctx, out, []sqldb.Invariant{
 		{Name: "a request has one transfer", Query: requestsTwice},
 		{Name: "a transfer is in a state of the saga", Query: `
@@ -37,9 +41,13 @@ func (s *Store) Verify(ctx context.Context, out io.Writer, unfinishedSince time.
 		{Name: "exactly unfinished transfers have a lease, by which recovery finds them", Query: `
 			SELECT 'transfer ' || id || ' is ' || state || ' with lease ' || coalesce(lease_until, 0) FROM transfers
 			WHERE (state IN ('COMPLETED', 'FAILED')) <> (lease_until IS NULL)`},
-		{Name: "no transfer stays unfinished", Args: []any{sqldb.Micros(unfinishedSince)}, Query: `
+		{Name: "no transfer stays unfinished", Args: []any{sqldb.Micros(now.Add(-maxUnfinished))}, Query: `
 			SELECT 'transfer ' || id || ' is ' || state || ' since ' || updated_at || ' after ' || claims || ' claims' FROM transfers
 			WHERE lease_until IS NOT NULL AND created_at < $1`},
+		{Name: "no unfinished transfer is of the future", Query: `
+			SELECT 'transfer ' || id || ' is ' || state || ', began at ' || created_at || ', with lease ' || lease_until FROM transfers
+			WHERE lease_until IS NOT NULL AND (lease_until > $1 OR created_at > $1)`,
+			Args: []any{sqldb.Micros(transfer.LeaseLimit(now).Add(clockTolerance))}},
 		{Name: "an event tells of a completed transfer", Args: []any{transferapi.TopicCompleted}, Query: `
 			SELECT 'event ' || o.id || ' for ' || o.topic || ' of transfer ' || coalesce(t.state, 'unknown')
 			FROM outbox o LEFT JOIN transfers t ON t.id = o.id

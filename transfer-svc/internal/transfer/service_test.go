@@ -128,7 +128,7 @@ func wantHonest(t *testing.T, b *bank, id string) transfer.Transfer {
 func wantVerified(t *testing.T, b *bank) {
 	t.Helper()
 	var out strings.Builder
-	if err := b.store.Verify(t.Context(), &out, time.Now()); err != nil {
+	if err := b.store.Verify(t.Context(), &out, time.Now(), 0); err != nil {
 		t.Errorf("Verify: %v\n%s", err, out.String())
 	}
 }
