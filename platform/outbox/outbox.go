@@ -99,7 +99,7 @@ type Publisher interface {
 }
 
 // Relay moves rows to the broker. Several replicas may run one: a claim keeps them apart, and a claim that outlives its
-// relay expires, so the worst is a message sent twice.
+// relay expires, or was made by a clock that is wrong and counts for nothing, so the worst is a message sent twice.
 type Relay struct {
 	db        *sqldb.DB
 	publisher Publisher
@@ -110,6 +110,8 @@ type Relay struct {
 const (
 	portion       = 200
 	claimDuration = 15 * time.Second // as long wait the events of a relay that was killed; half of it is for the broker
+
+	clockTolerance = time.Minute // between replicas
 )
 
 var (
@@ -198,10 +200,10 @@ func (r *Relay) claim(ctx context.Context) (rows []row, err error) {
 	err = r.db.InTx(ctx, func(tx *sql.Tx) error {
 		rows = nil
 		result, err := tx.QueryContext(ctx, `
-			WITH free AS (SELECT id FROM outbox WHERE claimed_until < $2 ORDER BY id LIMIT $3`+r.db.SkipLocked()+`)
+			WITH free AS (SELECT id FROM outbox WHERE claimed_until NOT BETWEEN $2 AND $4 ORDER BY id LIMIT $3`+r.db.SkipLocked()+`)
 			UPDATE outbox SET claimed_until = $1 WHERE id IN (SELECT id FROM free)
 			RETURNING id, topic, partition_key, payload`,
-			sqldb.Micros(now.Add(claimDuration)), sqldb.Micros(now), portion)
+			sqldb.Micros(now.Add(claimDuration)), sqldb.Micros(now), portion, sqldb.Micros(now.Add(claimDuration+clockTolerance)))
 		if err != nil {
 			return err
 		}

@@ -337,6 +337,31 @@ func TestKilledRelayIsTakenOver(t *testing.T) {
 	})
 }
 
+// A relay whose clock is a day ahead is killed: its claim is as good as none, and nobody waits until that day is over.
+func TestClaimOfAWrongClock(t *testing.T) { sqldbtest.Each(t, testClaimOfAWrongClock) }
+
+func testClaimOfAWrongClock(t *testing.T, engine sqldbtest.Engine) {
+	db, b := engine.Open(t, migrations), new(broker)
+	add(t, db, messages("topic", 4)...)
+	for n, ahead := range []time.Duration{0, 10 * time.Second, time.Minute, 24 * time.Hour} {
+		err := db.InTx(t.Context(), func(tx *sql.Tx) error {
+			_, err := tx.ExecContext(t.Context(), "UPDATE outbox SET claimed_until = $1 WHERE payload = $2",
+				sqldb.Micros(time.Now().Add(ahead)), fmt.Sprintf(`{"n":%d}`, n))
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	round(t, outbox.NewRelay(db, b, "pubsub"))
+	if len(b.calls) != 1 || len(b.calls[0].events) != 2 || string(b.calls[0].events[1].Data) != `{"n":3}` {
+		t.Errorf("published %v, want what is free and what is claimed until tomorrow", b.calls)
+	}
+	if rows, claimed := left(t, db); rows != 2 || claimed != 2 {
+		t.Errorf("%d rows, %d claimed, want the two whose claims may be right", rows, claimed)
+	}
+}
+
 // A publisher that hangs is left after half the claim, so that the claim never ends under its feet.
 func TestHangingPublisher(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
