@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -293,6 +294,47 @@ func TestOvertakenDriver(t *testing.T) {
 			wantVerified(t, b)
 		})
 	}
+}
+
+// A driver is overtaken by another, takes over what that one has recorded, and runs into its deadline while the other is
+// still at work: it lets go of the transfer, and the other keeps its lease.
+func TestOvertakenDriverLeavesTheLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBank(t)
+		b.ledger.OnMove(func(m accountapi.Movement) ledgertest.Fault {
+			if m.Type == accountapi.Debit {
+				return ledgertest.None
+			}
+			return ledgertest.LostRequest
+		})
+		overtaken := transfer.New(b.store, stall{b.ledger, ":debit", 2 * time.Second}, config, b.bells)
+		defer overtaken.Close()
+		other := transfer.New(b.store, stall{b.ledger, ":credit", config.Deadline + time.Second}, config, b.bells)
+		defer other.Close()
+		const ahead = 30 * time.Second // so it takes the lease early
+		transfer.RunAhead(other, ahead)
+		var told transfer.Receipt
+		var drivers sync.WaitGroup
+		drivers.Go(func() { told = execute(t, overtaken, order("1")) })
+		time.Sleep(time.Second)
+		drivers.Go(func() {
+			if _, err := other.Recover(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+		until := time.Now().Add(ahead + config.Deadline + transfer.LeaseMargin)
+		time.Sleep(config.Deadline) // the overtaken one has ended, the other has not
+		synctest.Wait()
+		tr, err := b.store.Transfer(t.Context(), told.ID)
+		if err != nil || tr.State != transfer.Debited || tr.Claims != 1 || !tr.LeaseUntil.Equal(until) {
+			t.Errorf("%+v, %v; want DEBITED, with the lease until %s of the other", tr, err, until)
+		}
+		drivers.Wait()
+		settle(t, b, b.Service)
+		if tr := wantHonest(t, b, told.ID); tr.State != transfer.Completed {
+			t.Errorf("in the end %s", tr.State)
+		}
+	})
 }
 
 // stall is a way to the ledger on which one leg's answer takes long, whatever its context says.

@@ -17,8 +17,9 @@ import (
 )
 
 // TestModel runs the service on two replicas through random schedules: clients send and repeat commands, every call
-// of database and ledger is answered, lost or late, replicas crash and recover, accounts close, time passes. After
-// every move the world must be one that the rules below allow; when the faults end, everything must come to an end.
+// of database and ledger is answered, lost or late, replicas crash and recover, accounts close, time passes, and one
+// replica's clock may be ahead. After every move the world must be one that the rules below allow; when the faults end,
+// everything must come to an end.
 //
 // A failure is shrunk to a short schedule and told move by move. Its file in testdata/rapid is run first from then on;
 // -rapid.checks=N runs more.
@@ -28,9 +29,9 @@ func TestModel(t *testing.T) {
 	checks := schedtest.AtLeast(t, 3000)
 	seen := map[string]int{}
 	rapid.Check(t, func(t *rapid.T) {
-		schedule := slices.Concat(schedules.Draw(t, "schedule")...)
+		ahead, schedule := clocks.Draw(t, "clock ahead"), slices.Concat(schedules.Draw(t, "schedule")...)
 		var w *world
-		rapid.SyncTest(t, func(*rapid.T) { w = run(schedule) })
+		rapid.SyncTest(t, func(*rapid.T) { w = run(ahead, schedule) })
 		if w.broken() != "" {
 			t.Fatalf("%s\n%s", w.broken(), w.story)
 		}
@@ -49,7 +50,8 @@ func TestModel(t *testing.T) {
 // corners are where a thousand schedules must have been, or the model shows nothing.
 var corners = []string{
 	"PENDING to DEBITED", "PENDING to FAILED", "DEBITED to COMPLETED", "DEBITED to REFUNDING", "REFUNDING to FAILED",
-	"two steps at once", "a step after another driver's", "a lease taken over", "a commit that arrives late",
+	"two steps at once", "a step after another driver's", "a commit that arrives late",
+	"a lease taken over", "a lease taken early", "a release after another's claim",
 	"a leg that arrives late and decides", "a leg decided before", "a refund to a closed account",
 	"a final answer", "a final answer repeated", "an unfinished answer", "an answer for a dead replica",
 	fault.ErrKeyReused.Type, fault.ErrInProgress.Type, fault.TypeInternal,
@@ -60,10 +62,10 @@ func TestModelRepeats(t *testing.T) {
 	transfer.FixJitter(t)
 	logInTurn(t)
 	rapid.Check(t, func(t *rapid.T) {
-		schedule := slices.Concat(schedules.Draw(t, "schedule")...)
+		ahead, schedule := clocks.Draw(t, "clock ahead"), slices.Concat(schedules.Draw(t, "schedule")...)
 		var first, second *world
-		rapid.SyncTest(t, func(*rapid.T) { first = run(schedule) })
-		rapid.SyncTest(t, func(*rapid.T) { second = run(schedule) })
+		rapid.SyncTest(t, func(*rapid.T) { first = run(ahead, schedule) })
+		rapid.SyncTest(t, func(*rapid.T) { second = run(ahead, schedule) })
 		if diff := cmp.Diff(strings.Split(first.story, "\n"), strings.Split(second.story, "\n")); diff != "" {
 			t.Fatalf("the same schedule, another story (-first +second):\n%s", diff)
 		}
@@ -80,9 +82,13 @@ func logInTurn(t *testing.T) {
 // schedules are long, but easy to shorten.
 var schedules = rapid.SliceOfN(rapid.SliceOfN(rapid.Custom(anyMove), 1, 12), 1, 12)
 
+// clocks are how far the second replica's clock is ahead: not at all, or by more than a lease, both within what clocks
+// may differ by and beyond.
+var clocks = rapid.SampledFrom([]time.Duration{0, 0, 30 * time.Second, 24 * time.Hour})
+
 // run sends a command, makes the moves of a schedule, then ends all faults. It stops when a rule is broken.
-func run(schedule []move) *world {
-	w := newWorld()
+func run(ahead time.Duration, schedule []move) *world {
+	w := newWorld(ahead)
 	defer w.end()
 	defer func() { w.story = w.Story() }()
 	w.send(commands[0], w.replicas[0])

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -36,7 +37,7 @@ func (w *world) check() {
 	w.checkLeases()
 	w.hear()
 	for _, t := range w.db.rows {
-		if told, ok := w.told[key{t.Origin.AccountID, t.RequestID}]; ok && told != *t {
+		if told, ok := w.told[key{t.Origin.AccountID, t.RequestID}]; ok && told != w.said(*t) {
 			w.breaks("%s is %s in the database, but a client was told of %s", w.NameOf(t.ID), t.State, told.State)
 		}
 		events := 0
@@ -112,7 +113,64 @@ func legOf(t *transfer.Transfer, m accountapi.Movement) transfer.Leg {
 	}
 }
 
-// checkLeases sees to it that no driver sends a leg without a lease, or for a transfer that is not recorded.
+// leased notes that t is r's to drive.
+func (r *replica) leased(t transfer.Transfer) {
+	r.world.mu.Lock()
+	defer r.world.mu.Unlock()
+	r.leases[lease{t.ID, t.Claims}] = t.LeaseUntil.Add(-r.ahead)
+}
+
+// had reports whether r was ever given that lease.
+func (r *replica) had(l lease) bool {
+	r.world.mu.Lock()
+	defer r.world.mu.Unlock()
+	_, ok := r.leases[l]
+	return ok
+}
+
+// mayDrive reports whether r was given a lease of a transfer that lasts at that time, whatever others were given since.
+func (r *replica) mayDrive(id string, at time.Time) bool {
+	for l, until := range r.leases {
+		if l.transferID == id && until.After(at) {
+			return true
+		}
+	}
+	return false
+}
+
+// checkReleases sees to it that nobody asks to end a lease that it was not given: it would be another driver's.
+func (r *replica) checkReleases(releases []transfer.Release) {
+	for _, release := range releases {
+		if !r.had(lease{release.ID, release.Claims}) {
+			r.world.breaks("%s releases a lease of %s that another has", r.Name, r.world.NameOf(release.ID))
+		}
+	}
+}
+
+// claims checks that a lease is taken early only where clocks differ, or where the claim was so long on its way that it
+// is from another time.
+func (r *replica) claims(t transfer.Transfer, before time.Time, late bool) {
+	w := r.world
+	if !before.After(time.Now()) {
+		return
+	}
+	w.early[t.ID] = true
+	w.sees("a lease taken early", true)
+	if w.ahead == 0 && !late {
+		w.breaks("%s takes the lease of %s before it has ended", r.Name, w.NameOf(t.ID))
+	}
+}
+
+// said is what a client is told of t. A driver whose lease was taken early does not know how often.
+func (w *world) said(t transfer.Transfer) transfer.Transfer {
+	if w.early[t.ID] {
+		t.Claims = 0
+	}
+	return t
+}
+
+// checkLeases sees to it that no driver sends a leg without a lease, or for a transfer that is not recorded. Where a
+// lease was taken early there are two drivers and one lease: there each keeps to the one that it was given.
 func (w *world) checkLeases() {
 	w.mu.Lock()
 	legs := w.legs
@@ -123,8 +181,10 @@ func (w *world) checkLeases() {
 		switch {
 		case t == nil:
 			w.breaks("a leg is sent of a transfer that is in no database")
-		case !t.State.Final() && !t.LeaseUntil.After(s.at):
+		case !t.State.Final() && !w.early[t.ID] && !t.LeaseUntil.After(s.at):
 			w.breaks("a leg of %s is sent without a lease", w.NameOf(t.ID))
+		case !s.driver.mayDrive(t.ID, s.at):
+			w.breaks("%s sends a leg of %s, which it was given no lease for", s.driver.Name, w.NameOf(t.ID))
 		}
 	}
 }
@@ -165,7 +225,7 @@ func (w *world) hearOne(c *client) {
 		w.breaks("%s is answered with a transfer that is not the one of its key", c.name)
 	case t.Fingerprint != c.command.Fingerprint:
 		w.breaks("%s is answered with the transfer of another command", c.name)
-	case c.receipt.State.Final() && c.receipt.Transfer != *t:
+	case c.receipt.State.Final() && w.said(c.receipt.Transfer) != w.said(*t):
 		w.breaks("%s is answered otherwise than the database says (-database +answer):\n%s", c.name, cmp.Diff(*t, c.receipt.Transfer))
 	case !c.receipt.Replayed && w.first[k]:
 		w.breaks("%s is the second that is said to be the first", c.name)
@@ -177,7 +237,7 @@ func (w *world) hearOne(c *client) {
 		w.first[k] = true
 	}
 	if c.receipt.State.Final() {
-		w.told[k] = c.receipt.Transfer
+		w.told[k] = w.said(c.receipt.Transfer)
 	}
 }
 

@@ -28,6 +28,7 @@ type world struct {
 	db       *database
 	ledger   *ledgertest.Ledger
 	replicas []*replica
+	ahead    time.Duration // how far the clock of the second replica is
 	born     int
 	running  []*client
 	wrong    string          // the first rule that was broken
@@ -40,6 +41,7 @@ type world struct {
 	sent   []accountapi.Movement            // what has reached the ledger
 	told   map[key]transfer.Transfer        // final answers that clients have had
 	first  map[key]bool                     // whether a client has had the answer to a first command
+	early  map[string]bool                  // transfers whose lease was taken before it had ended
 
 	mu   sync.Mutex
 	legs []sending // not yet checked
@@ -47,18 +49,20 @@ type world struct {
 
 // sending is a leg as its driver sends it.
 type sending struct {
+	driver   *replica
 	movement accountapi.Movement
 	at       time.Time
 }
 
-func newWorld() *world {
+func newWorld(ahead time.Duration) *world {
 	w := &world{
-		Schedule: schedtest.New(), cash: 120000,
+		Schedule: schedtest.New(), cash: 120000, ahead: ahead,
 		ledger: ledgertest.New(map[string]ledgertest.Account{"11": {Balance: 100000}, "22": {Balance: 20000}, "33": {Inactive: true}}),
 		moved:  map[string][]accountapi.Movement{}, told: map[key]transfer.Transfer{}, first: map[key]bool{}, seen: map[string]bool{}, closed: map[string]bool{},
+		early: map[string]bool{},
 	}
 	w.db = newDatabase(w.stepped)
-	w.replicas = []*replica{w.start(), w.start()}
+	w.replicas = []*replica{w.start(0), w.start(w.ahead)}
 	return w
 }
 
@@ -67,13 +71,22 @@ type replica struct {
 	*schedtest.Process
 	world      *world
 	service    *transfer.Service
+	ahead      time.Duration       // its clock
+	leases     map[lease]time.Time // those that it was given, and when they end
 	recovering atomic.Bool
 }
 
-func (w *world) start() *replica {
+// lease is what one claim of a transfer gives, or its creation.
+type lease struct {
+	transferID string
+	claims     int
+}
+
+func (w *world) start(ahead time.Duration) *replica {
 	w.born++
-	r := &replica{Process: w.Process(fmt.Sprint("replica ", w.born)), world: w}
+	r := &replica{Process: w.Process(fmt.Sprint("replica ", w.born)), world: w, ahead: ahead, leases: map[lease]time.Time{}}
 	r.service = transfer.New(r, r, config, transfer.Bells{Completed: worker.NewBell(), Overdue: worker.NewBell()})
+	transfer.RunAhead(r.service, ahead)
 	return r
 }
 
@@ -99,10 +112,20 @@ func (r *replica) Commit(ctx context.Context, changes transfer.Changes) (transfe
 		words = append(words, fmt.Sprintf("release %s", r.world.NameOf(release.ID)))
 	}
 	slices.Sort(words)
+	r.checkReleases(changes.Releases)
 	return asked(ctx, r, "commit ["+strings.Join(words, "; ")+"]", func() (transfer.Committed, error) {
 		r.world.sees("two steps at once", len(changes.Steps) > 1)
 		r.world.sees("a commit that arrives late", ctx.Err() != nil)
+		for _, release := range changes.Releases {
+			t := r.world.db.byID[release.ID]
+			r.world.sees("a release after another's claim", t != nil && !t.State.Final() && t.Claims != release.Claims)
+		}
 		done, err := r.world.db.Commit(context.Background(), changes)
+		for i, t := range changes.Creates {
+			if done.Created[i].ID == t.ID {
+				r.leased(t)
+			}
+		}
 		r.world.sees("a step after another driver's", slices.Contains(done.Stepped, false))
 		return done, err
 	})
@@ -111,10 +134,16 @@ func (r *replica) Commit(ctx context.Context, changes transfer.Changes) (transfe
 // Claim implements transfer.Store.
 func (r *replica) Claim(ctx context.Context, now, until time.Time, limit int) ([]transfer.Transfer, error) {
 	return asked(ctx, r, "claim", func() ([]transfer.Transfer, error) {
+		before := map[string]time.Time{}
+		for _, t := range r.world.db.rows {
+			before[t.ID] = t.LeaseUntil
+		}
 		claimed, err := r.world.db.Claim(context.Background(), now, until, limit)
 		for _, t := range claimed {
 			r.world.Tell("    %s is leased", r.world.NameOf(t.ID))
 			r.world.sees("a lease taken over", t.Claims > 1)
+			r.claims(t, before[t.ID], ctx.Err() != nil)
+			r.leased(t)
 		}
 		return claimed, err
 	})
@@ -141,7 +170,7 @@ func (r *replica) Backlog(ctx context.Context) (map[transfer.State]transfer.Back
 func (r *replica) Move(ctx context.Context, m accountapi.Movement) (accountapi.Outcome, error) {
 	if ctx.Err() == nil {
 		r.world.mu.Lock()
-		r.world.legs = append(r.world.legs, sending{m, time.Now()})
+		r.world.legs = append(r.world.legs, sending{r, m, time.Now()})
 		r.world.mu.Unlock()
 	}
 	return schedtest.Ask(ctx, r.Process, r.world.leg(m), func() (accountapi.Outcome, error) {
@@ -236,7 +265,7 @@ func (w *world) crash(i int, lost bool) {
 		w.sees("an answer for a dead replica", c.replica == w.replicas[i])
 		return c.replica == w.replicas[i]
 	})
-	w.replicas[i] = w.start()
+	w.replicas[i] = w.start(w.replicas[i].ahead)
 }
 
 // change closes an account, or moves money in or out by cash.
