@@ -51,12 +51,12 @@ func (c *Client) Move(ctx context.Context, m Movement) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	switch result.Status {
-	case StatusApplied:
+	switch {
+	case result.Status == StatusApplied:
 		return Outcome{Replayed: result.Replayed}, nil
-	case StatusRefused:
+	case result.Status == StatusRefused && result.Type != "":
 		return Outcome{Refusal: fault.New(fault.Refused, result.Type, result.Message), Replayed: result.Replayed}, nil
 	default: // a defect on one of the two sides; taking it for a refusal could move money twice
-		return Outcome{}, fmt.Errorf("movement %s: %s: %s %s", m.RequestID, result.Status, result.Type, result.Message)
+		return Outcome{}, fmt.Errorf("movement %s: status %q, type %q: %s", m.RequestID, result.Status, result.Type, result.Message)
 	}
 }
