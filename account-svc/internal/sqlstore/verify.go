@@ -12,28 +12,39 @@ var invariants = []sqldb.Invariant{
 	{Name: "no balance is negative", Query: `
 		SELECT 'account ' || number || ' has ' || balance FROM accounts WHERE balance < 0`},
 	{Name: "balance is the sum of the movements",
-		Also: []string{"movements are numbered without a gap", "each movement continues the balance before it", "no movement leaves a negative balance"},
+		Also: []string{
+			"movements are numbered without a gap", "each movement continues the balance before it", "no movement leaves a negative balance",
+			"a movement has its account",
+		},
 		Query: `
-		SELECT
-			CASE WHEN a.balance <> coalesce(m.total, 0) THEN
-				'account ' || a.number || ' has ' || a.balance || ', its movements ' || coalesce(m.total, 0) END,
-			CASE WHEN a.version <> coalesce(m.n, 0) OR a.version <> coalesce(m.last, 0) THEN
-				'account ' || a.number || ' has version ' || a.version || ' and ' || coalesce(m.n, 0) || ' movements up to ' || coalesce(m.last, 0) END,
-			CASE WHEN m.broken > 0 THEN
-				'account ' || a.number || ' has ' || m.broken || ' movements that do not, the first is number ' || m.first_broken END,
-			CASE WHEN m.least < 0 THEN 'account ' || a.number || ' once had ' || m.least END
-		FROM accounts a LEFT JOIN (
+		WITH m AS MATERIALIZED (
 			SELECT account_id, sum(change) AS total, count(*) AS n, max(seq) AS last, min(balance_after) AS least,
+				count(CASE WHEN seq <> seq_before + 1 THEN seq END) AS misplaced,
 				count(CASE WHEN balance_after <> before + change THEN seq END) AS broken,
 				min(CASE WHEN balance_after <> before + change THEN seq END) AS first_broken
 			FROM (
 				SELECT account_id, seq, balance_after, CASE type WHEN 'C' THEN amount ELSE -amount END AS change,
-					lag(balance_after, 1, 0) OVER (PARTITION BY account_id ORDER BY seq) AS before
-				FROM movements
+					lag(balance_after, 1, 0) OVER in_order AS before, lag(seq, 1, 0) OVER in_order AS seq_before
+				FROM movements WINDOW in_order AS (PARTITION BY account_id ORDER BY seq)
 			) each_after_another
 			GROUP BY account_id
-		) m ON m.account_id = a.id
-		WHERE a.balance <> coalesce(m.total, 0) OR a.version <> coalesce(m.n, 0) OR a.version <> coalesce(m.last, 0) OR m.broken > 0 OR m.least < 0`},
+		)
+		SELECT
+			CASE WHEN a.balance <> coalesce(m.total, 0) THEN
+				'account ' || a.number || ' has ' || a.balance || ', its movements ' || coalesce(m.total, 0) END,
+			CASE WHEN a.version <> coalesce(m.n, 0) OR a.version <> coalesce(m.last, 0) OR m.misplaced > 0 THEN
+				'account ' || a.number || ' has version ' || a.version || ' and ' || coalesce(m.n, 0) || ' movements up to ' || coalesce(m.last, 0) ||
+				', of which ' || coalesce(m.misplaced, 0) || ' do not follow the number before' END,
+			CASE WHEN m.broken > 0 THEN
+				'account ' || a.number || ' has ' || m.broken || ' movements that do not, the first is number ' || m.first_broken END,
+			CASE WHEN m.least < 0 THEN 'account ' || a.number || ' once had ' || m.least END,
+			NULL
+		FROM accounts a LEFT JOIN m ON m.account_id = a.id
+		WHERE a.balance <> coalesce(m.total, 0) OR a.version <> coalesce(m.n, 0) OR a.version <> coalesce(m.last, 0) OR
+			m.misplaced > 0 OR m.broken > 0 OR m.least < 0
+		UNION ALL -- a FULL JOIN would compare each with each on SQLite
+		SELECT NULL, NULL, NULL, NULL, m.n || ' movements are of account ' || m.account_id || ', which does not exist'
+		FROM m LEFT JOIN accounts a ON a.id = m.account_id WHERE a.id IS NULL`},
 	{Name: "the kind decides contra and type", Query: `
 		SELECT 'movement ' || id || ' is ' || kind || ' ' || type || ' against ' || contra FROM movements
 		WHERE kind || ' ' || type || ' ' || contra NOT IN ('deposit C cash', 'withdrawal D cash', 'transfer D transit',
