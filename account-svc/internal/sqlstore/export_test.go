@@ -9,3 +9,6 @@ var Queries = map[string]string{
 	selectCustomer + "c.cpf_hash = $1":   "customers_cpf_hash_key",
 	selectStatement + " AND seq < 3 ORDER BY seq DESC LIMIT 20": "movements_account_id_seq_key",
 }
+
+// DuplicateRequests lets a test see how a database runs it.
+const DuplicateRequests = duplicateRequests
