@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"os"
+	"time"
 
 	"github.com/bankmore/bankmore/fee-svc/internal/fee"
 	"github.com/bankmore/bankmore/platform/auth"
@@ -17,6 +18,8 @@ import (
 type StorageConfig struct {
 	Database  sqldb.Config
 	Telemetry telemetry.Config
+	Verify    VerifyConfig
+	Fees      fee.Config // verify asks it how far ahead a fee can be due
 }
 
 // Config is everything that the environment decides for serve.
@@ -27,7 +30,11 @@ type Config struct {
 	Server  web.ServerConfig
 	Sidecar sidecar.Config
 	Auth    auth.Config
-	Fees    fee.Config
+}
+
+// VerifyConfig says what the verify command takes for stuck.
+type VerifyConfig struct {
+	MaxUnfinished time.Duration `env:"VERIFY_MAX_UNFINISHED" envDefault:"10m"` // age of a fee that does not wait for balance
 }
 
 // localDefaults make a developer's machine work without any setup. They hold no secret: everybody can read them here.
@@ -47,5 +54,14 @@ func loadConfig[C any]() (C, error) {
 
 // Validate checks what only the whole configuration can tell.
 func (c *Config) Validate() error {
-	return errors.Join(c.Server.Validate(), c.Auth.Validate(), c.Fees.Validate())
+	return errors.Join(c.StorageConfig.Validate(), c.Server.Validate(), c.Auth.Validate())
+}
+
+// Validate returns an error for each value out of range.
+func (c *StorageConfig) Validate() error {
+	problems := []error{c.Fees.Validate()}
+	if c.Verify.MaxUnfinished <= 0 {
+		problems = append(problems, errors.New("VERIFY_MAX_UNFINISHED must be positive"))
+	}
+	return errors.Join(problems...)
 }

@@ -126,5 +126,7 @@ func verify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(sqlstore.New(db).Verify(ctx, os.Stdout), db.Close())
+	now := time.Now()
+	unfinishedSince, latestDue := now.Add(-config.Verify.MaxUnfinished), config.Fees.LatestDue(now)
+	return errors.Join(sqlstore.New(db).Verify(ctx, os.Stdout, unfinishedSince, latestDue), db.Close())
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/bankmore/bankmore/account-svc/accountapi"
+	"github.com/bankmore/bankmore/fee-svc/internal/fee"
 	"github.com/bankmore/bankmore/platform/auth"
 	"github.com/bankmore/bankmore/platform/config"
 )
@@ -35,7 +36,10 @@ func TestConfig(t *testing.T) {
 		"production without anything": {nil, []string{"LISTEN_ADDRESS", "DATABASE_URL", "JWT_SECRET_KEY", "APP_API_TOKEN"}},
 		"negative fee":                {append(local, "TRANSFER_FEE_AMOUNT=-0.01"), []string{"TRANSFER_FEE_AMOUNT"}},
 		"fee is no amount":            {append(local, "TRANSFER_FEE_AMOUNT=2,00"), []string{"Valor inválido"}},
-		"all wrong":                   {append(production, "TRANSFER_FEE_AMOUNT=-1", "FEE_RETRY_MIN=0s", "FEE_RETRY_MAX=-1s"), []string{"TRANSFER_FEE_AMOUNT", "FEE_RETRY_MIN", "FEE_RETRY_MAX"}},
+		"all wrong": {
+			append(production, "TRANSFER_FEE_AMOUNT=-1", "FEE_RETRY_MIN=0s", "FEE_RETRY_MAX=-1s", "VERIFY_MAX_UNFINISHED=-1s"),
+			[]string{"TRANSFER_FEE_AMOUNT", "FEE_RETRY_MIN", "FEE_RETRY_MAX", "VERIFY_MAX_UNFINISHED"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var c Config
@@ -48,10 +52,24 @@ func TestConfig(t *testing.T) {
 					t.Errorf("%v does not name %s", err, name)
 				}
 			}
-			if err == nil && (c.Fees.Amount != 200 || c.Fees.RetryMin != 5*time.Second || c.Fees.RetryMax != time.Hour) {
-				t.Errorf("defaults: %+v", c.Fees)
+			if err == nil && (c.Fees != fee.Config{Amount: 200, RetryMin: 5 * time.Second, RetryMax: time.Hour} || c.Verify.MaxUnfinished != 10*time.Minute) {
+				t.Errorf("defaults: %+v, %+v", c.Fees, c.Verify)
 			}
 		})
+	}
+}
+
+// The verify command needs less than serve, and is as strict about it.
+func TestStorageConfig(t *testing.T) {
+	for variable, ok := range map[string]bool{
+		"VERIFY_MAX_UNFINISHED=1s": true, "VERIFY_MAX_UNFINISHED=0s": false, "VERIFY_MAX_UNFINISHED=-1s": false, "VERIFY_MAX_UNFINISHED=soon": false,
+		"FEE_RETRY_MAX=1s": false, "FEE_RETRY_MAX=6h": true,
+	} {
+		var c StorageConfig
+		err := config.Load(&c, []string{"DATABASE_URL=sqlite:x.db", variable}, localDefaults)
+		if name, _, _ := strings.Cut(variable, "="); (err == nil) != ok || err != nil && !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", variable, err)
+		}
 	}
 }
 

@@ -149,7 +149,8 @@ func (b *bank) check(accounts ...string) {
 		b.t.Error(defect)
 	}
 	var out bytes.Buffer
-	if err := b.store.Verify(b.t.Context(), &out); err != nil {
+	now := b.clock.Now()
+	if err := b.store.Verify(b.t.Context(), &out, now.Add(-10*time.Minute), config.LatestDue(now)); err != nil {
 		b.t.Errorf("%v\n%s", err, &out)
 	}
 }

@@ -156,7 +156,7 @@ func (d *database) Events(*testing.T) []feeapi.Charged {
 }
 
 // Verify implements storetest.Store.
-func (d *database) Verify(_ context.Context, out io.Writer) error {
+func (d *database) Verify(_ context.Context, out io.Writer, _, _ time.Time) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, r := range d.rows {

@@ -62,6 +62,15 @@ func (p pace) settle(claim Claim, a answer, now time.Time) Settlement {
 	return s
 }
 
+// clockTolerance is how far the clocks of replicas may be apart without anybody minding.
+const clockTolerance = 5 * time.Minute
+
+// LatestDue is when at the latest a fee that is pending at now is due. A later time was written by a replica whose clock
+// ran ahead, or with a longer FEE_RETRY_MAX.
+func (c Config) LatestDue(now time.Time) time.Time {
+	return now.Add(max(c.RetryMax, unknownMax, lease) + clockTolerance)
+}
+
 // grow doubles least times over, up to most.
 func grow(least, most time.Duration, times int) time.Duration {
 	d := least

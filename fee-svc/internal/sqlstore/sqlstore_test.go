@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -107,21 +108,27 @@ func testVerifyFinds(t *testing.T, engine sqldbtest.Engine) {
 		"a transfer has one fee": `
 			CREATE TABLE copy AS SELECT * FROM fees; DROP TABLE fees; ALTER TABLE copy RENAME TO fees;
 			INSERT INTO fees SELECT * FROM fees WHERE id = 'f1'`,
-		"no amount is negative":                             "UPDATE fees SET amount = -1 WHERE id = 'f1'",
-		"no amount is negative, and none is zero":           "UPDATE fees SET amount = 0 WHERE id = 'f1'",
-		"a fee has a time of charging":                      "UPDATE fees SET charged_at = NULL WHERE id = 'f1'",
-		"a fee has a time of charging exactly":              "UPDATE fees SET charged_at = 1 WHERE id = 'f2'",
-		"a waived fee has a reason":                         "UPDATE fees SET status = 'WAIVED' WHERE id = 'f2'",
-		"a pending fee is collected when it is due":         "UPDATE fees SET due_at = due_at - 400000000 WHERE id = 'f2'",
+		"no amount is negative":                   "UPDATE fees SET amount = -1 WHERE id = 'f1'",
+		"no amount is negative, and none is zero": "UPDATE fees SET amount = 0 WHERE id = 'f1'",
+		"a fee has a time of charging":            "UPDATE fees SET charged_at = NULL WHERE id = 'f1'",
+		"a fee has a time of charging exactly":    "UPDATE fees SET charged_at = 1 WHERE id = 'f2'",
+		"a waived fee has a reason":               "UPDATE fees SET status = 'WAIVED' WHERE id = 'f2'",
+		"no fee stays pending unless it waits for balance": `
+			UPDATE fees SET created_at = created_at - 600000001, due_at = due_at + 15000000 WHERE id = 'f2'`, // claimed just now
+		"no fee stays pending unless":                       "UPDATE fees SET created_at = created_at - 600000001, reason = 'ELSE' WHERE id = 'f2'",
+		"no fee is due later than a collector puts it off":  "UPDATE fees SET due_at = due_at + 3600000001 WHERE id = 'f2'",
 		"an event waits only for a charged fee":             "DELETE FROM fees WHERE id = 'f1'",
 		"an event waits only for a charged fee of its":      "UPDATE fees SET status = 'PENDING', charged_at = NULL WHERE id = 'f1'",
 		"an event waits only for a charged fee of its acco": "UPDATE outbox SET topic = 'elsewhere'",
 	} {
 		t.Run(name, func(t *testing.T) {
 			db := engine.Open(t, sqlstore.Migrations())
-			seed(t, db)
+			now := seed(t, db)
+			verify := func(out io.Writer) error {
+				return sqlstore.New(db).Verify(t.Context(), out, now.Add(-10*time.Minute), now.Add(time.Hour))
+			}
 			var out bytes.Buffer
-			if err := sqlstore.New(db).Verify(t.Context(), &out); err != nil {
+			if err := verify(&out); err != nil {
 				t.Fatalf("before: %v\n%s", err, &out)
 			}
 			engine.Unguard(t, db)
@@ -129,25 +136,26 @@ func testVerifyFinds(t *testing.T, engine sqldbtest.Engine) {
 				t.Fatal(err)
 			}
 			out.Reset()
-			if err := sqlstore.New(db).Verify(t.Context(), &out); err == nil || !strings.Contains(out.String(), "VIOLATION "+name) {
+			if err := verify(&out); err == nil || !strings.Contains(out.String(), "VIOLATION "+name) {
 				t.Errorf("not found: %v\n%s", err, &out)
 			}
 		})
 	}
 }
 
-// A fee that waits for its account's balance is not overdue, however old it is.
+// Fees that wait for balance wait as long as it takes, also while nobody collects: on a system that is stopped, and in a
+// copy of its database.
 func TestVerifyLetsFeesWait(t *testing.T) { sqldbtest.Each(t, testVerifyLetsFeesWait) }
 
 func testVerifyLetsFeesWait(t *testing.T, engine sqldbtest.Engine) {
 	db := engine.Open(t, sqlstore.Migrations())
-	seed(t, db)
+	now := seed(t, db)
 	err := exec(t.Context(), db, "UPDATE fees SET created_at = 0, attempt = 90, reason = 'INSUFFICIENT_BALANCE' WHERE id = 'f2'")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := sqlstore.New(db).Verify(t.Context(), &out); err != nil {
+	if err := sqlstore.New(db).Verify(t.Context(), &out, now.Add(365*24*time.Hour), now.Add(366*24*time.Hour)); err != nil {
 		t.Errorf("%v\n%s", err, &out)
 	}
 }
@@ -183,8 +191,8 @@ func testMigratingTwice(t *testing.T, engine sqldbtest.Engine) {
 	}
 }
 
-// seed adds a charged fee f1, whose event is waiting, and a pending one f2.
-func seed(t *testing.T, db *sqldb.DB) {
+// seed adds a charged fee f1, whose event is waiting, and a pending one f2, both created and due at now.
+func seed(t *testing.T, db *sqldb.DB) (now time.Time) {
 	t.Helper()
 	store, now := sqlstore.New(db), time.Now()
 	_, err := store.Add(t.Context(), []fee.Fee{
@@ -197,6 +205,7 @@ func seed(t *testing.T, db *sqldb.DB) {
 	if _, err := store.Settle(t.Context(), now, []fee.Settlement{{ID: "f1", Attempt: 1, Status: fee.Charged, Next: 1}}); err != nil {
 		t.Fatal(err)
 	}
+	return now
 }
 
 func exec(ctx context.Context, db *sqldb.DB, statement string) error {

@@ -6,16 +6,14 @@ import (
 	"time"
 
 	"github.com/bankmore/bankmore/fee-svc/feeapi"
+	"github.com/bankmore/bankmore/fee-svc/internal/fee"
 	"github.com/bankmore/bankmore/platform/sqldb"
 )
-
-// overdueLimit is how long a fee may be due before that is a violation: no collector is running, or none comes along.
-const overdueLimit = 5 * time.Minute
 
 // unknownLimit is how many outcomes of one attempt may be lost; with their pauses that is most of an hour.
 const unknownLimit = 100
 
-func invariants(now time.Time) []sqldb.Invariant {
+func invariants(unfinishedSince, latestDue time.Time) []sqldb.Invariant {
 	return []sqldb.Invariant{
 		{Name: "a transfer has one fee", Query: `
 			SELECT 'transfer ' || transfer_id || ' has ' || count(*) || ' fees'
@@ -28,10 +26,13 @@ func invariants(now time.Time) []sqldb.Invariant {
 			FROM fees WHERE (status = 'CHARGED') <> (charged_at IS NOT NULL)`},
 		{Name: "a waived fee has a reason", Query: `
 			SELECT 'fee ' || id || ' has none' FROM fees WHERE status = 'WAIVED' AND reason = ''`},
-		{Name: "a pending fee is collected when it is due", Query: `
-			SELECT 'fee ' || id || ' has been due since ' || due_at || ', attempt ' || attempt
-			FROM fees WHERE status = 'PENDING' AND due_at < $1`,
-			Args: []any{sqldb.Micros(now.Add(-overdueLimit))}},
+		{Name: "no fee stays pending unless it waits for balance", Query: `
+			SELECT 'fee ' || id || ' is pending since ' || created_at || ', attempt ' || attempt || ', ' || unknowns || ' answers lost'
+			FROM fees WHERE status = 'PENDING' AND reason <> $2 AND created_at < $1`,
+			Args: []any{sqldb.Micros(unfinishedSince), string(fee.ReasonInsufficientBalance)}},
+		{Name: "no fee is due later than a collector puts it off", Query: `
+			SELECT 'fee ' || id || ' is due at ' || due_at || ', attempt ' || attempt FROM fees WHERE status = 'PENDING' AND due_at > $1`,
+			Args: []any{sqldb.Micros(latestDue)}},
 		{Name: "no fee's outcome stays unknown", Args: []any{unknownLimit}, Query: `
 			SELECT 'fee ' || id || ' has no known outcome after ' || unknowns || ' tries of attempt ' || attempt
 			FROM fees WHERE status = 'PENDING' AND unknowns > $1`},
@@ -43,7 +44,8 @@ func invariants(now time.Time) []sqldb.Invariant {
 	}
 }
 
-// Verify checks the invariants of the fees and writes what violates them to out.
-func (s *Store) Verify(ctx context.Context, out io.Writer) error {
-	return s.db.Verify(ctx, out, invariants(time.Now()))
+// Verify checks the invariants of the fees and writes what violates them to out. A fee that was created before
+// unfinishedSince must have ended or wait for balance, and none may be due after latestDue.
+func (s *Store) Verify(ctx context.Context, out io.Writer, unfinishedSince, latestDue time.Time) error {
+	return s.db.Verify(ctx, out, invariants(unfinishedSince, latestDue))
 }

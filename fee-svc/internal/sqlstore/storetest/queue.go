@@ -149,8 +149,6 @@ func refused(t *testing.T, store Store) {
 	if events := store.Events(t); len(events) != 0 {
 		t.Errorf("events: %+v", events)
 	}
-	// The suite ends with verify, for which no fee may be overdue.
-	settle(t, store, asCharged(f.ID, 2))
 }
 
 func unknown(t *testing.T, store Store) {

@@ -17,7 +17,7 @@ import (
 type Store interface {
 	fee.Store
 	fee.Queue
-	Verify(ctx context.Context, out io.Writer) error
+	Verify(ctx context.Context, out io.Writer, unfinishedSince, latestDue time.Time) error
 	// Events are the events that wait to be published, in the order of their ids.
 	Events(t *testing.T) []feeapi.Charged
 }
@@ -45,7 +45,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		t.Run(name, func(t *testing.T) {
 			store := open(t)
 			test(t, store)
-			if err := store.Verify(t.Context(), testWriter{t}); err != nil {
+			if err := store.Verify(t.Context(), testWriter{t}, start.Add(-10*time.Minute), start.Add(24*time.Hour)); err != nil {
 				t.Error(err)
 			}
 		})
