@@ -45,6 +45,7 @@ const (
 	collectInterval = 200 * time.Millisecond // fees become due by time alone
 	publishInterval = time.Second
 	measureInterval = 5 * time.Second
+	recallInterval  = time.Minute
 )
 
 func serve(ctx context.Context) (err error) {
@@ -99,6 +100,7 @@ func serve(ctx context.Context) (err error) {
 	defer workers.Wait() // each ends its round
 	defer stop()
 	workers.Go(func() { worker.Run(ctx, "fee collector", collectInterval, due, collector.Round) })
+	workers.Go(func() { worker.Run(ctx, "fee recall", recallInterval, nil, collector.Recall) })
 	workers.Go(func() { worker.Run(ctx, "fee gauges", measureInterval, nil, collector.Measure) })
 	workers.Go(func() { worker.Run(ctx, "outbox relay", publishInterval, charged, relay.Round) })
 	workers.Go(func() { worker.Run(ctx, "outbox gauges", measureInterval, nil, relay.Measure) })

@@ -29,6 +29,8 @@ type Queue interface {
 	// A settlement takes effect only if its fee is still pending at the settlement's attempt. It returns the settlements
 	// that took effect.
 	Settle(ctx context.Context, now time.Time, settlements []Settlement) (effective []Settlement, err error)
+	// Recall makes up to limit pending fees that are due after latest due at now, and returns how many.
+	Recall(ctx context.Context, now, latest time.Time, limit int) (int, error)
 	// Backlog returns how many fees are pending, and since when the oldest is (zero if none).
 	Backlog(ctx context.Context) (pending int, oldest time.Time, err error)
 }
@@ -63,6 +65,9 @@ var (
 		Name: "fee_collections_total",
 		Help: "Attempts to collect a fee, by outcome (charged, refused, waived, unknown).",
 	}, []string{"outcome"})
+	recalls = promauto.NewCounter(prometheus.CounterOpts{
+		Name: "fee_recalls_total", Help: "Fees made due because they had been put off too far: a replica's clock is wrong.",
+	})
 	pendingFees = promauto.NewGauge(prometheus.GaugeOpts{
 		Name: "fee_pending", Help: "Fees not yet charged or waived.",
 	})
@@ -81,11 +86,12 @@ func init() {
 // Collector charges pending fees. It is the only code that does, and any number of replicas may run one: a claim keeps
 // them apart, and should two of them charge the same fee all the same, they use the same key.
 type Collector struct {
-	queue  Queue
-	ledger Ledger
-	pace   pace
-	now    func() time.Time
-	events worker.Bell
+	queue     Queue
+	ledger    Ledger
+	pace      pace
+	latestDue func(now time.Time) time.Time
+	now       func() time.Time
+	events    worker.Bell
 }
 
 // NewCollector returns a collector that rings events when it has charged fees, whose events wait to be published.
@@ -96,11 +102,12 @@ func NewCollector(queue Queue, ledger Ledger, config Config, events worker.Bell)
 // NewCollectorAt is NewCollector with a clock, which decides what is due, not how long anything waits.
 func NewCollectorAt(queue Queue, ledger Ledger, config Config, events worker.Bell, clock func() time.Time) *Collector {
 	return &Collector{
-		queue:  queue,
-		ledger: ledger,
-		pace:   pace{retryMin: config.RetryMin, retryMax: config.RetryMax},
-		now:    clock,
-		events: events,
+		queue:     queue,
+		ledger:    ledger,
+		pace:      pace{retryMin: config.RetryMin, retryMax: config.RetryMax},
+		latestDue: config.LatestDue,
+		now:       clock,
+		events:    events,
 	}
 }
 
@@ -189,6 +196,15 @@ func firstUnknown(answers []answer) error {
 		return nil
 	}
 	return fmt.Errorf("%d of %d fees have an unknown outcome and will be tried again, the first: %w", unknown, len(answers), first)
+}
+
+// Recall makes fees due that have been put off too far, or nobody would collect them until then; it is a worker.Round. To
+// charge a fee early does no harm, but it is to run seldom: a replica whose clock is wrong may put them off again at once.
+func (c *Collector) Recall(ctx context.Context) (more bool, err error) {
+	now := c.now()
+	recalled, err := c.queue.Recall(ctx, now, c.latestDue(now), portion)
+	recalls.Add(float64(recalled))
+	return recalled == portion, err
 }
 
 // Measure sets the gauges that show collection falling behind; it is a worker.Round.

@@ -102,6 +102,19 @@ func (d *database) Claim(_ context.Context, now, until time.Time, limit int) (cl
 	return claims, nil
 }
 
+// Recall implements fee.Queue.
+func (d *database) Recall(_ context.Context, now, latest time.Time, limit int) (recalled int, _ error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, r := range d.rows {
+		if recalled < limit && r.Status == fee.Pending && r.due.After(latest) {
+			r.due = now
+			recalled++
+		}
+	}
+	return recalled, nil
+}
+
 // Settle implements fee.Queue.
 func (d *database) Settle(ctx context.Context, now time.Time, settlements []fee.Settlement) (effective []fee.Settlement, _ error) {
 	if err := ctx.Err(); err != nil {

@@ -21,7 +21,8 @@ import (
 )
 
 // TestModel runs the service on two replicas through random schedules: events arrive, again and at both, every call of
-// database and ledger is answered, lost or late, replicas crash, balances come and go, accounts close, time passes.
+// database and ledger is answered, lost or late, replicas crash, clocks run ahead, balances come and go, accounts close,
+// time passes.
 // After every move the world must be one that the rules allow; when the faults end, every fee is charged or waived.
 //
 // A failure is shrunk to a short schedule and told move by move. Its file in testdata/rapid is run first from then on;
@@ -53,7 +54,7 @@ func TestModel(t *testing.T) {
 var corners = []string{
 	"an event that came before", "CHARGED", "CHARGED after a refusal", "WAIVED", "PENDING after an unknown outcome",
 	"a settlement after another collector's", "a debit decided before", "a debit that arrives late and decides",
-	"a settlement that arrives late",
+	"a settlement that arrives late", "a fee that was put off too far",
 }
 
 // TestModelRepeats makes sure that a schedule tells all: what it leads to is the same every time.
@@ -111,6 +112,8 @@ var moves = map[string]func(w *world, which int){
 	},
 	"event":   func(w *world, i int) { w.event(transfers[i%len(transfers)], w.replicas[i/len(transfers)%2]) },
 	"collect": func(w *world, i int) { w.collect(w.replicas[i%2]) },
+	"recall":  func(w *world, i int) { w.recall(w.replicas[i%2]) },
+	"advance": func(w *world, i int) { w.advance(w.replicas[i%2]) },
 	"wait":    func(w *world, i int) { w.wait([]time.Duration{time.Second, 6 * time.Second, 5 * time.Minute}[i%3]) },
 	"crash":   func(w *world, i int) { w.crash(i%2, i/2%2 == 1) },
 	"pay in":  func(w *world, i int) { w.pay([]string{poor, rich}[i%2], 200) },
@@ -122,7 +125,7 @@ var moves = map[string]func(w *world, which int){
 var verbs = slices.Concat(
 	slices.Repeat([]string{"answer"}, 12), slices.Repeat([]string{"collect", "wait"}, 4),
 	slices.Repeat([]string{"event", "pay in", "lose answer", "lose request", "delay", "deliver late"}, 2),
-	[]string{"deliver again", "crash", "pay out", "close"},
+	[]string{"deliver again", "crash", "pay out", "close", "recall", "advance"},
 )
 
 func pick[T any](from []T, which int, do func(T)) {
@@ -198,13 +201,15 @@ type replica struct {
 	service    *fee.Service
 	collector  *fee.Collector
 	collecting atomic.Bool
+	recalling  atomic.Bool
+	ahead      atomic.Int64 // how far its clock is, in nanoseconds
 }
 
 func (w *world) start() *replica {
 	w.born++
 	r := &replica{Process: w.Process(fmt.Sprint("replica ", w.born)), world: w}
 	r.service = fee.NewService(r, pacing, worker.NewBell())
-	r.collector = fee.NewCollector(r, r, pacing, worker.NewBell())
+	r.collector = fee.NewCollectorAt(r, r, pacing, worker.NewBell(), func() time.Time { return time.Now().Add(time.Duration(r.ahead.Load())) })
 	return r
 }
 
@@ -227,6 +232,16 @@ func (r *replica) Claim(ctx context.Context, now, until time.Time, limit int) ([
 			r.world.Tell("    %s is leased for attempt %d", r.world.NameOf(c.TransferID), c.Attempt)
 		}
 		return claims, err
+	})
+}
+
+// Recall implements fee.Queue.
+func (r *replica) Recall(ctx context.Context, now, latest time.Time, limit int) (int, error) {
+	return schedtest.Ask(ctx, r.Process, "recall", func() (int, error) {
+		recalled, err := r.world.db.Recall(context.Background(), now, latest, limit)
+		r.world.Tell("    %d fees are recalled", recalled)
+		r.world.sees("a fee that was put off too far", recalled > 0)
+		return recalled, err
 	})
 }
 
@@ -310,6 +325,24 @@ func (w *world) collect(r *replica) {
 		r.collecting.Store(false)
 	}()
 	w.Pass(time.Millisecond)
+}
+
+func (w *world) recall(r *replica) {
+	if r.recalling.Swap(true) {
+		return
+	}
+	w.Tell("%s recalls", r.Name)
+	go func() {
+		_, _ = r.collector.Recall(context.Background()) // as with collect
+		r.recalling.Store(false)
+	}()
+	w.Pass(time.Millisecond)
+}
+
+// advance sets a replica's clock ahead, further than any lease or pause lasts.
+func (w *world) advance(r *replica) {
+	w.Tell("the clock of %s runs ahead", r.Name)
+	r.ahead.Store(int64(3 * time.Hour))
 }
 
 func (w *world) wait(d time.Duration) {
@@ -473,6 +506,9 @@ func (w *world) hear() {
 // change nothing.
 func (w *world) finish() {
 	w.Tell("all faults end")
+	for _, r := range w.replicas {
+		r.ahead.Store(0)
+	}
 	for _, t := range transfers {
 		w.event(t, w.replicas[0]) // the broker delivers until it is acknowledged
 	}
@@ -502,6 +538,7 @@ func (w *world) calm() {
 		w.wait(pacing.RetryMax)
 		for _, r := range w.replicas {
 			w.collect(r)
+			w.recall(r)
 		}
 		w.check()
 	}

@@ -81,11 +81,26 @@ func TestSettle(t *testing.T) {
 				if got != test.want {
 					t.Errorf("got %+v, want %+v", got, test.want)
 				}
+				if latest := (Config{RetryMax: p.retryMax}).LatestDue(now); now.Add(wait).After(latest) {
+					t.Errorf("due in %s, would be recalled", wait)
+				}
 				if got.outcome() != test.outcome {
 					t.Errorf("outcome %s, want %s", got.outcome(), test.outcome)
 				}
 			}
 		})
+	}
+}
+
+// Whatever FEE_RETRY_MAX is, no lease and no pause after an unknown outcome is recalled.
+func TestLatestDue(t *testing.T) {
+	now := time.Now()
+	for retryMax, want := range map[time.Duration]time.Duration{
+		time.Second: 30*time.Second + 5*time.Minute, time.Hour: time.Hour + 5*time.Minute,
+	} {
+		if got := (Config{RetryMax: retryMax}).LatestDue(now).Sub(now); got != want {
+			t.Errorf("%s: got %s, want %s", retryMax, got, want)
+		}
 	}
 }
 

@@ -168,6 +168,7 @@ func testQueriesUseIndexes(t *testing.T, engine sqldbtest.Engine) {
 	for query, index := range map[string]string{
 		"SELECT EXISTS (SELECT 1 FROM fees WHERE status = 'PENDING' AND due_at <= 1)":               "fees_due",
 		"SELECT id FROM fees WHERE status = 'PENDING' AND due_at <= 1 ORDER BY due_at, id LIMIT 10": "fees_due",
+		"SELECT id FROM fees WHERE status = 'PENDING' AND due_at > 1 LIMIT 10":                      "fees_due",
 		"SELECT * FROM fees WHERE account_number = '18' AND id < 'x' ORDER BY id DESC LIMIT 10":     "fees_of_account",
 		"SELECT * FROM fees WHERE account_number = '18' ORDER BY id DESC LIMIT 10":                  "fees_of_account",
 		"SELECT count(*), coalesce(min(created_at), 0) FROM fees WHERE status = 'PENDING'":          "fees_due",

@@ -87,6 +87,32 @@ func concurrentClaims(t *testing.T, store Store) {
 	}
 }
 
+func recall(t *testing.T, store Store) {
+	fees := pending("18", 6)
+	add(t, store, fees...)
+	claim(t, store, 0, 10)
+	latest := start.Add(time.Hour)
+	late := latest.Add(time.Microsecond)
+	waived := asWaived(fees[1].ID, 1)
+	waived.DueAt = late
+	settle(t, store, asRefused(fees[0].ID, 1, latest), waived,
+		asRefused(fees[2].ID, 1, late), asUnknown(fees[3].ID, 1, 1, late), asUnknown(fees[4].ID, 1, 1, start.Add(87600*time.Hour)))
+	now := start.Add(time.Second) // fees[5] is leased
+	for i, want := range []int{2, 1, 0} {
+		if got, err := store.Recall(t.Context(), now, latest, 2); err != nil || got != want {
+			t.Errorf("recall %d: got %d, %v; want %d", i, got, err, want)
+		}
+	}
+	fees[2].Reason = fee.ReasonInsufficientBalance
+	want := []fee.Claim{{Fee: fees[2], Attempt: 2}, {Fee: fees[3], Attempt: 1, Unknowns: 1}, {Fee: fees[4], Attempt: 1, Unknowns: 1}}
+	if got := claim(t, store, time.Second-time.Microsecond, 10); len(got) != 0 {
+		t.Errorf("claimed too early: %+v", got)
+	}
+	if diff := cmp.Diff(want, claim(t, store, time.Second, 10)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func charged(t *testing.T, store Store) {
 	want := pending("18", 1)[0]
 	add(t, store, want)

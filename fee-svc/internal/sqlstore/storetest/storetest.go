@@ -33,6 +33,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"claims are due and leased":      claimsAreDueAndLeased,
 		"claims take the longest due":    claimsTakeTheLongestDue,
 		"concurrent claims":              concurrentClaims,
+		"recalls what is put off":        recall,
 		"charged":                        charged,
 		"refused":                        refused,
 		"unknown":                        unknown,
