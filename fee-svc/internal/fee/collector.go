@@ -31,8 +31,16 @@ type Queue interface {
 	Settle(ctx context.Context, now time.Time, settlements []Settlement) (effective []Settlement, err error)
 	// Recall makes up to limit pending fees that are due after latest due at now, and returns how many.
 	Recall(ctx context.Context, now, latest time.Time, limit int) (int, error)
-	// Backlog returns how many fees are pending, and since when the oldest is (zero if none).
-	Backlog(ctx context.Context) (pending int, oldest time.Time, err error)
+	// Backlog returns what is pending.
+	Backlog(ctx context.Context) (Backlog, error)
+}
+
+// Backlog is the fees that are pending. Those whose account had no balance may be so for months, through nobody's fault;
+// the others are collected at once, or something is wrong.
+type Backlog struct {
+	ForCollection int
+	ForBalance    int
+	Oldest        time.Time // since when the oldest waits for collection; zero if none does
 }
 
 // Claim is a fee that one collector may charge for a while.
@@ -68,11 +76,11 @@ var (
 	recalls = promauto.NewCounter(prometheus.CounterOpts{
 		Name: "fee_recalls_total", Help: "Fees made due because they had been put off too far: a replica's clock is wrong.",
 	})
-	pendingFees = promauto.NewGauge(prometheus.GaugeOpts{
-		Name: "fee_pending", Help: "Fees not yet charged or waived.",
-	})
+	pendingFees = promauto.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "fee_pending", Help: "Fees not yet charged or waived, by what they wait for (collection, balance).",
+	}, []string{"waits_for"})
 	oldestPending = promauto.NewGauge(prometheus.GaugeOpts{
-		Name: "fee_pending_oldest_seconds", Help: "Age of the oldest fee not yet charged or waived.",
+		Name: "fee_pending_oldest_seconds", Help: "Age of the oldest fee that waits for collection.",
 	})
 )
 
@@ -81,6 +89,7 @@ func init() {
 	for _, outcome := range []string{"charged", "refused", "waived", "unknown"} {
 		outcomes.WithLabelValues(outcome)
 	}
+	setPending(Backlog{})
 }
 
 // Collector charges pending fees. It is the only code that does, and any number of replicas may run one: a claim keeps
@@ -209,14 +218,19 @@ func (c *Collector) Recall(ctx context.Context) (more bool, err error) {
 
 // Measure sets the gauges that show collection falling behind; it is a worker.Round.
 func (c *Collector) Measure(ctx context.Context) (more bool, err error) {
-	pending, oldest, err := c.queue.Backlog(ctx)
+	backlog, err := c.queue.Backlog(ctx)
 	if err != nil {
 		return false, err
 	}
-	pendingFees.Set(float64(pending))
+	setPending(backlog)
 	oldestPending.Set(0)
-	if pending > 0 {
-		oldestPending.Set(c.now().Sub(oldest).Seconds())
+	if backlog.ForCollection > 0 {
+		oldestPending.Set(c.now().Sub(backlog.Oldest).Seconds())
 	}
 	return false, nil
+}
+
+func setPending(b Backlog) {
+	pendingFees.WithLabelValues("collection").Set(float64(b.ForCollection))
+	pendingFees.WithLabelValues("balance").Set(float64(b.ForBalance))
 }

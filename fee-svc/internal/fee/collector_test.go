@@ -3,11 +3,13 @@ package fee_test
 import (
 	"bytes"
 	"errors"
+	"math"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/bankmore/bankmore/account-svc/accountapi"
 	"github.com/bankmore/bankmore/fee-svc/internal/fee"
@@ -289,4 +291,59 @@ func TestUnknownOutcomeRepeatsTheKey(t *testing.T) {
 			b.check(rich, poor)
 		})
 	}
+}
+
+// The gauges tell fees that wait for balance, maybe for months, from those that somebody must look after.
+func TestMeasureTellsWhatFeesWaitFor(t *testing.T) {
+	const collection, balance, age = "fee_pending collection", "fee_pending balance", "fee_pending_oldest_seconds"
+	from := gauges(t)
+	for _, name := range []string{collection, balance, age} {
+		if _, ok := from[name]; !ok {
+			t.Errorf("%s is not there from the start", name)
+		}
+	}
+	b := newBank(t, map[string]money.Cents{rich: 100000, poor: 0})
+	expect := func(when string, wantCollection, wantBalance, wantAge float64) {
+		t.Helper()
+		if _, err := b.collector(b.store).Measure(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		got := gauges(t)
+		if got[collection] != wantCollection || got[balance] != wantBalance || math.Abs(got[age]-wantAge) > 60 {
+			t.Errorf("%s: %g wait for collection, the oldest for %g s, and %g for balance", when, got[collection], got[age], got[balance])
+		}
+	}
+	expect("nothing", 0, 0, 0)
+	b.record(poor, 3)
+	b.clock.advance(10 * time.Minute)
+	expect("recorded", 3, 0, 600)
+	b.drain()
+	expect("refused", 0, 3, 0)
+	b.clock = newClock()
+	b.record(rich, 2)
+	b.clock.advance(10 * time.Minute)
+	expect("recorded beside refused ones", 2, 3, 600)
+	b.drain()
+	expect("charged", 0, 3, 0)
+	b.check(rich, poor)
+}
+
+// gauges are the process's gauges, by name and labels.
+func gauges(t *testing.T) map[string]float64 {
+	t.Helper()
+	families, err := prometheus.DefaultGatherer.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]float64{}
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			name := family.GetName()
+			for _, label := range m.GetLabel() {
+				name += " " + label.GetValue()
+			}
+			all[name] = m.GetGauge().GetValue()
+		}
+	}
+	return all
 }

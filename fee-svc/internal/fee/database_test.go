@@ -147,18 +147,21 @@ func (d *database) Settle(ctx context.Context, now time.Time, settlements []fee.
 }
 
 // Backlog implements fee.Queue.
-func (d *database) Backlog(context.Context) (pending int, oldest time.Time, _ error) {
+func (d *database) Backlog(context.Context) (b fee.Backlog, _ error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, r := range d.rows {
-		if r.Status != fee.Pending {
-			continue
-		}
-		if pending++; pending == 1 || r.CreatedAt.Before(oldest) {
-			oldest = r.CreatedAt
+		switch {
+		case r.Status != fee.Pending:
+		case r.Reason == fee.ReasonInsufficientBalance:
+			b.ForBalance++
+		default:
+			if b.ForCollection++; b.ForCollection == 1 || r.CreatedAt.Before(b.Oldest) {
+				b.Oldest = r.CreatedAt
+			}
 		}
 	}
-	return pending, oldest, nil
+	return b, nil
 }
 
 // Events implements storetest.Store.

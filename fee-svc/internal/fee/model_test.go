@@ -262,7 +262,7 @@ func (r *replica) Settle(ctx context.Context, now time.Time, settlements []fee.S
 }
 
 // Backlog implements fee.Queue.
-func (r *replica) Backlog(ctx context.Context) (int, time.Time, error) {
+func (r *replica) Backlog(ctx context.Context) (fee.Backlog, error) {
 	return r.world.db.Backlog(ctx)
 }
 
@@ -532,7 +532,7 @@ func (w *world) calm() {
 			w.Answer(w.Waiting()[0])
 			w.check()
 		}
-		if pending, _, _ := w.db.Backlog(context.Background()); w.wrong != "" || (pending == 0 && len(w.running) == 0) {
+		if backlog, _ := w.db.Backlog(context.Background()); w.wrong != "" || (backlog == fee.Backlog{} && len(w.running) == 0) {
 			return
 		}
 		w.wait(pacing.RetryMax)

@@ -1,4 +1,7 @@
 package sqlstore
 
-// UpdateSettled lets a test see how PostgreSQL runs it.
-const UpdateSettled = updateSettled
+// UpdateSettled and SelectBacklog let a test see how a database runs them.
+const (
+	UpdateSettled = updateSettled
+	SelectBacklog = selectBacklog
+)

@@ -160,12 +160,20 @@ func events(settled []fee.Fee) (messages []outbox.Message, err error) {
 	return messages, nil
 }
 
+const selectBacklog = `
+	SELECT count(CASE WHEN reason <> $1 THEN 1 END), count(CASE WHEN reason = $1 THEN 1 END),
+		coalesce(min(CASE WHEN reason <> $1 THEN created_at END), 0)
+	FROM fees WHERE status = 'PENDING'`
+
 // Backlog implements fee.Queue.
-func (s *Store) Backlog(ctx context.Context) (pending int, oldest time.Time, err error) {
-	var first int64
-	err = s.db.Read().QueryRowContext(ctx, "SELECT count(*), coalesce(min(created_at), 0) FROM fees WHERE status = 'PENDING'").Scan(&pending, &first)
-	if err != nil || pending == 0 {
-		return 0, time.Time{}, sqldb.Away(err)
+func (s *Store) Backlog(ctx context.Context) (b fee.Backlog, err error) {
+	var oldest int64
+	row := s.db.Read().QueryRowContext(ctx, selectBacklog, string(fee.ReasonInsufficientBalance))
+	if err := row.Scan(&b.ForCollection, &b.ForBalance, &oldest); err != nil {
+		return fee.Backlog{}, sqldb.Away(err)
 	}
-	return pending, sqldb.Time(first), nil
+	if b.ForCollection > 0 {
+		b.Oldest = sqldb.Time(oldest)
+	}
+	return b, nil
 }

@@ -171,7 +171,7 @@ func testQueriesUseIndexes(t *testing.T, engine sqldbtest.Engine) {
 		"SELECT id FROM fees WHERE status = 'PENDING' AND due_at > 1 LIMIT 10":                      "fees_due",
 		"SELECT * FROM fees WHERE account_number = '18' AND id < 'x' ORDER BY id DESC LIMIT 10":     "fees_of_account",
 		"SELECT * FROM fees WHERE account_number = '18' ORDER BY id DESC LIMIT 10":                  "fees_of_account",
-		"SELECT count(*), coalesce(min(created_at), 0) FROM fees WHERE status = 'PENDING'":          "fees_due",
+		strings.ReplaceAll(sqlstore.SelectBacklog, "$1", "'INSUFFICIENT_BALANCE'"):                  "fees_due",
 	} {
 		if plan := engine.Plan(t, db, query); !strings.Contains(plan, index) {
 			t.Errorf("%s\n%s", query, plan)

@@ -306,20 +306,25 @@ func allOrNothing(t *testing.T, store Store) {
 }
 
 func backlog(t *testing.T, store Store) {
-	check := func(wantCount int, wantOldest time.Time) {
+	check := func(want fee.Backlog) {
 		t.Helper()
-		count, oldest, err := store.Backlog(t.Context())
-		if err != nil || count != wantCount || !oldest.Equal(wantOldest) {
-			t.Errorf("got %d since %s, %v; want %d since %s", count, oldest, err, wantCount, wantOldest)
+		got, err := store.Backlog(t.Context())
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("%v\n%s", err, diff)
 		}
 	}
-	check(0, time.Time{})
-	fees := pending("18", 3)
+	check(fee.Backlog{})
+	fees := pending("18", 4)
 	fees[1].CreatedAt = start.Add(-time.Minute)
+	fees[3].CreatedAt = start.Add(-2 * time.Minute)
 	add(t, store, fees...)
-	check(3, fees[1].CreatedAt)
-	settle(t, store, asCharged(fees[1].ID, 1))
-	check(2, start)
+	check(fee.Backlog{ForCollection: 4, Oldest: fees[3].CreatedAt})
+	settle(t, store, asRefused(fees[3].ID, 1, start))
+	check(fee.Backlog{ForCollection: 3, ForBalance: 1, Oldest: fees[1].CreatedAt})
+	settle(t, store, asCharged(fees[1].ID, 1), asUnknown(fees[2].ID, 1, 1, start))
+	check(fee.Backlog{ForCollection: 2, ForBalance: 1, Oldest: start})
 	settle(t, store, asWaived(fees[0].ID, 1), asCharged(fees[2].ID, 1))
-	check(0, time.Time{})
+	check(fee.Backlog{ForBalance: 1})
+	settle(t, store, asCharged(fees[3].ID, 2))
+	check(fee.Backlog{})
 }
