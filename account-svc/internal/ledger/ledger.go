@@ -62,8 +62,8 @@ var refusals = map[string]*fault.Error{
 // ErrMalformed rejects a command that no caller may send: a defect, not a business refusal, hence never recorded.
 var ErrMalformed = fault.BadArgument("Comando de movimentação inválido.")
 
-// MaxBalance is the highest balance of an account in cents. It is far from the limit of int64, so that sums over the
-// bank do not overflow either.
+// MaxBalance is the highest balance of an account in cents. It is far from the limit of int64; a sum over the bank can
+// exceed it all the same.
 const MaxBalance money.Cents = 100_000_000_000_000_000
 
 // Command asks for one movement.
