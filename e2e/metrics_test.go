@@ -17,9 +17,10 @@ var alerts = map[string][]string{
 		`outbox_waiting`, `outbox_oldest_seconds`, `worker_failures_total{worker="recovery"}`, `worker_failures_total{worker="outbox"}`,
 	},
 	"fee-svc": {
-		`fee_pending`, `fee_pending_oldest_seconds`, `fee_events_total{result="dead_lettered"}`, `fee_events_total{result="retried"}`,
+		`fee_pending{waits_for="collection"}`, `fee_pending{waits_for="balance"}`, `fee_pending_oldest_seconds`, `fee_recalls_total`,
+		`fee_events_total{result="dead_lettered"}`, `fee_events_total{result="retried"}`,
 		`fee_collections_total{outcome="unknown"}`, `outbox_waiting`, `outbox_oldest_seconds`,
-		`worker_failures_total{worker="fee collector"}`, `worker_failures_total{worker="outbox relay"}`,
+		`worker_failures_total{worker="fee collector"}`, `worker_failures_total{worker="fee recall"}`, `worker_failures_total{worker="outbox relay"}`,
 	},
 }
 
@@ -43,7 +44,7 @@ func TestGaugesTell(t *testing.T) {
 	ana.pay(t, bia, "10.00")
 	eventually(t, 20*time.Second, func() error {
 		text, err := fetch(t.Context(), system.Apps["fee-svc"].URL+"/metrics")
-		if err == nil && strings.Contains(string(text), "\nfee_pending 0\n") {
+		if err == nil && strings.Contains(string(text), "\nfee_pending{waits_for=\"balance\"} 0\n") {
 			err = fmt.Errorf("no fee is pending")
 		}
 		return err

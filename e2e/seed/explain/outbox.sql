@@ -2,7 +2,7 @@
 EXPLAIN (ANALYZE, BUFFERS) INSERT INTO outbox SELECT 'new ' || i, 'topic', 'key', repeat('x', 250), 0, 0 FROM generate_series(1, 100) AS i;
 INSERT INTO outbox SELECT 'late ' || i, 'topic', 'key', repeat('x', 250), 0, 0 FROM generate_series(1, :backlog) AS i;
 \echo == outbox: claim a portion
-EXPLAIN (ANALYZE, BUFFERS) WITH free AS (SELECT id FROM outbox WHERE claimed_until < 1000 ORDER BY id LIMIT 200 FOR UPDATE SKIP LOCKED)
+EXPLAIN (ANALYZE, BUFFERS) WITH free AS (SELECT id FROM outbox WHERE claimed_until NOT BETWEEN 1000 AND 76001000 ORDER BY id LIMIT 200 FOR UPDATE SKIP LOCKED)
     UPDATE outbox SET claimed_until = 2000 WHERE id IN (SELECT id FROM free) RETURNING id, topic, partition_key, payload;
 SELECT string_agg('''' || id || '''', ',') AS claimed FROM outbox WHERE claimed_until = 2000 \gset
 \echo == outbox: forget what was published
