@@ -25,7 +25,7 @@ demo: ## show a transfer and its fee on what `make run` runs
 .PHONY: verify verify-account verify-transfer verify-fee verify-across
 verify: ## check the books, each service's and across, of what `make run` has or the *_DATABASE_URLs name
 	@go build -o bin/ $(addprefix ./,$(services) ops)
-	@$(MAKE) --no-print-directory --keep-going --output-sync -j verify-account verify-transfer verify-fee verify-across
+	@$(MAKE) --no-print-directory --keep-going $(if $(filter output-sync,$(.FEATURES)),--output-sync) -j verify-account verify-transfer verify-fee verify-across
 
 verify-account verify-transfer verify-fee: verify-%:
 	@echo "$*-svc"
