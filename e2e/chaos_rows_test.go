@@ -215,8 +215,8 @@ func crowds(s *scene) {
 // failed checks that err is an answer with that status and type.
 func (s *scene) failed(what string, err error, status int, failureType string) {
 	s.Helper()
-	if problem := unlikeFailure(err, status, failureType); problem != nil {
-		s.violated("%s: %v", what, problem)
+	if problem := unlikeFailure(err, status, failureType); problem != "" {
+		s.violated("%s: %s", what, problem)
 	}
 }
 

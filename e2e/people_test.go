@@ -136,17 +136,18 @@ func within(limit time.Duration, check func() error) error {
 // wantFailure checks that err is an answer with that status and type.
 func wantFailure(t *testing.T, what string, err error, status int, failureType string) {
 	t.Helper()
-	if problem := unlikeFailure(err, status, failureType); problem != nil {
-		t.Errorf("%s: %v", what, problem)
+	if problem := unlikeFailure(err, status, failureType); problem != "" {
+		t.Errorf("%s: %s", what, problem)
 	}
 }
 
-func unlikeFailure(err error, status int, failureType string) error {
+// unlikeFailure says how err differs from an answer with that status and type, if it does.
+func unlikeFailure(err error, status int, failureType string) (problem string) {
 	var failure *client.Failure
 	if !errors.As(err, &failure) || failure.Status != status || failure.Type != failureType {
-		return fmt.Errorf("%v, want %d %s", err, status, failureType)
+		return fmt.Sprintf("%v, want %d %s", err, status, failureType)
 	}
-	return nil
+	return ""
 }
 
 // wantAnswer checks an answer to a raw request; failureType is "" for a success.
