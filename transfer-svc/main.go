@@ -37,8 +37,10 @@ func open(ctx context.Context, config StorageConfig, opener sqldb.Opener) (*sqld
 	return opener(ctx, config.Database.URL)
 }
 
-// measureInterval is how often the outbox and what is unfinished are counted.
-const measureInterval = 5 * time.Second
+const (
+	measureInterval = 5 * time.Second // between counts of the outbox and of what is unfinished
+	recallInterval  = time.Minute
+)
 
 // serve runs the service until ctx ends. Then what it opened closes in reverse order: first the requests and rounds
 // under way end, then what they used closes, the database last.
@@ -90,6 +92,7 @@ func serve(ctx context.Context) (err error) {
 	workers.Go(func() {
 		worker.Run(ctx, "recovery", config.Workers.RecoveryInterval, bells.Overdue, transfers.Recover)
 	})
+	workers.Go(func() { worker.Run(ctx, "recall", recallInterval, nil, transfers.Recall) })
 	workers.Go(func() {
 		worker.Run(ctx, "outbox", config.Workers.OutboxInterval, bells.Completed, relay.Round)
 	})

@@ -39,11 +39,11 @@ EXPLAIN (ANALYZE, BUFFERS) SELECT * FROM (
 INSERT INTO transfers (id, request_id, fingerprint, origin_account_id, origin_account_number, destination_account_number, amount, state,
         created_at, updated_at, lease_until, claims)
     SELECT 'late ' || i, i::text, 'f', 'a', '1', '2', 100, 'PENDING', i, i, i, 0 FROM generate_series(1, :backlog) AS i;
-\echo == is a transfer overdue, or its lease beyond any
-EXPLAIN (ANALYZE, BUFFERS) SELECT EXISTS (SELECT 1 FROM transfers WHERE lease_until <= 0), EXISTS (SELECT 1 FROM transfers WHERE lease_until > 300000000);
-\echo == claim what has a lease beyond any, when nothing has
-EXPLAIN (ANALYZE, BUFFERS) WITH due AS (SELECT id FROM transfers WHERE lease_until > 300000000 ORDER BY lease_until LIMIT 128 FOR UPDATE SKIP LOCKED)
-    UPDATE transfers SET lease_until = 200000000, claims = claims + 1 WHERE id IN (SELECT id FROM due) RETURNING *;
+\echo == is a transfer overdue, when none is
+EXPLAIN (ANALYZE, BUFFERS) SELECT EXISTS (SELECT 1 FROM transfers WHERE lease_until <= 0);
+\echo == recall leases that last too long, when none does
+EXPLAIN (ANALYZE, BUFFERS) WITH late AS (SELECT id FROM transfers WHERE lease_until > 300000000 LIMIT 10000 FOR UPDATE SKIP LOCKED)
+    UPDATE transfers SET lease_until = 100000000 WHERE id IN (SELECT id FROM late);
 \echo == claim overdue transfers
 EXPLAIN (ANALYZE, BUFFERS) WITH due AS (SELECT id FROM transfers WHERE lease_until <= 100000000 ORDER BY lease_until LIMIT 128 FOR UPDATE SKIP LOCKED)
     UPDATE transfers SET lease_until = 200000000, claims = claims + 1 WHERE id IN (SELECT id FROM due) RETURNING *;

@@ -184,31 +184,21 @@ func release(ctx context.Context, tx *sql.Tx, releases []transfer.Release) error
 	return nil
 }
 
-// What Claim takes. These are two ranges of one index and two queries: as one, with OR, they would lose the index's
-// order, and every claim would read and sort all that is unfinished.
-const (
-	overdue = "lease_until <= $2"
-	astray  = "lease_until > $2"
-
-	anyToClaim = `SELECT EXISTS (SELECT 1 FROM transfers WHERE lease_until <= $1), EXISTS (SELECT 1 FROM transfers WHERE lease_until > $2)`
-)
+const anyOverdue = "SELECT EXISTS (SELECT 1 FROM transfers WHERE lease_until <= $1)"
 
 // Claim implements transfer.Store.
 func (s *Store) Claim(ctx context.Context, now, until time.Time, limit int) (claimed []transfer.Transfer, err error) {
 	// Recovery asks every second and mostly in vain: only a reader then, and the writer is left alone.
-	var anyOverdue, anyAstray bool
-	beyond := transfer.LeaseLimit(now)
-	err = s.db.Read().QueryRowContext(ctx, anyToClaim, sqldb.Micros(now), sqldb.Micros(beyond)).Scan(&anyOverdue, &anyAstray)
-	if err != nil || !anyOverdue && !anyAstray {
+	var due bool
+	err = s.db.Read().QueryRowContext(ctx, anyOverdue, sqldb.Micros(now)).Scan(&due)
+	if err != nil || !due {
 		return nil, sqldb.Away(err)
 	}
 	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
-		claimed, err = s.claim(ctx, tx, overdue, now, until, limit)
-		if err != nil || !anyAstray || len(claimed) == limit {
-			return err
-		}
-		more, err := s.claim(ctx, tx, astray, beyond, until, limit-len(claimed))
-		claimed = append(claimed, more...)
+		claimed, err = collect(tx.QueryContext(ctx, `
+			WITH due AS (SELECT id FROM transfers WHERE lease_until <= $2 ORDER BY lease_until LIMIT $3`+s.db.SkipLocked()+`)
+			UPDATE transfers SET lease_until = $1, claims = claims + 1 WHERE id IN (SELECT id FROM due)
+			RETURNING `+columns, sqldb.Micros(until), sqldb.Micros(now), limit))
 		return err
 	})
 	if err != nil {
@@ -217,9 +207,18 @@ func (s *Store) Claim(ctx context.Context, now, until time.Time, limit int) (cla
 	return claimed, nil
 }
 
-func (s *Store) claim(ctx context.Context, tx *sql.Tx, which string, than, until time.Time, limit int) ([]transfer.Transfer, error) {
-	return collect(tx.QueryContext(ctx, `
-		WITH due AS (SELECT id FROM transfers WHERE `+which+` ORDER BY lease_until LIMIT $3`+s.db.SkipLocked()+`)
-		UPDATE transfers SET lease_until = $1, claims = claims + 1 WHERE id IN (SELECT id FROM due)
-		RETURNING `+columns, sqldb.Micros(until), sqldb.Micros(than), limit))
+// Recall implements transfer.Store.
+func (s *Store) Recall(ctx context.Context, now, latest time.Time, limit int) (recalled int, err error) {
+	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
+		result, err := tx.ExecContext(ctx, `
+			WITH late AS (SELECT id FROM transfers WHERE lease_until > $2 LIMIT $3`+s.db.SkipLocked()+`)
+			UPDATE transfers SET lease_until = $1 WHERE id IN (SELECT id FROM late)`, sqldb.Micros(now), sqldb.Micros(latest), limit)
+		if err != nil {
+			return fmt.Errorf("recalling transfers: %w", err)
+		}
+		n, err := result.RowsAffected()
+		recalled = int(n)
+		return err
+	})
+	return recalled, err
 }

@@ -5,5 +5,5 @@ const (
 	SelectList    = selectList
 	ReleaseLeases = releaseLeases
 	RequestsTwice = requestsTwice
-	AnyToClaim    = anyToClaim
+	AnyOverdue    = anyOverdue
 )

@@ -234,8 +234,8 @@ func TestQueriesUseIndexes(t *testing.T) {
 	s := open(t, engine)
 	for query, want := range map[string][]string{
 		sqlstore.SelectList: {"INDEX transfers_sent", "INDEX transfers_received"},
-		sqlstore.AnyToClaim: {"INDEX transfers_unfinished (lease_until<?)", "INDEX transfers_unfinished (lease_until>?)"},
-		"SELECT id FROM transfers WHERE lease_until > 1 ORDER BY lease_until LIMIT 1":                                                   {"INDEX transfers_unfinished (lease_until>?)"},
+		sqlstore.AnyOverdue: {"INDEX transfers_unfinished (lease_until<?)"},
+		"SELECT id FROM transfers WHERE lease_until > 1 LIMIT 1":                                                                        {"INDEX transfers_unfinished (lease_until>?)"},
 		"SELECT id FROM transfers WHERE lease_until <= 1 ORDER BY lease_until LIMIT 1":                                                  {"INDEX transfers_unfinished"},
 		"SELECT state, count(*), min(created_at) FROM transfers WHERE lease_until IS NOT NULL GROUP BY state":                           {"INDEX transfers_unfinished"},
 		"SELECT 1 FROM transfers WHERE (origin_account_id, request_id) IN (VALUES ('a', '1'), ('a', '2'))":                              {"SEARCH transfers USING"},
@@ -245,8 +245,8 @@ func TestQueriesUseIndexes(t *testing.T) {
 		switch {
 		case strings.Contains(query, "$4"):
 			args = []any{"a", "22", uuid.Max.String(), 10}
-		case strings.Contains(query, "$2"):
-			args = []any{1, 2}
+		case strings.Contains(query, "$1"):
+			args = []any{1}
 		}
 		plan := engine.Plan(t, s.db, query, args...)
 		for _, part := range want {

@@ -95,13 +95,25 @@ func (d *database) Claim(_ context.Context, now, until time.Time, limit int) (cl
 	byLease := slices.Clone(d.rows)
 	slices.SortStableFunc(byLease, func(a, b *transfer.Transfer) int { return a.LeaseUntil.Compare(b.LeaseUntil) })
 	for _, row := range byLease {
-		free := !row.LeaseUntil.After(now) || row.LeaseUntil.After(transfer.LeaseLimit(now))
-		if len(claimed) < limit && !row.State.Final() && free {
+		if len(claimed) < limit && !row.State.Final() && !row.LeaseUntil.After(now) {
 			row.LeaseUntil, row.Claims = until, row.Claims+1
 			claimed = append(claimed, *row)
 		}
 	}
 	return claimed, nil
+}
+
+// Recall implements transfer.Store.
+func (d *database) Recall(_ context.Context, now, latest time.Time, limit int) (recalled int, _ error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, row := range d.rows {
+		if recalled < limit && !row.State.Final() && row.LeaseUntil.After(latest) {
+			row.LeaseUntil = now
+			recalled++
+		}
+	}
+	return recalled, nil
 }
 
 // Transfer implements transfer.Store.

@@ -251,6 +251,9 @@ func TestClockADayAhead(t *testing.T) {
 					t.Errorf("the client asks again: %+v, want unfinished, and recovery woken", again)
 				}
 				b.script()
+				if _, err := b.Recall(t.Context()); err != nil {
+					t.Fatal(err)
+				}
 				if _, err := b.Recover(t.Context()); err != nil {
 					t.Fatal(err)
 				}
@@ -258,6 +261,49 @@ func TestClockADayAhead(t *testing.T) {
 					t.Errorf("after recovery: %+v", again)
 				}
 				wantVerified(t, b)
+			})
+		})
+	}
+}
+
+// Replicas whose clocks disagree take a transfer from each other, but no more often than it is recalled.
+func TestReplicasWithDifferentClocks(t *testing.T) {
+	for _, ahead := range []time.Duration{-2 * time.Hour, 30 * time.Second, 2 * time.Hour} {
+		t.Run(ahead.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBank(t)
+				var attempts atomic.Int32
+				b.ledger.OnMove(func(accountapi.Movement) ledgertest.Fault {
+					attempts.Add(1)
+					return ledgertest.LostRequest
+				})
+				wrong := transfer.New(b.store, b.ledger, config, b.bells)
+				defer wrong.Close()
+				transfer.RunAhead(wrong, ahead)
+				execute(t, b.Service, order("1"))
+				attempts.Store(0)
+				const minutes = 10
+				for second := range minutes * 60 {
+					time.Sleep(time.Second)
+					for _, s := range []*transfer.Service{b.Service, wrong} {
+						if second%60 == 0 {
+							if _, err := s.Recall(t.Context()); err != nil {
+								t.Fatal(err)
+							}
+						}
+						if _, err := s.Recover(t.Context()); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				if n := attempts.Load(); n < minutes || n > 6*minutes {
+					t.Errorf("%d attempts in %d minutes", n, minutes)
+				}
+				b.script()
+				if _, err := b.Recall(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				settle(t, b, b.Service)
 			})
 		})
 	}

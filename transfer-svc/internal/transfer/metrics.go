@@ -15,6 +15,9 @@ var (
 	recovered = promauto.NewCounterVec(prometheus.CounterOpts{
 		Name: "transfer_recoveries_total", Help: "Attempts of recovery at a transfer, by result (COMPLETED, FAILED, unknown).",
 	}, []string{"result"})
+	recalled = promauto.NewCounter(prometheus.CounterOpts{
+		Name: "transfer_recalls_total", Help: "Leases ended because they would have lasted too long: a replica's clock is wrong.",
+	})
 	legAnswers = promauto.NewCounterVec(prometheus.CounterOpts{
 		Name: "transfer_leg_answers_total", Help: "Answers of the ledger, by leg (debit, credit, refund) and verdict (done, refused, unknown).",
 	}, []string{"leg", "verdict"})

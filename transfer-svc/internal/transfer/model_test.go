@@ -51,7 +51,7 @@ func TestModel(t *testing.T) {
 var corners = []string{
 	"PENDING to DEBITED", "PENDING to FAILED", "DEBITED to COMPLETED", "DEBITED to REFUNDING", "REFUNDING to FAILED",
 	"two steps at once", "a step after another driver's", "a commit that arrives late",
-	"a lease taken over", "a lease taken early", "a release after another's claim",
+	"a lease taken over", "a lease taken early", "a lease that lasts too long", "a release after another's claim",
 	"a leg that arrives late and decides", "a leg decided before", "a refund to a closed account",
 	"a final answer", "a final answer repeated", "an unfinished answer", "an answer for a dead replica",
 	fault.ErrKeyReused.Type, fault.ErrInProgress.Type, fault.TypeInternal,

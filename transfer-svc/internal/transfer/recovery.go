@@ -10,6 +10,7 @@ import (
 // How much recovery takes at a time, and how long a transfer rests between its attempts.
 const (
 	recoveryPortion    = 128
+	recallPortion      = 10_000
 	recoveryBackoff    = 500 * time.Millisecond
 	maxRecoveryBackoff = 30 * time.Second
 )
@@ -31,6 +32,19 @@ func (s *Service) Recover(ctx context.Context) (more bool, err error) {
 	}
 	drivers.Wait()
 	return len(claimed) == recoveryPortion, nil
+}
+
+// Recall ends leases that last longer than any can, or nobody would take up their transfers until then; it is a
+// worker.Round. To take one up early does no harm, but this is to run seldom: a replica whose clock is wrong takes it
+// again at once, and every time is an attempt.
+func (s *Service) Recall(ctx context.Context) (more bool, err error) {
+	now := s.clock()
+	n, err := s.store.Recall(ctx, now, LeaseLimit(now), recallPortion)
+	recalled.Add(float64(n))
+	if n > 0 {
+		s.bells.Overdue.Ring()
+	}
+	return false, err
 }
 
 // recoverOne makes one attempt at each leg that is left. After an unknown outcome the transfer rests, the longer the

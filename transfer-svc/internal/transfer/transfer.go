@@ -103,9 +103,10 @@ type Store interface {
 	// Commit makes all changes in one transaction. One change that does not apply leaves the others as they are.
 	Commit(ctx context.Context, changes Changes) (Committed, error)
 	// Claim takes up to limit unfinished transfers whose lease has ended at now, those that have waited longest first,
-	// then those whose lease is beyond LeaseLimit, gives them a lease until then, and counts the claim. No two callers
-	// get the same one.
+	// gives them a lease until then, and counts the claim. No two callers get the same one.
 	Claim(ctx context.Context, now, until time.Time, limit int) ([]Transfer, error)
+	// Recall ends at now up to limit leases that would last beyond latest, and returns how many.
+	Recall(ctx context.Context, now, latest time.Time, limit int) (int, error)
 	// Transfer returns the transfer with that id, or ErrNotFound.
 	Transfer(ctx context.Context, id string) (Transfer, error)
 	// List returns up to limit transfers that p sent, or received and that are completed, with ids below before, newest

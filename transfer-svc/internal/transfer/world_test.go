@@ -131,6 +131,20 @@ func (r *replica) Commit(ctx context.Context, changes transfer.Changes) (transfe
 	})
 }
 
+// Recall implements transfer.Store.
+func (r *replica) Recall(ctx context.Context, now, latest time.Time, limit int) (int, error) {
+	return asked(ctx, r, "recall", func() (int, error) {
+		w := r.world
+		for _, t := range w.db.rows {
+			if !t.State.Final() && t.LeaseUntil.After(latest) {
+				w.early[t.ID] = true
+				w.sees("a lease that lasts too long", true)
+			}
+		}
+		return w.db.Recall(context.Background(), now, latest, limit)
+	})
+}
+
 // Claim implements transfer.Store.
 func (r *replica) Claim(ctx context.Context, now, until time.Time, limit int) ([]transfer.Transfer, error) {
 	return asked(ctx, r, "claim", func() ([]transfer.Transfer, error) {
@@ -243,8 +257,9 @@ func (w *world) recover(r *replica) {
 	if r.recovering.Swap(true) {
 		return
 	}
-	w.Tell("%s recovers what is overdue", r.Name)
+	w.Tell("%s recalls and recovers what is overdue", r.Name)
 	go func() {
+		_, _ = r.service.Recall(r.Context(context.Background()))
 		if _, err := r.service.Recover(r.Context(context.Background())); err != nil && fault.From(err).Kind != fault.Unavailable {
 			w.breaks("Recover: %v", err)
 		}

@@ -3,6 +3,7 @@ package storetest
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -57,38 +58,37 @@ func claimsOverdue(t *testing.T, s Store) {
 	}
 }
 
-func claimsAstray(t *testing.T, s Store) {
+func recalls(t *testing.T, s Store) {
 	overdue, longest, beyond, dayAhead, done := newTransfer("1"), newTransfer("2"), newTransfer("3"), newTransfer("4"), newTransfer("5")
 	now := start.Add(time.Hour)
-	overdue.LeaseUntil = now
-	longest.LeaseUntil = transfer.LeaseLimit(now)
-	beyond.LeaseUntil = transfer.LeaseLimit(now).Add(time.Microsecond)
+	latest := now.Add(time.Minute)
+	overdue.LeaseUntil = now.Add(-time.Second)
+	longest.LeaseUntil = latest
+	beyond.LeaseUntil = latest.Add(time.Microsecond)
 	dayAhead.LeaseUntil = now.Add(24 * time.Hour)
 	done.LeaseUntil = now.Add(24 * time.Hour)
 	create(t, s, overdue, longest, beyond, dayAhead, done)
 	dayAhead = stepTo(t, s, dayAhead, transfer.Done)
 	stepTo(t, s, done, transfer.Refused)
 
-	until := now.Add(time.Minute)
-	for _, want := range []*transfer.Transfer{&overdue, &beyond, &dayAhead} {
-		want.LeaseUntil, want.Claims = until, 1
-	}
-	if diff := cmp.Diff([]transfer.Transfer{overdue}, claim(t, s, now, until, 1)); diff != "" {
-		t.Errorf("what is overdue goes first (-want +got):\n%s", diff)
-	}
-	if diff := cmp.Diff([]transfer.Transfer{beyond}, claim(t, s, now, until, 1)); diff != "" {
-		t.Errorf("nothing is overdue (-want +got):\n%s", diff)
-	}
-	commit(t, s, transfer.Changes{Releases: []transfer.Release{{ID: overdue.ID, Claims: 1, Until: now}}})
-	overdue.LeaseUntil, overdue.Claims = until, 2
-	if diff := cmp.Diff([]transfer.Transfer{overdue, dayAhead}, claim(t, s, now, until, 10)); diff != "" {
-		t.Errorf("both (-want +got):\n%s", diff)
-	}
-	if got := claim(t, s, now, until, 10); len(got) != 0 {
-		t.Errorf("then: %v, want none", got)
+	for i, want := range []int{1, 1, 0} {
+		if got, err := s.Recall(t.Context(), now, latest, 1); err != nil || got != want {
+			t.Errorf("recall %d: got %d, %v; want %d", i, got, err, want)
+		}
 	}
 	wantStored(t, s, longest)
-	wantStored(t, s, dayAhead)
+	until := now.Add(time.Minute)
+	if got := claim(t, s, now.Add(-time.Microsecond), until, 10); len(got) != 1 || got[0].ID != overdue.ID {
+		t.Errorf("before: claimed %+v, want what was overdue", got)
+	}
+	for _, want := range []*transfer.Transfer{&beyond, &dayAhead} {
+		want.LeaseUntil, want.Claims = until, 1
+	}
+	got := claim(t, s, now, until, 10)
+	slices.SortFunc(got, func(a, b transfer.Transfer) int { return strings.Compare(a.RequestID, b.RequestID) })
+	if diff := cmp.Diff([]transfer.Transfer{beyond, dayAhead}, got); diff != "" {
+		t.Errorf("claimed then (-want +got):\n%s", diff)
+	}
 }
 
 func claimsNeverShare(t *testing.T, s Store) {

@@ -36,7 +36,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"a batch mixes creates, steps and releases": mixedBatch,
 		"big batches": bigBatches,
 		"claims take what is overdue, oldest first":      claimsOverdue,
-		"claims take what no lease can be, last":         claimsAstray,
+		"leases that last too long are recalled":         recalls,
 		"concurrent claims never share":                  claimsNeverShare,
 		"a release needs the claim it was taken with":    releaseNeedsClaim,
 		"a final transfer has no lease to release":       releaseOfFinal,
