@@ -14,12 +14,26 @@ import (
 	"github.com/bankmore/bankmore/platform/web"
 )
 
-// StorageConfig is what migrate and verify need of the environment.
+// StorageConfig is what migrate needs of the environment.
 type StorageConfig struct {
 	Database  sqldb.Config
 	Telemetry telemetry.Config
-	Verify    VerifyConfig
-	Fees      fee.Config // verify asks it how far ahead a fee can be due
+}
+
+// VerifyConfig is what verify needs.
+type VerifyConfig struct {
+	StorageConfig
+	Fees          fee.Config    // tells how far ahead a fee can be due
+	MaxUnfinished time.Duration `env:"VERIFY_MAX_UNFINISHED" envDefault:"10m"` // age of a fee that does not wait for balance
+}
+
+// Validate returns an error for each value out of range.
+func (c *VerifyConfig) Validate() error {
+	problems := []error{c.Fees.Validate()}
+	if c.MaxUnfinished <= 0 {
+		problems = append(problems, errors.New("VERIFY_MAX_UNFINISHED must be positive"))
+	}
+	return errors.Join(problems...)
 }
 
 // Config is everything that the environment decides for serve.
@@ -30,11 +44,7 @@ type Config struct {
 	Server  web.ServerConfig
 	Sidecar sidecar.Config
 	Auth    auth.Config
-}
-
-// VerifyConfig says what the verify command takes for stuck.
-type VerifyConfig struct {
-	MaxUnfinished time.Duration `env:"VERIFY_MAX_UNFINISHED" envDefault:"10m"` // age of a fee that does not wait for balance
+	Fees    fee.Config
 }
 
 // localDefaults make a developer's machine work without any setup. They hold no secret: everybody can read them here.
@@ -45,7 +55,7 @@ var localDefaults = map[string]string{
 	"JWT_SECRET_KEY": "local-development-only-not-a-secret",
 }
 
-// loadConfig reads a Config, or only a StorageConfig.
+// loadConfig reads a Config, or only what another subcommand needs of it.
 func loadConfig[C any]() (C, error) {
 	var c C
 	err := config.Load(&c, os.Environ(), localDefaults)
@@ -54,14 +64,5 @@ func loadConfig[C any]() (C, error) {
 
 // Validate checks what only the whole configuration can tell.
 func (c *Config) Validate() error {
-	return errors.Join(c.StorageConfig.Validate(), c.Server.Validate(), c.Auth.Validate())
-}
-
-// Validate returns an error for each value out of range.
-func (c *StorageConfig) Validate() error {
-	problems := []error{c.Fees.Validate()}
-	if c.Verify.MaxUnfinished <= 0 {
-		problems = append(problems, errors.New("VERIFY_MAX_UNFINISHED must be positive"))
-	}
-	return errors.Join(problems...)
+	return errors.Join(c.Server.Validate(), c.Auth.Validate(), c.Fees.Validate())
 }

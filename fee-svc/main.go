@@ -45,7 +45,6 @@ const (
 	collectInterval = 200 * time.Millisecond // fees become due by time alone
 	publishInterval = time.Second
 	measureInterval = 5 * time.Second
-	recallInterval  = time.Minute
 )
 
 func serve(ctx context.Context) (err error) {
@@ -100,7 +99,7 @@ func serve(ctx context.Context) (err error) {
 	defer workers.Wait() // each ends its round
 	defer stop()
 	workers.Go(func() { worker.Run(ctx, "fee collector", collectInterval, due, collector.Round) })
-	workers.Go(func() { worker.Run(ctx, "fee recall", recallInterval, nil, collector.Recall) })
+	workers.Go(func() { worker.Run(ctx, "fee recall", config.Fees.RecallInterval(), nil, collector.Recall) })
 	workers.Go(func() { worker.Run(ctx, "fee gauges", measureInterval, nil, collector.Measure) })
 	workers.Go(func() { worker.Run(ctx, "outbox relay", publishInterval, charged, relay.Round) })
 	workers.Go(func() { worker.Run(ctx, "outbox gauges", measureInterval, nil, relay.Measure) })
@@ -119,16 +118,19 @@ func migrate(ctx context.Context) error {
 	return errors.Join(db.Migrate(ctx, sqlstore.Migrations()), db.Close())
 }
 
+// clockTolerance is how far a replica's clock may be ahead of verify's, on top of what collectors allow for.
+const clockTolerance = time.Hour
+
 func verify(ctx context.Context) error {
-	config, err := loadConfig[StorageConfig]()
+	config, err := loadConfig[VerifyConfig]()
 	if err != nil {
 		return err
 	}
-	db, err := open(ctx, config, sqldb.OpenReadOnly)
+	db, err := open(ctx, config.StorageConfig, sqldb.OpenReadOnly)
 	if err != nil {
 		return err
 	}
 	now := time.Now()
-	unfinishedSince, latestDue := now.Add(-config.Verify.MaxUnfinished), config.Fees.LatestDue(now)
+	unfinishedSince, latestDue := now.Add(-config.MaxUnfinished), config.Fees.LatestDue(now).Add(clockTolerance)
 	return errors.Join(sqlstore.New(db).Verify(ctx, os.Stdout, unfinishedSince, latestDue), db.Close())
 }

@@ -34,11 +34,12 @@ EXPLAIN (ANALYZE, BUFFERS) SELECT EXISTS (SELECT 1 FROM fees WHERE status = 'PEN
 EXPLAIN (ANALYZE, BUFFERS) WITH due AS (SELECT id FROM fees WHERE status = 'PENDING' AND due_at <= 100000000 ORDER BY due_at, id LIMIT 256 FOR UPDATE SKIP LOCKED)
     UPDATE fees SET due_at = 200000000 WHERE id IN (SELECT id FROM due) RETURNING *;
 \echo == the backlog, for metrics
-EXPLAIN (ANALYZE, BUFFERS) SELECT count(CASE WHEN reason <> 'INSUFFICIENT_BALANCE' THEN 1 END), count(CASE WHEN reason = 'INSUFFICIENT_BALANCE' THEN 1 END),
-        coalesce(min(CASE WHEN reason <> 'INSUFFICIENT_BALANCE' THEN created_at END), 0)
+EXPLAIN (ANALYZE, BUFFERS) SELECT count(CASE WHEN reason <> 'INSUFFICIENT_BALANCE' OR unknowns > 0 THEN 1 END),
+        count(CASE WHEN reason = 'INSUFFICIENT_BALANCE' AND unknowns = 0 THEN 1 END),
+        coalesce(min(CASE WHEN reason <> 'INSUFFICIENT_BALANCE' OR unknowns > 0 THEN created_at END), 0)
     FROM fees WHERE status = 'PENDING';
 \echo == recall what was put off too far, when nothing was
-EXPLAIN (ANALYZE, BUFFERS) WITH late AS (SELECT id FROM fees WHERE status = 'PENDING' AND due_at > 300000000 LIMIT 256 FOR UPDATE SKIP LOCKED)
+EXPLAIN (ANALYZE, BUFFERS) WITH late AS (SELECT id FROM fees WHERE status = 'PENDING' AND due_at > 300000000 LIMIT 10000 FOR UPDATE SKIP LOCKED)
     UPDATE fees SET due_at = 100000000 WHERE id IN (SELECT id FROM late);
 \ir outbox.sql
 ROLLBACK;

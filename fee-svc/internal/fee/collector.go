@@ -66,6 +66,8 @@ const (
 	lease    = 15 * time.Second // as long wait the fees of a collector that was killed
 	patience = lease / 2        // for the ledger's answers; what is left of the lease is for writing them down
 	writing  = 5 * time.Second
+
+	recallPortion = 10_000
 )
 
 var (
@@ -207,13 +209,14 @@ func firstUnknown(answers []answer) error {
 	return fmt.Errorf("%d of %d fees have an unknown outcome and will be tried again, the first: %w", unknown, len(answers), first)
 }
 
-// Recall makes fees due that have been put off too far, or nobody would collect them until then; it is a worker.Round. To
-// charge a fee early does no harm, but it is to run seldom: a replica whose clock is wrong may put them off again at once.
+// Recall makes fees due that have been put off too far, or nobody would collect them until then; it is a worker.Round, for
+// every Config.RecallInterval. More often, a replica whose clock is wrong, and who recalls what the others rightly put off
+// or puts off what they recall, would make an account without balance refuse all the time, each time for ever.
 func (c *Collector) Recall(ctx context.Context) (more bool, err error) {
 	now := c.now()
-	recalled, err := c.queue.Recall(ctx, now, c.latestDue(now), portion)
+	recalled, err := c.queue.Recall(ctx, now, c.latestDue(now), recallPortion)
 	recalls.Add(float64(recalled))
-	return recalled == portion, err
+	return false, err
 }
 
 // Measure sets the gauges that show collection falling behind; it is a worker.Round.

@@ -244,6 +244,35 @@ func TestBackoffForLackOfBalanceGrowsToItsCap(t *testing.T) {
 	}
 }
 
+// Replicas whose clocks disagree ask an account without balance more often, but not all the time: each refusal is kept.
+func TestReplicasWithDifferentClocks(t *testing.T) {
+	for _, ahead := range []time.Duration{-2 * time.Hour, -20 * time.Minute, 2 * time.Hour} {
+		t.Run(ahead.String(), func(t *testing.T) {
+			b := newBank(t, map[string]money.Cents{poor: 0})
+			b.record(poor, 1)
+			wrong := fee.NewCollectorAt(b.store, b.ledger, config, worker.NewBell(), func() time.Time { return b.clock.Now().Add(ahead) })
+			const hours = 24
+			for minute := range hours * 60 {
+				for _, c := range []*fee.Collector{b.collector(b.store), wrong} {
+					rounds := []worker.Round{c.Round}
+					if minute%int(config.RecallInterval().Minutes()) == 0 {
+						rounds = append(rounds, c.Recall)
+					}
+					for _, round := range rounds {
+						if _, err := round(t.Context()); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				b.clock.advance(time.Minute)
+			}
+			if b.ledger.calls < hours || b.ledger.calls > 10+4*hours {
+				t.Errorf("%d attempts in %d hours", b.ledger.calls, hours)
+			}
+		})
+	}
+}
+
 func TestPermanentRefusalWaives(t *testing.T) {
 	b := newBank(t, map[string]money.Cents{rich: 100000})
 	b.ledger.inactive[rich] = true

@@ -153,7 +153,7 @@ func (d *database) Backlog(context.Context) (b fee.Backlog, _ error) {
 	for _, r := range d.rows {
 		switch {
 		case r.Status != fee.Pending:
-		case r.Reason == fee.ReasonInsufficientBalance:
+		case r.Reason == fee.ReasonInsufficientBalance && r.Unknowns == 0:
 			b.ForBalance++
 		default:
 			if b.ForCollection++; b.ForCollection == 1 || r.CreatedAt.Before(b.Oldest) {

@@ -71,6 +71,9 @@ func (c Config) LatestDue(now time.Time) time.Time {
 	return now.Add(max(c.RetryMax, unknownMax, lease) + clockTolerance)
 }
 
+// RecallInterval is how often to look for what is due later. It is as long as a fee may rest anyway.
+func (c Config) RecallInterval() time.Duration { return max(c.RetryMax, time.Minute) }
+
 // grow doubles least times over, up to most.
 func grow(least, most time.Duration, times int) time.Duration {
 	d := least

@@ -161,8 +161,8 @@ func events(settled []fee.Fee) (messages []outbox.Message, err error) {
 }
 
 const selectBacklog = `
-	SELECT count(CASE WHEN reason <> $1 THEN 1 END), count(CASE WHEN reason = $1 THEN 1 END),
-		coalesce(min(CASE WHEN reason <> $1 THEN created_at END), 0)
+	SELECT count(CASE WHEN reason <> $1 OR unknowns > 0 THEN 1 END), count(CASE WHEN reason = $1 AND unknowns = 0 THEN 1 END),
+		coalesce(min(CASE WHEN reason <> $1 OR unknowns > 0 THEN created_at END), 0)
 	FROM fees WHERE status = 'PENDING'`
 
 // Backlog implements fee.Queue.

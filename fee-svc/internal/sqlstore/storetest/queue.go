@@ -325,6 +325,10 @@ func backlog(t *testing.T, store Store) {
 	check(fee.Backlog{ForCollection: 2, ForBalance: 1, Oldest: start})
 	settle(t, store, asWaived(fees[0].ID, 1), asCharged(fees[2].ID, 1))
 	check(fee.Backlog{ForBalance: 1})
+	unanswered := asUnknown(fees[3].ID, 2, 1, start)
+	unanswered.Reason = fee.ReasonInsufficientBalance
+	settle(t, store, unanswered)
+	check(fee.Backlog{ForCollection: 1, Oldest: fees[3].CreatedAt}) // whether there is balance now, nobody knows
 	settle(t, store, asCharged(fees[3].ID, 2))
 	check(fee.Backlog{})
 }
