@@ -13,7 +13,7 @@ var alerts = map[string][]string{
 		`transfers_unfinished{state="PENDING"}`, `transfers_unfinished{state="DEBITED"}`, `transfers_unfinished{state="REFUNDING"}`,
 		`transfers_unfinished_oldest_seconds{state="PENDING"}`, `transfers_unfinished_oldest_seconds{state="DEBITED"}`,
 		`transfers_unfinished_oldest_seconds{state="REFUNDING"}`,
-		`transfer_recoveries_total{result="unknown"}`, `transfer_leg_answers_total{leg="refund",verdict="refused"}`,
+		`transfer_recoveries_total{result="unknown"}`, `transfer_recalls_total`, `transfer_leg_answers_total{leg="refund",verdict="refused"}`,
 		`outbox_waiting`, `outbox_oldest_seconds`, `worker_failures_total{worker="recovery"}`, `worker_failures_total{worker="outbox"}`,
 	},
 	"fee-svc": {
