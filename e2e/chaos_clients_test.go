@@ -199,7 +199,7 @@ const clients = 6
 func (s *scene) begin(seed uint64) {
 	s.Helper()
 	for i := range clients {
-		s.person(fmt.Sprintf("Cliente %d", i+1), "100000.00") // more than is spent
+		s.person(fmt.Sprintf("Cliente %d", i+1), "10000000.00") // more than is spent
 	}
 	people := s.people[len(s.people)-clients:]
 	ctx, stop := context.WithCancel(s.Context())
@@ -227,7 +227,7 @@ func (s *scene) draw(random *rand.Rand, people []*person) *fact {
 	}
 	may := ""
 	if excessive {
-		amount, may = "10000000.00", "INSUFFICIENT_BALANCE"
+		amount, may = "1000000000.00", "INSUFFICIENT_BALANCE"
 	}
 	var f *fact
 	if kind == 1 {

@@ -69,7 +69,8 @@ func repeatedEvents(s *scene) {
 	}
 	publish, partitions := s.publisher(), s.topicPartitions()
 	s.repeat(func(n int) {
-		s.consumed() // or what is left of the time before would come first
+		settle(s.T) // or what is left of the time before would come first
+		s.consumed()
 		if n%3 == 2 {
 			if second != first { // the one that is to die gets all events
 				s.must(second.Service.Pause())
@@ -94,6 +95,8 @@ func repeatedEvents(s *scene) {
 		held := s.arm("fee-svc", "commit.before", stack.Stall, byRecorder)
 		var acknowledged atomic.Int32
 		var all sync.WaitGroup
+		defer all.Wait() // after what follows, should the row end early
+		defer func() { s.must(errors.Join(held.Release(), unpublished.Release())) }()
 		deliver := func(to *stack.App) {
 			all.Go(func() {
 				if err := s.deliver(to, event); err != nil {
@@ -148,12 +151,12 @@ func completedEvent(f *fact) string {
 		f.transferID, f.key, f.who.Number, f.to, f.amount, time.Now().UTC().Format(time.RFC3339Nano))
 }
 
-// deliver hands an event to a replica of fee-svc, as its sidecar does.
+// deliver hands an event to a replica of fee-svc, as its sidecar does. It fails unless the event is acknowledged.
 func (s *scene) deliver(to *stack.App, event string) error {
 	header := as(*s.people[0])
 	header.Set("dapr-api-token", system.AppToken)
 	answer, err := api.Send(s.Context(), "POST", to.URL+"/events/transfers-completed", []byte(event), header)
-	if err == nil && answer.Status != 200 {
+	if err == nil && (answer.Status != 200 || !strings.Contains(string(answer.Body), `"SUCCESS"`)) {
 		err = fmt.Errorf("answered by %d %s", answer.Status, answer.Body)
 	}
 	return err

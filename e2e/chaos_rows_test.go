@@ -132,8 +132,10 @@ func killedDrivers(s *scene) {
 
 		trap = s.arm(id, "recorded.PENDING", stack.Kill, byRequest)
 		s.launch(s.transfer(ana, bia, "1.00"))
+		s.must(trap.Killed(s.Context()))
+		trap = s.arm(id, recovery[n%len(recovery)], stack.Kill, byRecovery)
+		s.must(service(id).Start(s.Context()))
 		s.killedAt(id, trap)
-		s.killedAt(id, s.arm(id, recovery[n%len(recovery)], stack.Kill, byRecovery))
 	})
 }
 
