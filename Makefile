@@ -64,14 +64,15 @@ test-backends: $(addprefix $(bin)/,daprd caddy broker) ## the same on PostgreSQL
 	go test $(race) -count=1 -tags backends -timeout 30m $(addsuffix /...,$(filter %/e2e,$(modules)))
 
 # Of the chaos suite: the rows to run (all), how often each, whether with the outages of a minute, how long the storm
-# lasts, and the seed of its plan (drawn and printed).
+# lasts, the seed of its plan (drawn and printed), and how long anything may take to come to its end.
 rows ?=
 repetitions ?= 20
 minute ?= true
 storm ?= 2m
 seed ?= 0
+patience ?= 2m
 chaos = go test $(race) -v -count=1 -timeout 2h -run '^TestChaos$$'
-chaos_flags = -rows '$(rows)' -repetitions $(repetitions) -minute=$(minute) -storm $(storm) -seed $(seed)
+chaos_flags = -rows '$(rows)' -repetitions $(repetitions) -minute=$(minute) -storm $(storm) -seed $(seed) -patience $(patience)
 
 .PHONY: chaos
 chaos: $(addprefix $(bin)/,daprd caddy broker) ## the fault matrix on SQLite and the embedded broker, as root; docs/chaos.md

@@ -6,14 +6,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/bankmore/bankmore/e2e/client"
 )
-
-// settleLimit is how long everything may take to come to its end: recovery and the fee collector rest for up to 30 s
-// between attempts.
-const settleLimit = 2 * time.Minute
 
 // check heals the system and compares what is in the books with what clients know and with what must always hold.
 func (s *scene) check() {
@@ -22,7 +17,7 @@ func (s *scene) check() {
 	for _, f := range s.facts {
 		s.insist(f)
 	}
-	if err := settledWithin(s.T, settleLimit); err != nil {
+	if err := settledWithin(s.T, *patienceFlag); err != nil {
 		s.violated("%v", err)
 	}
 	s.compareFacts()

@@ -149,20 +149,17 @@ func (s *scene) launch(f *fact) *fact {
 	return f
 }
 
-// maxInsistence is how long a client asks for an outcome.
-const maxInsistence = 2 * time.Minute
-
 // insist repeats a command until its outcome is known.
 func (s *scene) insist(f *fact) {
 	s.Helper()
 	f.pending.Wait()
-	for limit := time.Now().Add(maxInsistence); !f.known(); {
+	for limit := time.Now().Add(*patienceFlag); !f.known(); {
 		s.ask(f)
 		if f.known() {
 			return
 		}
 		if time.Now().After(limit) {
-			s.violated("%s: no outcome after %s", f, maxInsistence)
+			s.violated("%s: no outcome after %s", f, *patienceFlag)
 			return
 		}
 		time.Sleep(100 * time.Millisecond)
@@ -172,9 +169,9 @@ func (s *scene) insist(f *fact) {
 // again asks for an outcome that is known once more, until it is told.
 func (s *scene) again(f *fact) {
 	s.Helper()
-	for limit := time.Now().Add(maxInsistence); !s.ask(f); time.Sleep(100 * time.Millisecond) {
+	for limit := time.Now().Add(*patienceFlag); !s.ask(f); time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(limit) {
-			s.violated("%s: asked again, no outcome after %s", f, maxInsistence)
+			s.violated("%s: asked again, no outcome after %s", f, *patienceFlag)
 			return
 		}
 	}
@@ -242,7 +239,7 @@ func (s *scene) draw(random *rand.Rand, people []*person) *fact {
 // work carries a command out as a sane client does: it repeats it until the outcome is known. A few ask once more.
 func (s *scene) work(l *load, f *fact) {
 	const pause = 25 * time.Millisecond
-	for limit := time.Now().Add(maxInsistence); ; time.Sleep(4 * pause) {
+	for limit := time.Now().Add(*patienceFlag); ; time.Sleep(4 * pause) {
 		s.ask(f)
 		known := f.known()
 		l.mu.Lock()
@@ -259,7 +256,7 @@ func (s *scene) work(l *load, f *fact) {
 			break
 		}
 		if time.Now().After(limit) {
-			s.violated("%s: no outcome after %s", f, maxInsistence)
+			s.violated("%s: no outcome after %s", f, *patienceFlag)
 			return
 		}
 	}

@@ -22,6 +22,7 @@ var (
 	repetitionsFlag = flag.Int("repetitions", 20, "of each row")
 	minuteFlag      = flag.Bool("minute", true, "the outages of a whole minute in rows 11 and 12")
 	stormFlag       = flag.Duration("storm", 2*time.Minute, "how long the storm lasts")
+	patienceFlag    = flag.Duration("patience", 2*time.Minute, "how long a client asks for an outcome, and everything may take to come to its end; recovery and collectors rest for up to 30 s")
 	seedFlag        = flag.Uint64("seed", 0, "of the storm's plan; drawn if 0")
 )
 
