@@ -83,9 +83,12 @@ chaos-backends: $(addprefix $(bin)/,daprd caddy broker) ## the same on PostgreSQ
 	@[ -n "$$BACKENDS_CONTROL" ] || { echo 'no servers: .ci/backends install && .ci/backends start && eval "$$(.ci/backends env)"'; exit 1; }
 	$(chaos) -tags chaos,backends ./e2e $(chaos_flags)
 
+# Of the mutations: which to try (all).
+names ?=
+
 .PHONY: mutations
 mutations: $(addprefix $(bin)/,daprd caddy broker) ## the fault matrix must notice each of e2e/mutations, as root; on the servers of .ci/backends, if set
-	@scripts/mutate.sh
+	@scripts/mutate.sh $(names)
 
 .PHONY: check-components
 check-components: ## Dapr resources: no field and no setting that this version of Dapr does not know
