@@ -133,9 +133,12 @@ func killedDrivers(s *scene) {
 		trap = s.arm(id, "recorded.PENDING", stack.Kill, byRequest)
 		s.launch(s.transfer(ana, bia, "1.00"))
 		s.must(trap.Killed(s.Context()))
-		trap = s.arm(id, recovery[n%len(recovery)], stack.Kill, byRecovery)
+		held := s.arm(id, recovery[n%len(recovery)], stack.Stall, byRecovery) // which may come before all is ready
 		s.must(service(id).Start(s.Context()))
-		s.killedAt(id, trap)
+		s.must(held.Reached(s.Context()))
+		s.must(service(id).Kill())
+		s.must(held.Release())
+		s.must(service(id).Start(s.Context()))
 	})
 }
 
