@@ -107,6 +107,23 @@ func (db *DB) InTx(ctx context.Context, fn func(tx *sql.Tx) error) error {
 	})
 }
 
+// Exec runs one statement in a transaction of its own, and returns how many rows it changed. It fails as InTx does.
+func (db *DB) Exec(ctx context.Context, statement string, args ...any) (changed int, err error) {
+	err = db.InTx(ctx, func(tx *sql.Tx) error {
+		result, err := tx.ExecContext(ctx, statement, args...)
+		if err != nil {
+			return err
+		}
+		n, err := result.RowsAffected()
+		changed = int(n)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return changed, nil
+}
+
 // Migrate brings the schema to the newest version in migrations: goose SQL files, in a subfolder per engine (sqlite,
 // postgres). On PostgreSQL it waits while another replica migrates.
 func (db *DB) Migrate(ctx context.Context, migrations fs.FS) (err error) {

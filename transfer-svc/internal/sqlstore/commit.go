@@ -208,17 +208,8 @@ func (s *Store) Claim(ctx context.Context, now, until time.Time, limit int) (cla
 }
 
 // Recall implements transfer.Store.
-func (s *Store) Recall(ctx context.Context, now, latest time.Time, limit int) (recalled int, err error) {
-	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
-		result, err := tx.ExecContext(ctx, `
-			WITH late AS (SELECT id FROM transfers WHERE lease_until > $2 LIMIT $3`+s.db.SkipLocked()+`)
-			UPDATE transfers SET lease_until = $1 WHERE id IN (SELECT id FROM late)`, sqldb.Micros(now), sqldb.Micros(latest), limit)
-		if err != nil {
-			return fmt.Errorf("recalling transfers: %w", err)
-		}
-		n, err := result.RowsAffected()
-		recalled = int(n)
-		return err
-	})
-	return recalled, err
+func (s *Store) Recall(ctx context.Context, now, latest time.Time, limit int) (int, error) {
+	return s.db.Exec(ctx, `
+		WITH late AS (SELECT id FROM transfers WHERE lease_until > $2 LIMIT $3`+s.db.SkipLocked()+`)
+		UPDATE transfers SET lease_until = $1 WHERE id IN (SELECT id FROM late)`, sqldb.Micros(now), sqldb.Micros(latest), limit)
 }
