@@ -101,6 +101,7 @@ func repeatedEvents(s *scene) {
 			all.Go(func() {
 				if err := s.deliver(to, event); err != nil {
 					s.violated("an event was not acknowledged: %v", err)
+					return
 				}
 				acknowledged.Add(1)
 			})
