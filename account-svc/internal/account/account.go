@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/alexedwards/argon2id"
 	"github.com/google/uuid"
@@ -24,15 +22,13 @@ import (
 
 // Failures of the customers' domain.
 var (
-	ErrInvalidCPF      = fault.New(fault.Invalid, "INVALID_DOCUMENT", "CPF inválido.")
-	ErrCPFTaken        = fault.New(fault.Refused, "INVALID_DOCUMENT", "CPF já cadastrado.")
-	ErrInvalidName     = fault.BadArgument("O nome deve ter de 2 a 100 caracteres, sem caracteres de controle.")
-	ErrInvalidPassword = fault.BadArgument("A senha deve ter de 6 a 128 caracteres.")
-	ErrWrongLogin      = fault.New(fault.Unauthenticated, fault.TypeUnauthorized, "CPF ou senha incorretos.")
-	ErrWrongPassword   = fault.New(fault.Unauthenticated, fault.TypeUnauthorized, "Senha incorreta.")
-	ErrInactive        = fault.New(fault.Refused, "INACTIVE_ACCOUNT", "Conta inativa.")
-	ErrBusy            = fault.New(fault.RateLimited, fault.TypeRateLimited, "Muitas tentativas. Tente novamente mais tarde.").After(time.Second)
-	ErrUnknown         = fault.New(fault.Refused, "INVALID_ACCOUNT", "Conta não encontrada.")
+	ErrInvalidCPF    = fault.New(fault.Invalid, "INVALID_DOCUMENT", "CPF inválido.")
+	ErrCPFTaken      = fault.New(fault.Refused, "INVALID_DOCUMENT", "CPF já cadastrado.")
+	ErrWrongLogin    = fault.New(fault.Unauthenticated, fault.TypeUnauthorized, "CPF ou senha incorretos.")
+	ErrWrongPassword = fault.New(fault.Unauthenticated, fault.TypeUnauthorized, "Senha incorreta.")
+	ErrInactive      = fault.New(fault.Refused, "INACTIVE_ACCOUNT", "Conta inativa.")
+	ErrBusy          = fault.New(fault.RateLimited, fault.TypeRateLimited, "Muitas tentativas. Tente novamente mais tarde.").After(time.Second)
+	ErrUnknown       = fault.New(fault.Refused, "INVALID_ACCOUNT", "Conta não encontrada.")
 )
 
 // ErrNumberTaken tells the service to draw another account number. It never reaches a client.
@@ -93,19 +89,18 @@ func New(store Store, keys CPFKeys) (*Service, error) {
 	return &Service{store: store, keys: keys, decoy: decoy, hashing: make(chan struct{}, runtime.GOMAXPROCS(0))}, nil
 }
 
-// Register opens an account and returns its number. The name has 2 to 100 characters, all of them
-// visible or spaces, the password 6 to 128.
+// Register opens an account and returns its number. The name has 2 to 100 characters, without control characters and
+// marks of writing direction; the password has 6 to 128 that RFC 8265 (OpaqueString) allows.
 func (s *Service) Register(ctx context.Context, cpfText, name, password string) (number string, err error) {
 	cpf, err := ParseCPF(cpfText)
 	if err != nil {
 		return "", err
 	}
-	name = strings.TrimSpace(name)
-	if n := utf8.RuneCountInString(name); n < 2 || n > 100 || strings.ContainsFunc(name, invisible) {
-		return "", ErrInvalidName
+	if name, err = prepareName(name); err != nil {
+		return "", err
 	}
-	if n := utf8.RuneCountInString(password); n < 6 || n > 128 {
-		return "", ErrInvalidPassword
+	if password, err = preparePassword(password); err != nil {
+		return "", err
 	}
 	r := Registration{
 		Customer: Customer{AccountID: uuid.NewString(), Name: name, Active: true},
@@ -127,9 +122,6 @@ func (s *Service) Register(ctx context.Context, cpfText, name, password string) 
 	}
 	return "", fmt.Errorf("no free account number in %d draws", maxDraws)
 }
-
-// invisible characters, such as control characters and marks of writing direction, would let a name pass for another.
-func invisible(r rune) bool { return !unicode.IsPrint(r) }
 
 // Login returns the customer whose CPF and password these are. Whatever is wrong, even the form of the CPF, looks and
 // costs the same; only who knows the password learns that an account is inactive.
@@ -195,8 +187,14 @@ func (s *Service) hash(ctx context.Context, password string) (hash string, err e
 	return hash, err
 }
 
+// matches reports whether the hash was made of the password, in one of its forms.
 func (s *Service) matches(ctx context.Context, password, hash string) (ok bool, err error) {
-	err = s.withCore(ctx, func() (err error) { ok, err = argon2id.ComparePasswordAndHash(password, hash); return err })
+	for _, form := range forms(password) {
+		err = s.withCore(ctx, func() (err error) { ok, err = argon2id.ComparePasswordAndHash(form, hash); return err })
+		if ok || err != nil {
+			break
+		}
+	}
 	return ok, err
 }
 

@@ -26,7 +26,8 @@ func (r registry) ByCPF(_ context.Context, cpfHash string) (Customer, error) {
 	return r.customer, nil
 }
 
-// Every login that fails looks the same and costs one hash, whoever it is for.
+// Every login that fails looks the same and costs one hash, whoever it is for; two, whoever it is for, if what was typed
+// is not in the form in which passwords are prepared.
 func TestFailedLoginsAreAlike(t *testing.T) {
 	s, err := New(nil, CPFKeys{})
 	if err != nil {
@@ -36,25 +37,33 @@ func TestFailedLoginsAreAlike(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	const decomposed, control = "senha\u0301123", "senha\t123" // neither is a prepared form
 	for name, test := range map[string]struct {
 		cpf, password string
 		active        bool
 		want          error
+		hashes        float64
 	}{
-		"right":                         {"529.982.247-25", "senha123", true, nil},
-		"inactive":                      {"52998224725", "senha123", false, ErrInactive},
-		"wrong password":                {"52998224725", "errada", true, ErrWrongLogin},
-		"wrong password while inactive": {"52998224725", "errada", false, ErrWrongLogin},
-		"unknown CPF":                   {"11144477735", "senha123", true, ErrWrongLogin},
-		"no CPF at all":                 {"x", "senha123", true, ErrWrongLogin},
+		"right":                         {"529.982.247-25", "senha123", true, nil, 1},
+		"inactive":                      {"52998224725", "senha123", false, ErrInactive, 1},
+		"wrong password":                {"52998224725", "errada", true, ErrWrongLogin, 1},
+		"wrong password while inactive": {"52998224725", "errada", false, ErrWrongLogin, 1},
+		"unknown CPF":                   {"11144477735", "senha123", true, ErrWrongLogin, 1},
+		"no CPF at all":                 {"x", "senha123", true, ErrWrongLogin, 1},
+		"refused password":              {"52998224725", control, true, ErrWrongLogin, 1},
+		"refused password, unknown CPF": {"11144477735", control, true, ErrWrongLogin, 1},
+		"decomposed":                    {"52998224725", decomposed, true, ErrWrongLogin, 2},
+		"decomposed while inactive":     {"52998224725", decomposed, false, ErrWrongLogin, 2},
+		"decomposed, unknown CPF":       {"11144477735", decomposed, true, ErrWrongLogin, 2},
+		"decomposed, no CPF at all":     {"x", decomposed, true, ErrWrongLogin, 2},
 	} {
 		s.store = registry{cpfHash: s.keys.hash("52998224725"), customer: Customer{Active: test.active, PasswordHash: hash}}
 		before := testutil.ToFloat64(hashes)
 		if _, err := s.Login(t.Context(), test.cpf, test.password); !errors.Is(err, test.want) {
 			t.Errorf("%s: %v, want %v", name, err, test.want)
 		}
-		if n := testutil.ToFloat64(hashes) - before; n != 1 {
-			t.Errorf("%s: %v hashes, want 1", name, n)
+		if n := testutil.ToFloat64(hashes) - before; n != test.hashes {
+			t.Errorf("%s: %v hashes, want %v", name, n, test.hashes)
 		}
 	}
 }

@@ -215,6 +215,24 @@ func TestCustomersDay(t *testing.T) {
 		`{"message":"CPF já cadastrado.","type":"INVALID_DOCUMENT"}`)
 }
 
+// A password and a name mean the same however a keyboard composes them.
+func TestTextsInOneForm(t *testing.T) {
+	a := newAPI(t)
+	const composed, decomposed = "s\u00e9nha123", "se\u0301nha123"
+	body := func(name, password string) string {
+		return fmt.Sprintf(`{"cpf":%q,"name":%q,"password":%q}`, anaCPF, name, password)
+	}
+	if rec := a.do(request{method: "POST", path: "/api/account/register", body: body("Ana\u3000Souza\u00a0", decomposed)}); rec.Code != 201 {
+		t.Fatalf("register: %d %s", rec.Code, rec.Body)
+	}
+	for _, typed := range []string{composed, decomposed} {
+		rec := a.do(request{method: "POST", path: "/api/account/login", body: fmt.Sprintf(`{"cpf":%q,"password":%q}`, anaCPF, typed)})
+		if rec.Code != 200 || !strings.Contains(rec.Body.String(), `"name":"Ana Souza"`) {
+			t.Errorf("login with %+q: %d %s", typed, rec.Code, rec.Body)
+		}
+	}
+}
+
 func TestStatement(t *testing.T) {
 	a := newAPI(t)
 	number, token := a.register(anaCPF, "Ana")
