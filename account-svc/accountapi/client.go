@@ -14,9 +14,10 @@ type Invoker interface {
 	Invoke(ctx context.Context, appID, path string, in, out any) error
 }
 
-// Client sends movements to the ledger, those that arrive together in one call.
+// Client sends movements to the ledger, those that arrive together in one call, and asks what accounts have.
 type Client struct {
-	calls *batch.Batcher[Movement, MovementResult]
+	invoker Invoker
+	calls   *batch.Batcher[Movement, MovementResult]
 }
 
 // flightTimeout bounds one call; then its outcome is unknown.
@@ -32,7 +33,7 @@ func NewClient(invoker Invoker) *Client {
 		}
 		return out.Results, nil
 	}
-	return &Client{calls: batch.New(call, batch.Options{MaxItems: MaxMovements, MaxFlights: 2, Timeout: flightTimeout})}
+	return &Client{invoker: invoker, calls: batch.New(call, batch.Options{MaxItems: MaxMovements, MaxFlights: 2, Timeout: flightTimeout})}
 }
 
 // Close waits for the calls in flight.
@@ -59,4 +60,24 @@ func (c *Client) Move(ctx context.Context, m Movement) (Outcome, error) {
 	default: // a defect on one of the two sides; taking it for a refusal could move money twice
 		return Outcome{}, fmt.Errorf("movement %s: status %q, type %q: %s", m.RequestID, result.Status, result.Type, result.Message)
 	}
+}
+
+// Balances asks what accounts have: at most MaxBalances of them, with at most MaxBalanceKeys request ids. It returns one
+// standing per question, in order, or an error, after which nothing is known about any.
+func (c *Client) Balances(ctx context.Context, questions []BalanceQuestion) ([]Standing, error) {
+	ctx, cancel := context.WithTimeout(ctx, flightTimeout)
+	defer cancel()
+	var out BalanceResults
+	if err := c.invoker.Invoke(ctx, AppID, BalancesPath, Balances{Accounts: questions}, &out); err != nil {
+		return nil, err
+	}
+	if len(out.Accounts) != len(questions) {
+		return nil, fmt.Errorf("asked about %d accounts, got %d answers", len(questions), len(out.Accounts))
+	}
+	for i, q := range questions {
+		if got := out.Accounts[i].AccountNumber; got != q.AccountNumber {
+			return nil, fmt.Errorf("answer %d is about account %s, not %s", i, got, q.AccountNumber)
+		}
+	}
+	return out.Accounts, nil
 }

@@ -18,7 +18,7 @@ type invoker struct {
 }
 
 func (i invoker) Invoke(_ context.Context, appID, path string, _, out any) error {
-	if appID != accountapi.AppID || path != accountapi.MovementsPath {
+	if appID != accountapi.AppID || path != accountapi.MovementsPath && path != accountapi.BalancesPath {
 		return fmt.Errorf("called %s of %s", path, appID)
 	}
 	if i.err != nil {
@@ -76,5 +76,29 @@ func TestMove(t *testing.T) {
 				t.Errorf("refused with %+v", got.Refusal)
 			}
 		})
+	}
+}
+
+// An answer that does not fit the question says nothing about any account.
+func TestBalances(t *testing.T) {
+	questions := []accountapi.BalanceQuestion{{AccountNumber: "18", RequestIDs: []string{"a", "b"}}, {AccountNumber: "26"}}
+	for name, test := range map[string]struct {
+		ledger invoker
+		want   string
+	}{
+		"good": {
+			invoker{body: `{"accounts":[{"account_number":"18","active":true,"balance":"1.50","decided":["b"]},{"account_number":"26","active":false,"balance":"0.00"}]}`},
+			"[{18 true 1.50 [b]} {26 false 0.00 []}] <nil>",
+		},
+		"too few":       {invoker{body: `{"accounts":[{"account_number":"18","active":true,"balance":"1.50"}]}`}, "[] asked about 2 accounts, got 1 answers"},
+		"another order": {invoker{body: `{"accounts":[{"account_number":"26"},{"account_number":"18"}]}`}, "[] answer 0 is about account 26, not 18"},
+		"an error":      {invoker{err: errors.New("connection reset")}, "[] connection reset"},
+	} {
+		client := accountapi.NewClient(test.ledger)
+		standings, err := client.Balances(t.Context(), questions)
+		if got := fmt.Sprint(standings, " ", err); got != test.want {
+			t.Errorf("%s: got %s, want %s", name, got, test.want)
+		}
+		client.Close()
 	}
 }

@@ -40,6 +40,14 @@ func Decode(r *http.Request, v any) error { return DecodeLimit(r, v, MaxBodyByte
 
 // DecodeLimit is Decode with another limit, in bytes.
 func DecodeLimit(r *http.Request, v any, limit int64) error {
+	return decode(r, v, limit, json.RejectUnknownMembers(true))
+}
+
+// DecodeInternal is DecodeLimit for the calls of other services. It ignores unknown members: a caller of a newer version
+// may send more than this version knows.
+func DecodeInternal(r *http.Request, v any, limit int64) error { return decode(r, v, limit) }
+
+func decode(r *http.Request, v any, limit int64, options ...json.Options) error {
 	media, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	charset := params["charset"]
 	if err != nil || media != "application/json" || (charset != "" && !strings.EqualFold(charset, "utf-8")) {
@@ -53,7 +61,7 @@ func DecodeLimit(r *http.Request, v any, limit int64) error {
 		}
 		return ErrMalformedJSON.Because(err)
 	}
-	return decodeError(json.Unmarshal(body, v, json.RejectUnknownMembers(true)))
+	return decodeError(json.Unmarshal(body, v, options...))
 }
 
 func decodeError(err error) error {

@@ -41,9 +41,12 @@ func (h handlers) applyMovements(r *http.Request) (web.Answer, error) {
 	return web.JSON(http.StatusOK, out)
 }
 
+// serviceKey is the ledger's key of a request id that a service chose. No customer's request has such a key.
+func serviceKey(requestID string) string { return "service:" + requestID }
+
 func command(m accountapi.Movement) ledger.Command {
 	c := ledger.Command{
-		RequestKey: "service:" + m.RequestID, AccountNumber: m.AccountNumber, Type: ledger.Type(m.Type), Kind: ledger.Kind(m.Kind),
+		RequestKey: serviceKey(m.RequestID), AccountNumber: m.AccountNumber, Type: ledger.Type(m.Type), Kind: ledger.Kind(m.Kind),
 		Amount: m.Amount, Counterparty: m.Counterparty, TransferID: m.TransferID, Description: m.Description,
 		Fingerprint: idempotency.Fingerprint(m.AccountNumber, m.Type, m.Kind, m.Amount.String(), m.Counterparty, m.TransferID),
 	}

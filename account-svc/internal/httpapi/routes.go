@@ -43,7 +43,11 @@ func New(deps Deps) *chi.Mux {
 			r.Method(http.MethodGet, "/statement", web.Handler(h.statement))
 		})
 	})
-	r.With(auth.RequireAppToken(deps.AppToken)).Method(http.MethodPost, accountapi.MovementsPath, web.Handler(h.applyMovements))
+	r.Group(func(r chi.Router) {
+		r.Use(auth.RequireAppToken(deps.AppToken))
+		r.Method(http.MethodPost, accountapi.MovementsPath, web.Handler(h.applyMovements))
+		r.Method(http.MethodPost, accountapi.BalancesPath, web.Handler(h.balances))
+	})
 	web.MountDocs(r, "account", "BankMore: contas", deps.OpenAPI)
 	return r
 }

@@ -16,6 +16,10 @@ type Store interface {
 	Apply(ctx context.Context, commands []Command, decide func(State) Effects) error
 	// Balance returns the account with its owner, or ErrUnknownAccount.
 	Balance(ctx context.Context, accountID string) (Account, error)
+	// Standings returns the accounts that exist among numbers, by number and without their owners, and those of keys that
+	// the ledger has decided. It reads the keys after the accounts, so it returns every key of keys whose movement a
+	// returned balance contains. It reads the database, never a cache.
+	Standings(ctx context.Context, numbers, keys []string) (accounts map[string]Account, decided map[string]bool, err error)
 	// Statement returns up to limit movements of an account that match the filter, newest first.
 	Statement(ctx context.Context, accountID string, filter Filter, limit int) ([]Movement, error)
 }
@@ -91,6 +95,11 @@ func (l *Ledger) Balance(ctx context.Context, accountID string) (Account, error)
 		err = ErrInactiveAccount
 	}
 	return account, err
+}
+
+// Standings returns what accounts have, and which keys are decided: see Store.
+func (l *Ledger) Standings(ctx context.Context, numbers, keys []string) (map[string]Account, map[string]bool, error) {
+	return l.store.Standings(ctx, numbers, keys)
 }
 
 // Statement returns up to limit movements of an active account, newest first.

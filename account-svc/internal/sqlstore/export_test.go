@@ -4,6 +4,8 @@ package sqlstore
 var Queries = map[string]string{
 	selectAccounts + " ORDER BY id FOR NO KEY UPDATE": "accounts_number_key",
 	selectDecisions:                      "movements_request_key_key",
+	standingsPostgres:                    "accounts_number_key",
+	decidedPostgres:                      "movements_request_key_key",
 	selectBalance:                        "accounts_pkey",
 	selectCustomer + "c.account_id = $1": "customers_pkey",
 	selectCustomer + "c.cpf_hash = $1":   "customers_cpf_hash_key",

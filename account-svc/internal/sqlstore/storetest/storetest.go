@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"strconv"
 	"sync"
 	"testing"
@@ -39,6 +40,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"statement filters":           statementFilters,
 		"concurrent debits":           concurrentDebits,
 		"opposite transfers":          oppositeTransfers,
+		"standings":                   standings,
 		"concurrent same key":         concurrentSameKey,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -447,5 +449,34 @@ func concurrentSameKey(t *testing.T, s Store) {
 	})
 	if got := balance(t, s, "11"); got != 7 || fresh != 1 {
 		t.Errorf("balance %v, %d answers claim to be the first", got, fresh)
+	}
+}
+
+// Standings tell of many accounts and keys at once, and of nothing that is not there.
+func standings(t *testing.T, s Store) {
+	register(t, s, "11")
+	register(t, s, "22")
+	closed := register(t, s, "33")
+	apply(t, s, cash("applied", "11", ledger.Credit, 1000), cash("other", "11", ledger.Debit, 1), cash("refused", "22", ledger.Debit, 1))
+	if err := s.Deactivate(t.Context(), closed.AccountID, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	accounts, decided, err := s.Standings(t.Context(), []string{"11", "22", "33", "44", "", "11"}, []string{"applied", "refused", "undecided", "'", "applied"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantAccounts := map[string]ledger.Account{
+		"11": {ID: "id-11", Number: "11", Active: true, Balance: 999, Version: 2},
+		"22": {ID: "id-22", Number: "22", Active: true},
+		"33": {ID: "id-33", Number: "33"},
+	}
+	if !maps.Equal(accounts, wantAccounts) {
+		t.Errorf("accounts %+v", accounts)
+	}
+	if !maps.Equal(decided, map[string]bool{"applied": true, "refused": true}) {
+		t.Errorf("decided %v", decided)
+	}
+	if accounts, decided, err := s.Standings(t.Context(), nil, nil); err != nil || len(accounts)+len(decided) != 0 {
+		t.Errorf("of nothing: %v, %v, %v", accounts, decided, err)
 	}
 }

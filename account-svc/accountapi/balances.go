@@ -1,0 +1,39 @@
+package accountapi
+
+import "github.com/bankmore/bankmore/platform/money"
+
+// BalancesPath is the operation that tells what accounts have: POST Balances, answered 200 with BalanceResults.
+const BalancesPath = "/internal/balances"
+
+// Bounds of one call.
+const (
+	MaxBalances    = 1000 // accounts
+	MaxBalanceKeys = 1000 // request ids, over all accounts
+)
+
+// Balances asks about 1 to MaxBalances accounts.
+type Balances struct {
+	Accounts []BalanceQuestion `json:"accounts"`
+}
+
+// BalanceQuestion asks about one account.
+type BalanceQuestion struct {
+	AccountNumber string `json:"account_number"`
+	// RequestIDs are those of Movements. The answer tells which of them the ledger has decided.
+	RequestIDs []string `json:"request_ids,omitzero"`
+}
+
+// BalanceResults has one standing per question, in order.
+type BalanceResults struct {
+	Accounts []Standing `json:"accounts"`
+}
+
+// Standing is what the ledger's database says of one account. Another movement may change it at any moment.
+type Standing struct {
+	AccountNumber string      `json:"account_number"` // as it was asked
+	Active        bool        `json:"active"`         // false also if there is no such account
+	Balance       money.Cents `json:"balance"`        // at least 0; 0 if there is no such account
+	// Decided are those of the question's RequestIDs that the ledger has applied or refused. It contains every one whose
+	// movement Balance contains.
+	Decided []string `json:"decided,omitzero"`
+}
