@@ -74,7 +74,11 @@ func serve(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, logins.Close(context.WithoutCancel(ctx))) }()
-	memory := idempotency.New(dapr.StateStore("statestore"), config.Idempotency)
+	memoryKeys, err := config.Auth.Keys.Derive("idempotency memory")
+	if err != nil {
+		return err
+	}
+	memory := idempotency.New(dapr.StateStore("statestore"), config.Idempotency, memoryKeys)
 	defer memory.Close()
 	book := ledger.New(store)
 	defer book.Close()

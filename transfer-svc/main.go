@@ -65,7 +65,11 @@ func serve(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, dapr.Close()) }()
 
-	memory := idempotency.New(dapr.StateStore("statestore"), config.Idempotency)
+	memoryKeys, err := config.Auth.Keys.Derive("idempotency memory")
+	if err != nil {
+		return err
+	}
+	memory := idempotency.New(dapr.StateStore("statestore"), config.Idempotency, memoryKeys)
 	defer memory.Close()
 	ledger := accountapi.NewClient(dapr)
 	defer ledger.Close()

@@ -1,10 +1,12 @@
 package auth_test
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -310,5 +312,31 @@ func TestRequireAppToken(t *testing.T) {
 func TestRefusalsMatch(t *testing.T) {
 	if errors.Is(auth.ErrNoToken, auth.ErrInvalidToken) {
 		t.Error("no token and a bad token are the same failure")
+	}
+}
+
+// A derived key differs by purpose and by secret; the signing secret's comes first, and all replicas get the same.
+func TestDerivedKeys(t *testing.T) {
+	ring := func(text string) (k auth.Keyring) {
+		if err := k.UnmarshalText([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	derive := func(k auth.Keyring, purpose string) [][]byte {
+		keys, err := k.Derive(purpose)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return keys
+	}
+	a, b := "a:"+strings.Repeat("a", 32), "b:"+strings.Repeat("b", 32)
+	both := derive(ring(b+","+a), "memory")
+	again := derive(ring(a+","+b), "memory")
+	if len(both) != 2 || len(both[0]) != 32 || !slices.EqualFunc(both, [][]byte{again[1], again[0]}, bytes.Equal) {
+		t.Errorf("two secrets in either order give %x and %x", both, again)
+	}
+	if bytes.Equal(both[0], both[1]) || bytes.Equal(both[0], derive(ring(b), "other")[0]) || !bytes.Equal(both[0], derive(ring(b), "memory")[0]) {
+		t.Error("a derived key is not that of its secret and purpose")
 	}
 }

@@ -2,10 +2,14 @@
 package auth
 
 import (
+	"crypto/hkdf"
+	"crypto/sha256"
 	"encoding"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,6 +59,25 @@ func (k *Keyring) UnmarshalText(text []byte) error {
 	}
 	*k = ring
 	return nil
+}
+
+// Derive returns a key of 32 bytes for another purpose from each secret (HKDF with SHA-256, RFC 5869), that of the signing
+// secret first. Nobody learns the secret, or the key of another purpose, from it.
+func (k Keyring) Derive(purpose string) ([][]byte, error) {
+	ids := slices.Sorted(maps.Keys(k.secrets))
+	keys := make([][]byte, 0, len(ids))
+	for _, id := range ids {
+		key, err := hkdf.Key(sha256.New, k.secrets[id], nil, purpose, sha256.Size)
+		if err != nil {
+			return nil, err
+		}
+		if id == k.signing {
+			keys = slices.Insert(keys, 0, key)
+		} else {
+			keys = append(keys, key)
+		}
+	}
+	return keys, nil
 }
 
 // Config holds what tokens are signed and verified with.

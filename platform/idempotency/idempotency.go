@@ -1,15 +1,20 @@
 // Package idempotency remembers the first definitive answer to a request under its key, in the Dapr state store, so
 // that a repetition gets the same answer without touching the database. It is the memory, not the referee: that an
 // effect happens once is decided in SQL. When the store is away, everything still works, only without the short cut.
+// Every remembered answer carries a MAC, so that whoever can write to the store cannot make up an answer.
 package idempotency
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"hash"
 	"log/slog"
+	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,7 +32,7 @@ import (
 
 var lookups = promauto.NewCounterVec(prometheus.CounterOpts{
 	Name: "idempotency_memory_operations_total",
-	Help: "Accesses to the idempotency memory, by operation and result (hit, miss, unreadable, ok, away, dropped).",
+	Help: "Accesses to the idempotency memory, by operation and result (hit, miss, unreadable, forged, ok, away, dropped).",
 }, []string{"operation", "result"})
 
 // Store is the part of the Dapr state store that the memory needs.
@@ -62,9 +67,11 @@ var errResting = errors.New("the state store failed a moment ago")
 // Memory recalls and remembers answers, many per call to the store.
 type Memory struct {
 	ttl       time.Duration
+	keys      [][]byte
 	reads     *batch.Batcher[string, []byte]
 	writes    *batch.Batcher[sidecar.StateItem, struct{}]
-	restUntil atomic.Int64 // microseconds; the store failed a moment ago
+	began     time.Time    // the memory counts time from here, by the monotonic clock
+	restUntil atomic.Int64 // nanoseconds after began; the store failed a moment ago
 	unsaved   chan struct{}
 	saving    sync.WaitGroup
 }
@@ -74,11 +81,26 @@ type remembered struct {
 	Fingerprint string         `json:"fingerprint"`
 	Status      int            `json:"status"`
 	Body        jsontext.Value `json:"body,omitzero"`
+	MAC         string         `json:"mac"`
 }
 
-// New returns a memory in store.
-func New(store Store, config Config) *Memory {
-	m := &Memory{ttl: config.TTL, unsaved: make(chan struct{}, maxUnsaved)}
+// authenticate returns the MAC of an answer that is stored under stateKey.
+func (r remembered) authenticate(key []byte, stateKey string) string {
+	h := hmac.New(sha256.New, key)
+	return digestWith(h, stateKey, r.Fingerprint, strconv.Itoa(r.Status), string(r.Body))
+}
+
+// genuine reports whether the memory has stored r under stateKey itself.
+func (m *Memory) genuine(stateKey string, r remembered) bool {
+	return slices.ContainsFunc(m.keys, func(key []byte) bool {
+		return hmac.Equal([]byte(r.MAC), []byte(r.authenticate(key, stateKey)))
+	})
+}
+
+// New returns a memory in store. It authenticates answers with the first of keys, and believes those of all: to rotate,
+// put a new key first. It needs at least one.
+func New(store Store, config Config, keys [][]byte) *Memory {
+	m := &Memory{ttl: config.TTL, keys: keys, began: time.Now(), unsaved: make(chan struct{}, maxUnsaved)}
 	m.reads = batch.New(func(ctx context.Context, keys []string) ([][]byte, error) {
 		values, err := store.Get(ctx, unique(keys))
 		if err != nil {
@@ -150,6 +172,11 @@ func (m *Memory) recall(caller context.Context, key string) (first remembered, f
 		slog.WarnContext(ctx, "idempotency memory holds an unreadable answer, the database decides", "error", err)
 		return first, false
 	}
+	if !m.genuine(key, first) { // somebody else wrote it, or it is older than the keys
+		lookups.WithLabelValues("recall", "forged").Inc()
+		slog.WarnContext(ctx, "idempotency memory holds an answer that no key of ours has authenticated, the database decides", "state_key", key)
+		return remembered{}, false
+	}
 	lookups.WithLabelValues("recall", "hit").Inc()
 	return first, true
 }
@@ -165,6 +192,7 @@ func (m *Memory) remember(ctx context.Context, key string, first remembered) {
 	ctx = context.WithoutCancel(ctx)
 	m.saving.Go(func() {
 		defer func() { <-m.unsaved }()
+		first.MAC = first.authenticate(m.keys[0], key)
 		value, err := json.Marshal(first)
 		if err == nil {
 			_, err = m.writes.Do(ctx, sidecar.StateItem{Key: key, Value: value, TTL: m.ttl})
@@ -178,7 +206,7 @@ func (m *Memory) remember(ctx context.Context, key string, first remembered) {
 }
 
 // resting reports whether the store failed a moment ago and is left alone.
-func (m *Memory) resting() bool { return time.Now().UnixMicro() < m.restUntil.Load() }
+func (m *Memory) resting() bool { return time.Since(m.began).Nanoseconds() < m.restUntil.Load() }
 
 // away counts a failure of the store and leaves it alone for a while.
 func (m *Memory) away(ctx context.Context, operation string, err error) {
@@ -188,9 +216,9 @@ func (m *Memory) away(ctx context.Context, operation string, err error) {
 
 // rest leaves a store that fails alone for restPeriod, so that it costs few requests their time.
 func (m *Memory) rest(ctx context.Context, operation string, err error) {
-	now := time.Now()
+	now := time.Since(m.began)
 	until := m.restUntil.Load()
-	if now.UnixMicro() >= until && m.restUntil.CompareAndSwap(until, now.Add(restPeriod).UnixMicro()) {
+	if now.Nanoseconds() >= until && m.restUntil.CompareAndSwap(until, (now+restPeriod).Nanoseconds()) {
 		slog.WarnContext(ctx, "idempotency memory is away, the database decides", "operation", operation, "error", err)
 	}
 }
@@ -203,8 +231,9 @@ func Key(scope, requestID string) string { return digest(scope, requestID) }
 func Fingerprint(fields ...string) string { return digest(fields...) }
 
 // digest hashes fields, each prefixed with its length, so that no two lists of fields run together.
-func digest(fields ...string) string {
-	h := sha256.New()
+func digest(fields ...string) string { return digestWith(sha256.New(), fields...) }
+
+func digestWith(h hash.Hash, fields ...string) string {
 	for _, f := range fields {
 		h.Write(binary.AppendUvarint(nil, uint64(len(f))))
 		h.Write([]byte(f))

@@ -108,6 +108,13 @@ func (s *stateStore) set(delay time.Duration, err error) {
 	s.delay, s.err = delay, err
 }
 
+// put writes to the store behind the memory's back.
+func (s *stateStore) put(key, value string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.items[key] = sidecar.StateItem{Key: key, Value: []byte(value)}
+}
+
 // calls counts the accesses so far.
 func (s *stateStore) calls() (gets, saves int) {
 	s.mu.Lock()
@@ -123,7 +130,7 @@ func in(t *testing.T, test func(t *testing.T, store *stateStore, memory *idempot
 	defer slog.SetDefault(before)
 	synctest.Test(t, func(t *testing.T) {
 		store := newStore()
-		memory := idempotency.New(store, idempotency.Config{TTL: 24 * time.Hour})
+		memory := idempotency.New(store, idempotency.Config{TTL: 24 * time.Hour}, [][]byte{[]byte("key one")})
 		test(t, store, memory)
 		store.set(0, nil)
 		memory.Close()
@@ -161,6 +168,67 @@ func TestReplay(t *testing.T) {
 		}
 		if ttl := store.item("key").TTL; ttl != 24*time.Hour {
 			t.Errorf("kept for %v", ttl)
+		}
+	})
+}
+
+// Who can write to the store cannot make the memory tell of what never happened: it runs the request instead.
+func TestForgedAnswersAreNotBelieved(t *testing.T) {
+	change := func(old, new string) func(string) string {
+		return func(value string) string { return strings.Replace(value, old, new, 1) }
+	}
+	for name, forge := range map[string]func(value string) string{
+		"another body":        change(`"id":"1"`, `"id":"2"`),
+		"another status":      change(`"status":201`, `"status":200`),
+		"another fingerprint": change(`"fingerprint":"print"`, `"fingerprint":"other"`),
+		"no MAC":              func(string) string { return `{"fingerprint":"print","status":201,"body":{"id":"1"}}` },
+		"an empty MAC":        func(string) string { return `{"fingerprint":"print","status":201,"body":{"id":"1"},"mac":""}` },
+	} {
+		in(t, func(t *testing.T, store *stateStore, memory *idempotency.Memory) {
+			var r running
+			if _, err := memory.Once(t.Context(), "key", "print", r.answers(created, nil)); err != nil {
+				t.Fatal(err)
+			}
+			item := store.item("key")
+			forged := forge(string(item.Value))
+			if forged == string(item.Value) {
+				t.Fatalf("%s: nothing is forged in %s", name, item.Value)
+			}
+			store.put("key", forged)
+			store.put("another key", string(item.Value)) // a genuine answer, to another request
+			for _, key := range []string{"key", "another key"} {
+				answer, err := memory.Once(t.Context(), key, "print", r.answers(created, nil))
+				if err != nil || answer.Replayed {
+					t.Errorf("%s under %s: %+v, %v, want the request to run", name, key, answer, err)
+				}
+			}
+			if r.times != 3 {
+				t.Errorf("%s: ran %d times, want 3", name, r.times)
+			}
+		})
+	}
+}
+
+// Answers from before a rotation stay good while the old key is there, and are nothing once it is gone.
+func TestKeysRotate(t *testing.T) {
+	in(t, func(t *testing.T, store *stateStore, _ *idempotency.Memory) {
+		older, newer := []byte("older"), []byte("newer")
+		var r running
+		for i, test := range []struct {
+			keys     [][]byte
+			replayed bool
+		}{
+			{[][]byte{older}, false},
+			{[][]byte{newer, older}, true},
+			{[][]byte{newer}, false},
+			{[][]byte{newer}, true},
+		} {
+			memory := idempotency.New(store, idempotency.Config{TTL: time.Hour}, test.keys)
+			answer, err := memory.Once(t.Context(), "key", "print", r.answers(created, nil))
+			if err != nil || answer.Replayed != test.replayed {
+				t.Errorf("%d: %+v, %v, want replayed %t", i, answer, err, test.replayed)
+			}
+			memory.Close()
 		}
 	})
 }

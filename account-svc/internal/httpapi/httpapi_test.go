@@ -113,7 +113,7 @@ func newAPI(t *testing.T) *api {
 	}
 	book := ledger.New(a.store)
 	t.Cleanup(book.Close)
-	a.memory = idempotency.New(a.state, idempotency.Config{TTL: time.Hour})
+	a.memory = idempotency.New(a.state, idempotency.Config{TTL: time.Hour}, [][]byte{[]byte("a key of the memory")})
 	a.router = httpapi.New(httpapi.Deps{
 		Accounts: accounts, Ledger: book, Memory: a.memory, Tokens: a.tokens, AppToken: appToken, Logins: logins, OpenAPI: openAPI,
 	})

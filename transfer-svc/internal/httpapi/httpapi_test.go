@@ -115,7 +115,7 @@ func newAPI(t *testing.T) *api {
 	a.transfers = transfer.New(a.store, a.ledger, transfer.Config{Deadline: 500 * time.Millisecond, AttemptTimeout: 200 * time.Millisecond},
 		transfer.Bells{Completed: worker.NewBell(), Overdue: worker.NewBell()})
 	t.Cleanup(a.transfers.Close)
-	memory := idempotency.New(a.state, idempotency.Config{TTL: time.Hour})
+	memory := idempotency.New(a.state, idempotency.Config{TTL: time.Hour}, [][]byte{[]byte("a key of the memory")})
 	t.Cleanup(memory.Close)
 	a.router = httpapi.New(httpapi.Deps{Transfers: a.transfers, Memory: memory, Tokens: a.tokens, OpenAPI: []byte("openapi: 3.1.0")})
 	return a
