@@ -95,6 +95,10 @@ check-components: ## Dapr resources: no field and no setting that this version o
 	@cd tools/daprd && export GOWORK=off && go test -tags stablecomponents . ./check && \
 		go run ./check -contrib $$(go list -m -f '{{.Dir}}' github.com/dapr/components-contrib) $(CURDIR)/components $(CURDIR)/compose/config.yaml
 
+.PHONY: check-openapi
+check-openapi: ## common generators make clients of the OpenAPI documents, which compile
+	@cd tools/openapi && GOWORK=off go test -count=1 ./...
+
 .PHONY: lint
 lint: $(bin)/golangci-lint ## the linter, which also guards the layers
 	@failed=; \
@@ -105,7 +109,7 @@ lint: $(bin)/golangci-lint ## the linter, which also guards the layers
 			(cd $$module && $(CURDIR)/$(bin)/golangci-lint run --build-tags $$tag ./...) || failed=1; \
 		done; \
 	done; \
-	for module in tools/broker tools/run; do \
+	for module in tools/broker tools/openapi tools/run; do \
 		(cd $$module && GOWORK=off $(CURDIR)/$(bin)/golangci-lint run ./...) || failed=1; \
 	done; \
 	[ -z "$$failed" ]

@@ -33,6 +33,7 @@ type Config struct {
 	Idempotency idempotency.Config
 	CPF         account.CPFKeys
 	Login       httpapi.LoginConfig
+	Period      httpapi.PeriodConfig
 	Redis       rediscache.Config
 }
 

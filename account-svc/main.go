@@ -89,6 +89,7 @@ func serve(ctx context.Context) (err error) {
 		Tokens:   auth.New(config.Auth),
 		AppToken: config.AppAPIToken,
 		Logins:   logins,
+		Zone:     config.Period.Zone,
 		OpenAPI:  openAPI,
 	})
 	server, err := web.NewServer(ctx, config.Server, router,

@@ -5,15 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/dunglas/httpsfv"
 	"github.com/go-json-experiment/json"
+	"github.com/google/uuid"
 
 	"github.com/bankmore/bankmore/platform/fault"
 )
@@ -87,17 +92,18 @@ func decodeError(err error) error {
 func Missing(field string) error { return fault.BadArgument("Campo obrigatório: " + field + ".") }
 
 // RequestID is the idempotency key of a request: 1 to MaxRequestIDRunes visible characters, from the body's request_id
-// or from the Idempotency-Key header (bare, or a quoted string as in RFC 8941). Both present and different is an error.
+// or from the Idempotency-Key header. Both present and different is an error.
 func RequestID(r *http.Request, fromBody string) (string, error) {
 	id := fromBody
-	if header := r.Header.Get("Idempotency-Key"); header != "" {
-		if unquoted, ok := unquote(header); ok {
-			header = unquoted
+	if headers := r.Header.Values("Idempotency-Key"); len(headers) > 0 {
+		key, err := idempotencyKey(headers)
+		if err != nil {
+			return "", err
 		}
-		if id != "" && id != header {
+		if id != "" && id != key {
 			return "", fault.BadArgument("request_id e Idempotency-Key são diferentes.")
 		}
-		id = header
+		id = key
 	}
 	if id == "" {
 		return "", Missing("request_id")
@@ -108,18 +114,36 @@ func RequestID(r *http.Request, fromBody string) (string, error) {
 	return id, nil
 }
 
-// unquote reads an RFC 8941 string: printable ASCII in quotes, where \ escapes only itself and the quote.
-func unquote(s string) (string, bool) {
-	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' {
-		return "", false
+// idempotencyKey reads the one Idempotency-Key header: a structured-field string, whose parameters say nothing to us
+// (RFC 9651 section 3.3.3, draft-ietf-httpapi-idempotency-key-header). Many clients leave out the quotes, so a bare value is
+// the key as it stands. A bare value with a comma may be two headers that a proxy has joined (RFC 9110 section 5.3).
+func idempotencyKey(headers []string) (string, error) {
+	malformed := fault.BadArgument("Idempotency-Key malformado: envie uma só chave, entre aspas.")
+	switch {
+	case len(headers) > 1:
+		return "", malformed
+	case !strings.HasPrefix(headers[0], `"`) && strings.Contains(headers[0], ","):
+		return "", malformed
+	case !strings.HasPrefix(headers[0], `"`):
+		return headers[0], nil
 	}
-	inner := s[1 : len(s)-1]
-	rest := strings.NewReplacer(`\\`, "", `\"`, "").Replace(inner)
-	if strings.ContainsAny(rest, `\"`) {
-		return "", false
+	// Such a string is ASCII. We take accents as well, percent-encoded while the library looks at the rest.
+	item, err := httpsfv.UnmarshalItem([]string{notASCII.ReplaceAllStringFunc(headers[0], url.QueryEscape)})
+	if err != nil {
+		return "", malformed.Because(err)
 	}
-	return strings.NewReplacer(`\\`, `\`, `\"`, `"`).Replace(inner), true
+	encoded, ok := item.Value.(string)
+	if !ok {
+		return "", malformed
+	}
+	key, err := url.PathUnescape(encoded)
+	if err != nil {
+		return "", malformed.Because(err)
+	}
+	return key, nil
 }
+
+var notASCII = regexp.MustCompile(`[%\x80-\x{10FFFF}]`)
 
 // Visible reports whether s has from least to most characters, no control characters, and is not blank.
 func Visible(s string, least, most int) bool {
@@ -134,28 +158,67 @@ type Page struct {
 	Limit int
 }
 
+// query parses the parameters of r. PageFrom and others read those of a Handler that accepts them.
+func query(r *http.Request) (url.Values, error) {
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, fault.BadArgument("Parâmetros malformados.").Because(err)
+	}
+	return values, nil
+}
+
+// Accepting returns h for clients: it answers INVALID_ARGUMENT to a query with a parameter that is not among names, or
+// that is there twice.
+func (h Handler) Accepting(names ...string) Handler {
+	return func(r *http.Request) (Answer, error) {
+		values, err := query(r)
+		if err != nil {
+			return Answer{}, err
+		}
+		for _, name := range slices.Sorted(maps.Keys(values)) {
+			switch {
+			case !slices.Contains(names, name):
+				return Answer{}, fault.BadArgument(fmt.Sprintf("Parâmetro desconhecido: %.64s.", strings.ToValidUTF8(name, "?")))
+			case len(values[name]) > 1:
+				return Answer{}, fault.BadArgument("Parâmetro repetido: " + name + ".")
+			}
+		}
+		return h(r)
+	}
+}
+
 // PageFrom reads cursor and limit (1 to MaxPageSize, default DefaultPageSize) from the query.
 func PageFrom(r *http.Request) (Page, error) {
-	query, err := url.ParseQuery(r.URL.RawQuery)
+	values, err := query(r)
 	if err != nil {
-		return Page{}, fault.BadArgument("Parâmetros malformados.").Because(err)
+		return Page{}, err
 	}
 	page := Page{Limit: DefaultPageSize}
-	if query.Has("limit") {
-		limit, err := strconv.Atoi(query.Get("limit"))
-		if err != nil || limit < 1 || limit > MaxPageSize {
+	if values.Has("limit") {
+		text := values.Get("limit")
+		limit, err := strconv.Atoi(text)
+		if err != nil || limit < 1 || limit > MaxPageSize || strconv.Itoa(limit) != text {
 			return Page{}, fault.BadArgument("limit deve ser um número de 1 a 100.")
 		}
 		page.Limit = limit
 	}
-	if cursor := query.Get("cursor"); cursor != "" {
-		after, err := base64.RawURLEncoding.DecodeString(cursor)
-		if err != nil || !Visible(string(after), 1, MaxRequestIDRunes) { // a database may choke on other text
+	if values.Has("cursor") {
+		text := values.Get("cursor")
+		after, err := base64.RawURLEncoding.DecodeString(text)
+		if err != nil || base64.RawURLEncoding.EncodeToString(after) != text || // a cursor has one spelling
+			!Visible(string(after), 1, MaxRequestIDRunes) { // a database may choke on other text
 			return Page{}, ErrBadCursor
 		}
 		page.After = string(after)
 	}
 	return page, nil
+}
+
+// IsID reports whether s is an id: a UUID in its canonical form (RFC 9562 section 4, in lower case). Another spelling of the
+// same UUID is no id, so that a resource has one name.
+func IsID(s string) bool {
+	id, err := uuid.Parse(s)
+	return err == nil && id.String() == s
 }
 
 // Listing is one page of a list in an answer. NextCursor is null on the last page.

@@ -27,10 +27,12 @@ func TestRequestID(t *testing.T) {
 		{"", `"a b"`, "a b"},
 		{"", `"a \"quoted\" \\ one"`, `a "quoted" \ one`},
 		{`say "a"`, `"say \"a\""`, `say "a"`},
-		{"", `"unterminated`, `"unterminated`},
 		{"", `un"quoted`, `un"quoted`},
-		{"", `"two" "strings"`, `"two" "strings"`},
-		{"", `"bad \escape"`, `"bad \escape"`},
+		{"a", `"a";v=2`, "a"},
+		{"", `"a;v=2"; x;y="z"`, "a;v=2"},
+		{"", `"a, b"`, "a, b"},
+		{"", `"Ação 100% %41"`, "Ação 100% %41"},
+		{"", `a;v=2`, "a;v=2"},
 		{"a||b", "", "a||b"},
 		{"/../a?b#c%2F", "", "/../a?b#c%2F"},
 		{"Ação àéîõü ß Ω 漢字", "", "Ação àéîõü ß Ω 漢字"},
@@ -56,6 +58,7 @@ func TestRequestIDRefuses(t *testing.T) {
 		missing   = "Campo obrigatório: request_id."
 		different = "request_id e Idempotency-Key são diferentes."
 		invisible = "request_id deve ter de 1 a 255 caracteres visíveis."
+		malformed = "Idempotency-Key malformado: envie uma só chave, entre aspas."
 	)
 	for _, test := range []struct{ body, header, want string }{
 		{"", "", missing},
@@ -64,6 +67,12 @@ func TestRequestIDRefuses(t *testing.T) {
 		{"a", `"b"`, different},
 		{"a", `""`, different},
 		{"a", "A", different},
+		{"", `"unterminated`, malformed},
+		{"", `"two" "strings"`, malformed},
+		{"", `"two", "strings"`, malformed},
+		{"", `"bad \escape"`, malformed},
+		{"", `"a";V=2`, malformed},
+		{"", "joined,by a proxy", malformed},
 		{" ", "", invisible},
 		{"\u2003\u00a0", "", invisible},
 		{"", `" "`, invisible},
@@ -75,6 +84,7 @@ func TestRequestIDRefuses(t *testing.T) {
 		{"a\u202eb", "", invisible}, // right-to-left override
 		{"a\xffb", "", invisible},
 		{"", "a\xe7\xe3o", invisible}, // Latin-1 in a header
+		{"", "\"a\xe7\xe3o\"", invisible},
 		{strings.Repeat("x", 256), "", invisible},
 		{strings.Repeat("😀", 256), "", invisible},
 		{"", strings.Repeat("x", 256), invisible},
@@ -86,6 +96,65 @@ func TestRequestIDRefuses(t *testing.T) {
 		got, err := web.RequestID(r, test.body)
 		if f := fault.From(err); f == nil || f.Kind != fault.Invalid || f.Type != fault.TypeInvalidArgument || f.Message != test.want || got != "" {
 			t.Errorf("body %.30q, header %.30q: %.30q, %v, want %q", test.body, test.header, got, err, test.want)
+		}
+	}
+}
+
+// Two headers are two keys, and the request must not choose.
+func TestRequestIDRefusesTwoHeaders(t *testing.T) {
+	for _, second := range []string{"a", "b", `"a"`, ""} {
+		r := httptest.NewRequest(http.MethodPost, "/", nil)
+		r.Header.Add("Idempotency-Key", "a")
+		r.Header.Add("Idempotency-Key", second)
+		if got, err := web.RequestID(r, "a"); err == nil {
+			t.Errorf("second %q: %q, want INVALID_ARGUMENT", second, got)
+		}
+	}
+}
+
+func TestIsID(t *testing.T) {
+	for text, want := range map[string]bool{
+		"019ab0f2-5a3e-7c41-9d3b-2f6f0c9e8a11":          true,
+		"019AB0F2-5A3E-7C41-9D3B-2F6F0C9E8A11":          false,
+		"019ab0f25a3e7c419d3b2f6f0c9e8a11":              false,
+		"{019ab0f2-5a3e-7c41-9d3b-2f6f0c9e8a11}":        false,
+		"urn:uuid:019ab0f2-5a3e-7c41-9d3b-2f6f0c9e8a11": false,
+		"": false, "1": false,
+	} {
+		if got := web.IsID(text); got != want {
+			t.Errorf("IsID(%q) = %t", text, got)
+		}
+	}
+}
+
+// A client hears of a parameter that would do nothing, as it hears of a field that would.
+func TestAccepting(t *testing.T) {
+	reached := false
+	handler := web.Handler(func(*http.Request) (web.Answer, error) {
+		reached = true
+		return web.NoContent(), nil
+	}).Accepting("limit", "cursor")
+	for query, want := range map[string]string{
+		"":                  "",
+		"limit=1&cursor=YQ": "",
+		"Limit=1":           "Parâmetro desconhecido: Limit.",
+		"page=2":            "Parâmetro desconhecido: page.",
+		"limit=1&limit=1":   "Parâmetro repetido: limit.",
+		"=":                 "Parâmetro desconhecido: .",
+		"%ff=1":             "Parâmetro desconhecido: ?.",
+		"limit=%zz":         "Parâmetros malformados.",
+		"limit=1;cursor=YQ": "Parâmetros malformados.",
+		"limit=1&%6cimit=1": "Parâmetro repetido: limit.",
+	} {
+		r, w := httptest.NewRequest(http.MethodGet, "/", nil), httptest.NewRecorder()
+		r.URL.RawQuery, reached = query, false
+		handler.ServeHTTP(w, r)
+		if want == "" {
+			if !reached || w.Code != http.StatusNoContent {
+				t.Errorf("%q: %d %s", query, w.Code, w.Body)
+			}
+		} else if reached || w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), `"`+want+`"`) {
+			t.Errorf("%q: %d %s, want %s", query, w.Code, w.Body, want)
 		}
 	}
 }
@@ -117,10 +186,8 @@ func TestPageFrom(t *testing.T) {
 		"":                                 {Limit: 20},
 		"limit=1":                          {Limit: 1},
 		"limit=100":                        {Limit: 100},
-		"cursor=":                          {Limit: 20},
 		"cursor=" + cursor("12:abc"):       {Limit: 20, After: "12:abc"},
 		"limit=5&cursor=" + cursor("a||b"): {Limit: 5, After: "a||b"},
-		"other=1":                          {Limit: 20},
 	} {
 		got, err := web.PageFrom(httptest.NewRequest(http.MethodGet, "/?"+query, nil))
 		if diff := cmp.Diff(want, got); diff != "" || err != nil {
@@ -131,8 +198,8 @@ func TestPageFrom(t *testing.T) {
 
 func TestPageFromRefuses(t *testing.T) {
 	for _, query := range []string{
-		"limit=", "limit=0", "limit=-1", "limit=101", "limit=ten", "limit=1.5", "limit=1e1", "limit=+5", "limit=%205", "limit=99999999999999999999",
-		"cursor=!", "cursor=a", "cursor=YWJj=", "cursor=a b", "cursor=%00",
+		"limit=", "limit=0", "limit=-1", "limit=101", "limit=ten", "limit=1.5", "limit=1e1", "limit=%2B5", "limit=007", "limit=%205", "limit=99999999999999999999",
+		"cursor=", "cursor=YR", "cursor=Y%0aQ", "cursor=!", "cursor=a", "cursor=YWJj=", "cursor=a b", "cursor=%00",
 		"cursor=" + cursor("\x00"), "cursor=" + cursor("a\x00b"), "cursor=" + cursor("\xff\xfe"), "cursor=" + cursor("a\nb"),
 		"cursor=" + cursor(strings.Repeat("x", 1000)),
 		"limit=5;cursor=x", "limit=%zz",
@@ -164,7 +231,7 @@ func TestListAndPageFromTogether(t *testing.T) {
 	for _, limit := range []int{1, 2, 22, 23, 24, 100} {
 		var visited []string
 		for next, pages := "", 0; pages < 50; pages++ {
-			page, err := web.PageFrom(httptest.NewRequest(http.MethodGet, fmt.Sprintf("/?limit=%d&cursor=%s", limit, next), nil))
+			page, err := web.PageFrom(httptest.NewRequest(http.MethodGet, fmt.Sprintf("/?limit=%d%s", limit, next), nil))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -176,7 +243,7 @@ func TestListAndPageFromTogether(t *testing.T) {
 			if listing.NextCursor == nil {
 				break
 			}
-			next = *listing.NextCursor
+			next = "&cursor=" + *listing.NextCursor
 		}
 		if diff := cmp.Diff(all, visited); diff != "" {
 			t.Errorf("limit %d (-want +got):\n%s", limit, diff)

@@ -115,7 +115,8 @@ func newAPI(t *testing.T) *api {
 	t.Cleanup(book.Close)
 	a.memory = idempotency.New(a.state, idempotency.Config{TTL: time.Hour}, [][]byte{[]byte("a key of the memory")})
 	a.router = httpapi.New(httpapi.Deps{
-		Accounts: accounts, Ledger: book, Memory: a.memory, Tokens: a.tokens, AppToken: appToken, Logins: logins, OpenAPI: openAPI,
+		Accounts: accounts, Ledger: book, Memory: a.memory, Tokens: a.tokens, AppToken: appToken,
+		Zone: httpapi.Zone{Location: time.UTC}, Logins: logins, OpenAPI: openAPI,
 	})
 	return a
 }
@@ -279,7 +280,9 @@ func TestStatement(t *testing.T) {
 	if rec := a.do(request{method: "GET", path: "/api/account/statement?limit=1&from=" + today + "&to=" + today, token: token}); !strings.Contains(rec.Body.String(), `"balance_after":"5.00"`) {
 		t.Errorf("today's statement: %s", rec.Body)
 	}
-	a.want(a.do(request{method: "GET", path: "/api/account/statement?from=2100-01-01T00:00:00Z", token: token}), 200, `{"items":[],"next_cursor":null}`)
+	for _, nothing := range []string{"from=2100-01-01T00:00:00Z", "to=0001-01-01T00:00:00Z"} {
+		a.want(a.do(request{method: "GET", path: "/api/account/statement?" + nothing, token: token}), 200, `{"items":[],"next_cursor":null}`)
+	}
 }
 
 func TestIdempotency(t *testing.T) {
@@ -450,6 +453,11 @@ func TestBadInput(t *testing.T) {
 		{"limit x", statement + "?limit=x", "", 400, invalidArgument, token, nil},
 		{"bad cursor", statement + "?cursor=%21%21", "", 400, invalidArgument, token, nil},
 		{"cursor of something else", statement + "?cursor=YWJj", "", 400, invalidArgument, token, nil},
+		{"cursor with a sign", statement + "?cursor=KzU", "", 400, invalidArgument, token, nil},
+		{"cursor with a leading zero", statement + "?cursor=MDU", "", 400, invalidArgument, token, nil},
+		{"empty cursor", statement + "?cursor=", "", 400, invalidArgument, token, nil},
+		{"empty to", statement + "?to=", "", 400, invalidArgument, token, nil},
+		{"two keys", moving, movement(""), 400, invalidArgument, token, http.Header{"Idempotency-Key": {"1", "2"}}},
 		{"bad from", statement + "?from=ontem", "", 400, invalidArgument, token, nil},
 		{"bad query", statement + "?limit=%zz", "", 400, invalidArgument, token, nil},
 		{"CPF with a wrong check digit", registering, register("52998224724", "Ana", password), 400, invalidDocument, "", nil},

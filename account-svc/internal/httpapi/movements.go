@@ -14,9 +14,8 @@ import (
 )
 
 var (
-	errInvalidType  = fault.New(fault.Invalid, "INVALID_TYPE", "O tipo deve ser C (crédito) ou D (débito).")
-	errNotOwn       = fault.New(fault.Forbidden, "INVALID_OPERATION", "A conta pertence a outra pessoa.")
-	errInvalidDates = fault.BadArgument("from e to devem ser datas (2006-01-02) ou instantes RFC 3339.")
+	errInvalidType = fault.New(fault.Invalid, "INVALID_TYPE", "O tipo deve ser C (crédito) ou D (débito).")
+	errNotOwn      = fault.New(fault.Forbidden, "INVALID_OPERATION", "A conta pertence a outra pessoa.")
 )
 
 type movementRequest struct {
@@ -102,7 +101,7 @@ func (h handlers) statement(r *http.Request) (web.Answer, error) {
 	if err != nil {
 		return web.Answer{}, err
 	}
-	filter, err := filterFrom(r, page)
+	filter, err := h.filterFrom(r, page)
 	if err != nil {
 		return web.Answer{}, err
 	}
@@ -121,34 +120,20 @@ func (h handlers) statement(r *http.Request) (web.Answer, error) {
 	return web.JSON(http.StatusOK, listing)
 }
 
-func filterFrom(r *http.Request, page web.Page) (f ledger.Filter, err error) {
+// filterFrom reads what narrows a statement. A cursor is the place of the last movement before it.
+func (h handlers) filterFrom(r *http.Request, page web.Page) (f ledger.Filter, err error) {
 	if page.After != "" {
-		if f.Before, err = strconv.ParseInt(page.After, 10, 64); err != nil || f.Before < 1 {
+		f.Before, err = strconv.ParseInt(page.After, 10, 64)
+		if err != nil || f.Before < 1 || strconv.FormatInt(f.Before, 10) != page.After {
 			return f, web.ErrBadCursor
 		}
 	}
-	query := r.URL.Query()
-	if f.From, err = instant(query.Get("from"), 0); err != nil {
+	values := r.URL.Query()
+	if f.From, err = bound(values, "from", h.Zone, false); err != nil {
 		return f, err
 	}
-	f.To, err = instant(query.Get("to"), 1)
+	f.To, err = bound(values, "to", h.Zone, true)
 	return f, err
-}
-
-// instant reads an RFC 3339 time, or a date, which means its beginning in UTC, addDays later. So from and to of the
-// same date span that day.
-func instant(s string, addDays int) (time.Time, error) {
-	if s == "" {
-		return time.Time{}, nil
-	}
-	if t, err := time.Parse(time.DateOnly, s); err == nil {
-		return t.AddDate(0, 0, addDays), nil
-	}
-	t, err := time.Parse(time.RFC3339, s)
-	if err != nil {
-		return t, errInvalidDates.Because(err)
-	}
-	return t, nil
 }
 
 func optional(s string) *string {

@@ -22,6 +22,7 @@ type Deps struct {
 	Tokens   *auth.Tokens
 	AppToken string
 	Logins   *Attempts
+	Zone     Zone // in which the days of a statement are days
 	OpenAPI  []byte
 }
 
@@ -32,15 +33,15 @@ func New(deps Deps) *chi.Mux {
 	h := handlers{deps}
 	r := web.NewRouter()
 	r.Route("/api/account", func(r chi.Router) {
-		r.Method(http.MethodPost, "/register", web.Handler(h.register))
-		r.Method(http.MethodPost, "/login", web.Handler(h.login))
+		r.Method(http.MethodPost, "/register", web.Handler(h.register).Accepting())
+		r.Method(http.MethodPost, "/login", web.Handler(h.login).Accepting())
 		r.Group(func(r chi.Router) {
 			r.Use(auth.RequireToken[accountapi.Claims](deps.Tokens))
-			r.Method(http.MethodPut, "/deactivate", web.Handler(h.deactivate))
-			r.Method(http.MethodPost, "/movement", web.Handler(h.movement))
-			r.Method(http.MethodGet, "/balance", web.Handler(h.balance))
-			r.Method(http.MethodGet, "/exists/{number}", web.Handler(h.exists))
-			r.Method(http.MethodGet, "/statement", web.Handler(h.statement))
+			r.Method(http.MethodPut, "/deactivate", web.Handler(h.deactivate).Accepting())
+			r.Method(http.MethodPost, "/movement", web.Handler(h.movement).Accepting())
+			r.Method(http.MethodGet, "/balance", web.Handler(h.balance).Accepting())
+			r.Method(http.MethodGet, "/exists/{number}", web.Handler(h.exists).Accepting())
+			r.Method(http.MethodGet, "/statement", web.Handler(h.statement).Accepting("cursor", "limit", "from", "to"))
 		})
 	})
 	r.Group(func(r chi.Router) {

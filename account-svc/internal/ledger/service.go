@@ -26,9 +26,9 @@ type Store interface {
 
 // Filter narrows a statement. Zero values do not narrow.
 type Filter struct {
-	Before int64     // only movements with a smaller Seq
-	From   time.Time // inclusive
-	To     time.Time // exclusive
+	Before int64      // only movements with a smaller Seq
+	From   *time.Time // inclusive
+	To     *time.Time // exclusive
 }
 
 // Ledger applies commands and answers queries.

@@ -188,11 +188,11 @@ func (s *Store) Statement(ctx context.Context, accountID string, f ledger.Filter
 	if f.Before > 0 {
 		narrow("seq <", f.Before)
 	}
-	if !f.From.IsZero() {
-		narrow("created_at >=", sqldb.Micros(f.From))
+	if f.From != nil {
+		narrow("created_at >=", sqldb.Micros(*f.From))
 	}
-	if !f.To.IsZero() {
-		narrow("created_at <", sqldb.Micros(f.To))
+	if f.To != nil {
+		narrow("created_at <", sqldb.Micros(*f.To))
 	}
 	args = append(args, limit)
 	query += fmt.Sprintf(" ORDER BY seq DESC LIMIT $%d", len(args))

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
-	"github.com/google/uuid"
 
 	"github.com/bankmore/bankmore/fee-svc/internal/fee"
 	"github.com/bankmore/bankmore/platform/money"
@@ -54,7 +53,7 @@ func (h handlers) list(r *http.Request, accountNumber string) (web.Answer, error
 	if err != nil {
 		return web.Answer{}, err
 	}
-	if page.After != "" && uuid.Validate(page.After) != nil {
+	if page.After != "" && !web.IsID(page.After) {
 		return web.Answer{}, web.ErrBadCursor
 	}
 	fees, err := h.Fees.List(r.Context(), accountNumber, page.After, page.Limit+1)

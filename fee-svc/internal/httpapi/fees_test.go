@@ -135,7 +135,7 @@ func TestPagesHoldEachFeeOnce(t *testing.T) {
 		for limit := 1; limit <= 5; limit++ {
 			var got []string
 			for cursor := ""; ; {
-				status, body := s.get(ana, fmt.Sprintf("%s?limit=%d&cursor=%s", path, limit, cursor))
+				status, body := s.get(ana, fmt.Sprintf("%s?limit=%d%s", path, limit, cursor))
 				var page struct {
 					Items []struct {
 						ID string `json:"id"`
@@ -148,9 +148,10 @@ func TestPagesHoldEachFeeOnce(t *testing.T) {
 				for _, item := range page.Items {
 					got = append(got, item.ID)
 				}
-				if cursor = page.NextCursor; cursor == "" {
+				if page.NextCursor == "" {
 					break
 				}
+				cursor = "&cursor=" + page.NextCursor
 			}
 			if !slices.Equal(got, want) {
 				t.Errorf("%s by %d: %v", path, limit, got)

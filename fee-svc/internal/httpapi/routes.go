@@ -34,9 +34,9 @@ func New(deps Deps) *chi.Mux {
 	r := web.NewRouter()
 	r.Route("/api/fee", func(r chi.Router) {
 		r.Use(auth.RequireToken[accountapi.Claims](deps.Tokens))
-		r.Method(http.MethodGet, "/my", web.Handler(h.mine))
-		r.Method(http.MethodGet, "/{account_number}", web.Handler(h.ofAccount))
-		r.Method(http.MethodGet, "/detail/{id}", web.Handler(h.detail))
+		r.Method(http.MethodGet, "/my", web.Handler(h.mine).Accepting("cursor", "limit"))
+		r.Method(http.MethodGet, "/{account_number}", web.Handler(h.ofAccount).Accepting("cursor", "limit"))
+		r.Method(http.MethodGet, "/detail/{id}", web.Handler(h.detail).Accepting())
 	})
 	events := subscriber{recorder: deps.Fees, deadLetter: deps.DeadLetter}
 	r.With(auth.RequireAppToken(deps.AppToken)).Method(http.MethodPost, CompletedPath, web.Handler(events.completed))

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
-	"github.com/google/uuid"
 
 	"github.com/bankmore/bankmore/platform/money"
 	"github.com/bankmore/bankmore/platform/web"
@@ -14,7 +13,7 @@ import (
 
 type transferItem struct {
 	ID          string         `json:"id"`
-	RequestID   string         `json:"request_id"`
+	RequestID   *string        `json:"request_id"` // null but for the sender
 	Origin      string         `json:"origin_account_number"`
 	Destination string         `json:"destination_account_number"`
 	Amount      money.Cents    `json:"amount"`
@@ -24,10 +23,14 @@ type transferItem struct {
 	CompletedAt *time.Time     `json:"completed_at"` // null unless COMPLETED
 }
 
-func itemOf(t transfer.Transfer) transferItem {
+// itemOf shows t to one of its parties. The request id is the sender's own business.
+func itemOf(t transfer.Transfer, reader transfer.Party) transferItem {
 	item := transferItem{
-		ID: t.ID, RequestID: t.RequestID, Origin: t.Origin.AccountNumber, Destination: t.Destination, Amount: t.Amount,
+		ID: t.ID, Origin: t.Origin.AccountNumber, Destination: t.Destination, Amount: t.Amount,
 		Status: t.State.Status(), CreatedAt: t.CreatedAt,
+	}
+	if t.Origin.AccountID == reader.AccountID {
+		item.RequestID = &t.RequestID
 	}
 	switch t.State {
 	case transfer.Failed:
@@ -39,15 +42,15 @@ func itemOf(t transfer.Transfer) transferItem {
 }
 
 func (h handlers) detail(r *http.Request) (web.Answer, error) {
-	id, err := uuid.Parse(chi.URLParam(r, "id"))
-	if err != nil {
-		return web.Answer{}, transfer.ErrNotFound.Because(err)
+	id := chi.URLParam(r, "id")
+	if !web.IsID(id) {
+		return web.Answer{}, transfer.ErrNotFound
 	}
-	t, err := h.Transfers.Find(r.Context(), caller(r), id.String())
+	t, err := h.Transfers.Find(r.Context(), caller(r), id)
 	if err != nil {
 		return web.Answer{}, err
 	}
-	return web.JSON(http.StatusOK, itemOf(t))
+	return web.JSON(http.StatusOK, itemOf(t, caller(r)))
 }
 
 // list pages by id, which is ordered by time.
@@ -56,10 +59,8 @@ func (h handlers) list(r *http.Request) (web.Answer, error) {
 	if err != nil {
 		return web.Answer{}, err
 	}
-	if page.After != "" {
-		if id, err := uuid.Parse(page.After); err != nil || id.String() != page.After {
-			return web.Answer{}, web.ErrBadCursor
-		}
+	if page.After != "" && !web.IsID(page.After) {
+		return web.Answer{}, web.ErrBadCursor
 	}
 	transfers, err := h.Transfers.List(r.Context(), caller(r), page.After, page.Limit+1)
 	if err != nil {
@@ -68,7 +69,7 @@ func (h handlers) list(r *http.Request) (web.Answer, error) {
 	rows := web.List(transfers, page.Limit, func(t transfer.Transfer) string { return t.ID })
 	listing := web.Listing[transferItem]{Items: make([]transferItem, len(rows.Items)), NextCursor: rows.NextCursor}
 	for i, t := range rows.Items {
-		listing.Items[i] = itemOf(t)
+		listing.Items[i] = itemOf(t, caller(r))
 	}
 	return web.JSON(http.StatusOK, listing)
 }

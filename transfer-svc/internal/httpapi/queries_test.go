@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"strings"
 	"slices"
 	"testing"
 
@@ -23,13 +24,18 @@ const (
 func TestDetail(t *testing.T) {
 	a := newAPI(t)
 	completed := a.field(a.send(body("pedido 1", "22", `150`)).body, "transfer_id")
-	item := regexp.MustCompile(`^\{"id":"` + completed + `","request_id":"pedido 1","origin_account_number":"11",` +
-		`"destination_account_number":"22","amount":"150.00","status":"COMPLETED","failure_type":null,` +
-		`"created_at":"20\d\d-\d\d-\d\dT[0-9:.]+Z","completed_at":"20\d\d-\d\d-\d\dT[0-9:.]+Z"\}$`)
+	item := func(requestID string) *regexp.Regexp {
+		return regexp.MustCompile(`^\{"id":"` + completed + `","request_id":` + requestID + `,"origin_account_number":"11",` +
+			`"destination_account_number":"22","amount":"150.00","status":"COMPLETED","failure_type":null,` +
+			`"created_at":"20\d\d-\d\d-\d\dT[0-9:.]+Z","completed_at":"20\d\d-\d\d-\d\dT[0-9:.]+Z"\}$`)
+	}
 	for _, path := range []string{"/api/transfer/" + completed + "/", "/api/transfer/" + completed} {
-		for _, party := range []accountapi.Claims{ana, bia} {
-			if got := a.get(path, party); got.status != http.StatusOK || !item.MatchString(got.body) {
-				t.Errorf("%s as %s: %d %s", path, party.Subject, got.status, got.body)
+		for _, test := range []struct {
+			party accountapi.Claims
+			want  *regexp.Regexp
+		}{{ana, item(`"pedido 1"`)}, {bia, item(`null`)}} { // the request id is the sender's business
+			if got := a.get(path, test.party); got.status != http.StatusOK || !test.want.MatchString(got.body) {
+				t.Errorf("%s as %s: %d %s", path, test.party.Subject, got.status, got.body)
 			}
 		}
 		a.want("a stranger", a.get(path, caio), http.StatusForbidden, notPartyBody)
@@ -49,6 +55,7 @@ func TestDetail(t *testing.T) {
 	a.want("the destination of a failed transfer", a.get(path, bia), http.StatusForbidden, notPartyBody)
 
 	for _, id := range []string{
+		strings.ToUpper(completed), strings.ReplaceAll(completed, "-", ""), "%7B" + completed + "%7D", // the same UUID in other forms
 		"019ab0f2-5a3e-7c41-9d3b-2f6f0c9e8a11", "x", "1", "%2e%2e", "%00", "%27%3B%20DROP%20TABLE%20transfers%3B%20--",
 	} {
 		a.want(id, a.get("/api/transfer/"+id+"/", ana), http.StatusNotFound, notFoundBody)

@@ -29,9 +29,9 @@ func New(deps Deps) *chi.Mux {
 	r := web.NewRouter()
 	r.Route("/api/transfer", func(r chi.Router) {
 		r.Use(auth.RequireToken[accountapi.Claims](deps.Tokens))
-		r.Method(http.MethodPost, "/", web.Handler(h.transfer))
-		r.Method(http.MethodGet, "/list", web.Handler(h.list))
-		r.Method(http.MethodGet, "/{id}", web.Handler(h.detail))
+		r.Method(http.MethodPost, "/", web.Handler(h.transfer).Accepting())
+		r.Method(http.MethodGet, "/list", web.Handler(h.list).Accepting("cursor", "limit"))
+		r.Method(http.MethodGet, "/{id}", web.Handler(h.detail).Accepting())
 	})
 	web.MountDocs(r, "transfer", "BankMore: transferências", deps.OpenAPI)
 	return r

@@ -341,11 +341,12 @@ func statementFilters(t *testing.T, s Store) {
 		filter ledger.Filter
 		want   []money.Cents
 	}{
-		"from is inclusive": {ledger.Filter{From: second}, []money.Cents{2}},
-		"to is exclusive":   {ledger.Filter{To: second}, []money.Cents{1}},
-		"both":              {ledger.Filter{From: first, To: second.Add(time.Microsecond)}, []money.Cents{2, 1}},
-		"nothing":           {ledger.Filter{From: second.Add(time.Microsecond)}, nil},
-		"with a position":   {ledger.Filter{From: first, Before: 2}, []money.Cents{1}},
+		"from is inclusive": {ledger.Filter{From: new(second)}, []money.Cents{2}},
+		"to is exclusive":   {ledger.Filter{To: new(second)}, []money.Cents{1}},
+		"both":              {ledger.Filter{From: new(first), To: new(second.Add(time.Microsecond))}, []money.Cents{2, 1}},
+		"to the first day":  {ledger.Filter{To: new(time.Time{})}, nil},
+		"nothing":           {ledger.Filter{From: new(second.Add(time.Microsecond))}, nil},
+		"with a position":   {ledger.Filter{From: new(first), Before: 2}, []money.Cents{1}},
 	} {
 		got, err := s.Statement(t.Context(), "id-11", test.filter, 10)
 		if err != nil {
