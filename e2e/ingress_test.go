@@ -124,7 +124,7 @@ func TestOddHeaders(t *testing.T) {
 	for what, key := range map[string]string{"bytes": "\xff", "Latin 1": "a\xe7\xe3o", "empty": "", "half a quote": `"a`, "long": strings.Repeat("x", 300)} {
 		body := fmt.Sprintf(`{"destination_account_number":%q,"amount":"1.00"}`, bia.Number)
 		answer := sendRaw(t, "POST", "/api/transfer", token+"Content-Type: application/json\r\nIdempotency-Key: "+key+"\r\n", body)
-		if answer.Status != http.StatusBadRequest && key != `"a` {
+		if answer.Status != http.StatusBadRequest {
 			t.Errorf("Idempotency-Key, %s: %d %.200s", what, answer.Status, answer.Body)
 		}
 	}

@@ -98,8 +98,9 @@ func wantTransferSeen(t *testing.T, from, to person, id, requestID string) {
 			detail.Origin != from.Number || detail.Destination != to.Number || detail.CompletedAt == nil {
 			t.Errorf("%s sees %+v, %v", p.Name, detail, err)
 		}
-		if p.Number == from.Number && detail.RequestID != requestID {
-			t.Errorf("the sender sees request_id %q, want %q", detail.RequestID, requestID)
+		seen := map[string]string{from.Number: requestID}[p.Number] // the receiver sees none
+		if detail.RequestID != seen || list.Items[0].RequestID != seen {
+			t.Errorf("%s sees request_id %q and %q, want %q", p.Name, detail.RequestID, list.Items[0].RequestID, seen)
 		}
 	}
 }

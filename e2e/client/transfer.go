@@ -39,7 +39,7 @@ func (s *Session) Transfer(ctx context.Context, requestID, destination, amount s
 // Transfer is a transfer as its parties see it.
 type Transfer struct {
 	ID          string     `json:"id"`
-	RequestID   string     `json:"request_id"`
+	RequestID   string     `json:"request_id"` // the sender's; "" for the receiver
 	Origin      string     `json:"origin_account_number"`
 	Destination string     `json:"destination_account_number"`
 	Amount      string     `json:"amount"`
