@@ -58,6 +58,11 @@ type Movement struct {
 	// debit is refused.
 	Counterparty string `json:"counterparty_account_number,omitzero"`
 	Description  string `json:"description,omitzero"` // shown in the statement
+	// TransferRequestID and TransferFingerprint are the request id that the customer chose for the transfer, and the
+	// fingerprint of that request. The ledger stores them with the movement and decides nothing by them. A debit of
+	// KindTransfer carries them, so that transfer-svc can get back from the ledger what it has lost.
+	TransferRequestID   string `json:"transfer_request_id,omitzero"`
+	TransferFingerprint string `json:"transfer_fingerprint,omitzero"`
 }
 
 // MovementResults has one result per command, in order.

@@ -553,6 +553,8 @@ func TestLedgerOperationWithNull(t *testing.T) {
 		func(m *accountapi.Movement) { m.TransferID += "\x00" },
 		func(m *accountapi.Movement) { m.Counterparty += "\x00" },
 		func(m *accountapi.Movement) { m.Description += "\x00" },
+		func(m *accountapi.Movement) { m.TransferRequestID += "\x00" },
+		func(m *accountapi.Movement) { m.TransferFingerprint += "\x00" },
 	} {
 		bad := fee
 		bad.RequestID = fmt.Sprint("bad ", len(in.Commands))
@@ -597,7 +599,7 @@ func TestLedgerOperation(t *testing.T) {
 		return a.do(request{method: "POST", path: accountapi.MovementsPath, body: string(body), header: http.Header{"Dapr-Api-Token": {appToken}}})
 	}
 	a.want(post(
-		debit, debit,
+		debit, with(func(m *accountapi.Movement) { m.TransferRequestID, m.TransferFingerprint = "r", "f" }),
 		with(func(m *accountapi.Movement) { m.RequestID = "t2:debit"; m.TransferID = "t2" }),
 		with(func(m *accountapi.Movement) { m.Amount = 1 }),
 		with(func(m *accountapi.Movement) { m.RequestID = "t3:debit"; m.Counterparty = "1" }),

@@ -48,12 +48,15 @@ func command(m accountapi.Movement) ledger.Command {
 	c := ledger.Command{
 		RequestKey: serviceKey(m.RequestID), AccountNumber: m.AccountNumber, Type: ledger.Type(m.Type), Kind: ledger.Kind(m.Kind),
 		Amount: m.Amount, Counterparty: m.Counterparty, TransferID: m.TransferID, Description: m.Description,
-		Fingerprint: idempotency.Fingerprint(m.AccountNumber, m.Type, m.Kind, m.Amount.String(), m.Counterparty, m.TransferID),
+		// The fingerprint leaves out what the transfer's own request is: a leg that an older transfer-svc sent without
+		// it, and a newer one repeats with it, is the same command.
+		Fingerprint:       idempotency.Fingerprint(m.AccountNumber, m.Type, m.Kind, m.Amount.String(), m.Counterparty, m.TransferID),
+		TransferRequestID: m.TransferRequestID, TransferFingerprint: m.TransferFingerprint,
 	}
 	switch {
 	case m.RequestID == "" || c.Kind == ledger.Deposit || c.Kind == ledger.Withdrawal:
 		c.RequestKey = "" // malformed: services do not move cash
-	case strings.Contains(m.RequestID+m.AccountNumber+m.Counterparty+m.TransferID+m.Description, "\x00"):
+	case strings.Contains(m.RequestID+m.AccountNumber+m.Counterparty+m.TransferID+m.Description+m.TransferRequestID+m.TransferFingerprint, "\x00"):
 		return ledger.Command{} // malformed: PostgreSQL would refuse the batch, and everybody else's commands in it
 	}
 	return c

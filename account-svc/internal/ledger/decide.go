@@ -97,6 +97,7 @@ func (b *bookkeeper) apply(c Command, account *Account) {
 		AccountID: account.ID, Seq: account.Version, Type: c.Type, Amount: c.Amount, Contra: contra[c.Kind], Kind: c.Kind,
 		Counterparty: c.Counterparty, TransferID: c.TransferID, Description: c.Description,
 		BalanceAfter: account.Balance, CreatedAt: b.now,
+		TransferRequestID: c.TransferRequestID, TransferFingerprint: c.TransferFingerprint,
 	})
 }
 

@@ -77,6 +77,10 @@ type Command struct {
 	Counterparty  string      // account number of the other customer, if any
 	TransferID    string      // of the transfer that it belongs to, if any
 	Description   string      // "" for the kind's own
+
+	// Of the request that the transfer's origin made, kept for a transfer-svc that has lost it; "" if not told.
+	TransferRequestID   string
+	TransferFingerprint string
 }
 
 // Movement is one immutable row of the ledger.
@@ -95,6 +99,8 @@ type Movement struct {
 	Description  string
 	BalanceAfter money.Cents
 	CreatedAt    time.Time
+
+	TransferRequestID, TransferFingerprint string // as in Command; Store.Statement leaves them out
 }
 
 // Account is the part of an account that commands change. Version counts its movements.

@@ -126,19 +126,26 @@ func write(ctx context.Context, tx *sql.Tx, e ledger.Effects) error {
 const movementColumns = `id, request_key, fingerprint, account_id, seq, type, amount, contra, kind, counterparty,
 	transfer_id, description, balance_after, created_at`
 
+// insertedColumns are those that are only written: no query of the service needs the last two.
+const insertedColumns = movementColumns + ", transfer_request_id, transfer_fingerprint"
+
 func movementValues(m ledger.Movement) []any {
 	return []any{
 		m.ID, m.RequestKey, m.Fingerprint, m.AccountID, m.Seq, m.Type, m.Amount, m.Contra, m.Kind,
 		m.Counterparty, m.TransferID, m.Description, m.BalanceAfter, sqldb.Micros(m.CreatedAt),
+		nullText(m.TransferRequestID), nullText(m.TransferFingerprint),
 	}
 }
+
+// nullText is NULL for "".
+func nullText(s string) sql.NullString { return sql.NullString{String: s, Valid: s != ""} }
 
 // insertMovements runs one prepared statement per row: in-process that is cheaper than binding a long VALUES list.
 func insertMovements(ctx context.Context, tx *sql.Tx, movements []ledger.Movement) error {
 	if len(movements) == 0 {
 		return nil
 	}
-	insert, err := tx.PrepareContext(ctx, "INSERT INTO movements ("+movementColumns+") VALUES "+sqldb.Rows(1, 14))
+	insert, err := tx.PrepareContext(ctx, "INSERT INTO movements ("+insertedColumns+") VALUES "+sqldb.Rows(1, 16))
 	if err != nil {
 		return err
 	}

@@ -107,9 +107,9 @@ func queueWrite(write *pgx.Batch, e ledger.Effects) {
 		for i, m := range e.Movements {
 			rows[i] = movementValues(m)
 		}
-		write.Queue("INSERT INTO movements ("+movementColumns+`)
+		write.Queue("INSERT INTO movements ("+insertedColumns+`)
 			SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bigint[], $8::text[],
-				$9::text[], $10::text[], $11::text[], $12::text[], $13::bigint[], $14::bigint[])`, sqldb.Columns(rows)...)
+				$9::text[], $10::text[], $11::text[], $12::text[], $13::bigint[], $14::bigint[], $15::text[], $16::text[])`, sqldb.Columns(rows)...)
 	}
 	if len(e.Refused) > 0 {
 		rows, now := [][]any{}, sqldb.Micros(time.Now())

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bankmore/bankmore/account-svc/internal/account"
+	"github.com/bankmore/bankmore/account-svc/internal/ledger"
 	"github.com/bankmore/bankmore/account-svc/internal/sqlstore"
 	"github.com/bankmore/bankmore/account-svc/internal/sqlstore/storetest"
 	"github.com/bankmore/bankmore/platform/sqldb"
@@ -35,7 +36,7 @@ func TestSchemaRefuses(t *testing.T) { sqldbtest.Each(t, testSchemaRefuses) }
 func testSchemaRefuses(t *testing.T, engine sqldbtest.Engine) {
 	db := engine.Open(t, sqlstore.Migrations())
 	seed(t, db)
-	const movement = "INSERT INTO movements VALUES ('m2', 'k2', 'f', 'a', 2, 'C', 1, 'cash', 'deposit', '', '', '', 1001, 0)"
+	const movement = "INSERT INTO movements VALUES ('m2', 'k2', 'f', 'a', 2, 'C', 1, 'cash', 'deposit', '', '', '', 1001, 0, NULL, NULL)"
 	for name, statement := range map[string]string{
 		"a negative balance":             "UPDATE accounts SET balance = -1",
 		"a changed movement":             "UPDATE movements SET amount = 2",
@@ -68,26 +69,26 @@ func testVerifyFinds(t *testing.T, engine sqldbtest.Engine) {
 		"no balance is negative":               "UPDATE accounts SET balance = -1",
 		"movements are numbered without a gap": "UPDATE movements SET seq = 2",
 		"movements are numbered without a gap: account 11 has version 3 and 3 movements up to 3": withoutKeys + `
-			INSERT INTO movements VALUES ('m2', 'k2', 'f', 'a', 1, 'C', 1, 'cash', 'deposit', '', '', '', 1001, 0),
-				('m3', 'k3', 'f', 'a', 3, 'C', 1, 'cash', 'deposit', '', '', '', 1002, 0);
+			INSERT INTO movements VALUES ('m2', 'k2', 'f', 'a', 1, 'C', 1, 'cash', 'deposit', '', '', '', 1001, 0, NULL, NULL),
+				('m3', 'k3', 'f', 'a', 3, 'C', 1, 'cash', 'deposit', '', '', '', 1002, 0, NULL, NULL);
 			UPDATE accounts SET version = 3, balance = 1002`,
 		"a request moves money once: request k1 has 2 movements": withoutKeys + `
-			INSERT INTO movements VALUES ('m2', 'k1', 'f', 'a', 2, 'C', 1000, 'cash', 'deposit', '', '', '', 2000, 0);
+			INSERT INTO movements VALUES ('m2', 'k1', 'f', 'a', 2, 'C', 1000, 'cash', 'deposit', '', '', '', 2000, 0, NULL, NULL);
 			UPDATE accounts SET version = 2, balance = 2000`,
 		"a movement has its account: 1 movements are of account b": withoutKeys + `
-			INSERT INTO movements VALUES ('m2', 'k2', 'f', 'b', 1, 'C', 1000, 'cash', 'deposit', '', '', '', 1000, 0)`,
+			INSERT INTO movements VALUES ('m2', 'k2', 'f', 'b', 1, 'C', 1000, 'cash', 'deposit', '', '', '', 1000, 0, NULL, NULL)`,
 		"each movement continues the balance before it": "UPDATE movements SET balance_after = 7",
 		"no movement leaves a negative balance":         "UPDATE movements SET balance_after = -1",
 		"the kind decides contra and type":              "UPDATE movements SET contra = 'transit'",
 		"a refused request moved nothing":               "INSERT INTO refusals VALUES ('k1', 'f', 'INSUFFICIENT_BALANCE', 0)",
 		"a transfer is debited once":                    "UPDATE movements SET kind = 'transfer', contra = 'transit', transfer_id = 't'",
 		"a transfer is debited once, then credited or refunded": `UPDATE movements SET type = 'D', kind = 'transfer', contra = 'transit', transfer_id = 't';
-			INSERT INTO movements VALUES ('m2', 'k2', 'f', 'a', 2, 'C', 1000, 'transit', 'transfer', '', 't', '', 1000, 0),
-				('m3', 'k3', 'f', 'a', 3, 'C', 1000, 'transit', 'refund', '', 't', '', 2000, 0)`,
+			INSERT INTO movements VALUES ('m2', 'k2', 'f', 'a', 2, 'C', 1000, 'transit', 'transfer', '', 't', '', 1000, 0, NULL, NULL),
+				('m3', 'k3', 'f', 'a', 3, 'C', 1000, 'transit', 'refund', '', 't', '', 2000, 0, NULL, NULL)`,
 		"a transfer is debited once, then credited": `UPDATE movements SET type = 'D', kind = 'transfer', contra = 'transit', transfer_id = 't';
-			INSERT INTO movements VALUES ('m2', 'k2', 'f', 'a', 2, 'C', 999, 'transit', 'transfer', '', 't', '', 999, 0)`,
+			INSERT INTO movements VALUES ('m2', 'k2', 'f', 'a', 2, 'C', 999, 'transit', 'transfer', '', 't', '', 999, 0, NULL, NULL)`,
 		"a transfer pays at most one fee": `UPDATE movements SET kind = 'fee', transfer_id = 't';
-			INSERT INTO movements VALUES ('m2', 'k2', 'f', 'a', 2, 'D', 1, 'fee-revenue', 'fee', '', 't', '', 999, 0)`,
+			INSERT INTO movements VALUES ('m2', 'k2', 'f', 'a', 2, 'D', 1, 'fee-revenue', 'fee', '', 't', '', 999, 0, NULL, NULL)`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			db := engine.Open(t, sqlstore.Migrations())
@@ -129,6 +130,32 @@ func testMigratingTwice(t *testing.T, engine sqldbtest.Engine) {
 	}
 }
 
+// The debit of a transfer keeps the customer's request, for a transfer-svc that has lost it; other movements have none.
+func TestDebitKeepsItsRequest(t *testing.T) { sqldbtest.Each(t, testDebitKeepsItsRequest) }
+
+func testDebitKeepsItsRequest(t *testing.T, engine sqldbtest.Engine) {
+	db := engine.Open(t, sqlstore.Migrations())
+	seed(t, db)
+	l := ledger.New(sqlstore.New(db))
+	defer l.Close()
+	results, err := l.Apply(t.Context(), []ledger.Command{
+		{RequestKey: "t:fee", Fingerprint: "f", AccountNumber: "11", Type: ledger.Debit, Kind: ledger.Fee, Amount: 1, TransferID: "t",
+			TransferRequestID: "pedido || ção", TransferFingerprint: "of the request"},
+		{RequestKey: "k", Fingerprint: "f", AccountNumber: "11", Type: ledger.Debit, Kind: ledger.Withdrawal, Amount: 1},
+	})
+	if err != nil || results[0] != (ledger.Result{}) || results[1] != (ledger.Result{}) {
+		t.Fatalf("%+v, %v", results, err)
+	}
+	for key, want := range map[string]string{"t:fee": "pedido || ção/of the request", "k": "nothing"} {
+		var got string
+		err := db.Read().QueryRowContext(t.Context(), `SELECT coalesce(transfer_request_id || '/' || transfer_fingerprint, 'nothing')
+			FROM movements WHERE request_key = $1`, key).Scan(&got)
+		if err != nil || got != want {
+			t.Errorf("%s has %q, want %q (%v)", key, got, want, err)
+		}
+	}
+}
+
 // withoutKeys takes away what no violation gets past: the movements' keys.
 const withoutKeys = "CREATE TABLE copy AS SELECT * FROM movements; DROP TABLE movements; ALTER TABLE copy RENAME TO movements;"
 
@@ -142,7 +169,7 @@ func seed(t *testing.T, db *sqldb.DB) {
 		t.Fatal(err)
 	}
 	err = exec(t.Context(), db, `
-		INSERT INTO movements VALUES ('m1', 'k1', 'f', 'a', 1, 'C', 1000, 'cash', 'deposit', '', '', '', 1000, 0);
+		INSERT INTO movements VALUES ('m1', 'k1', 'f', 'a', 1, 'C', 1000, 'cash', 'deposit', '', '', '', 1000, 0, NULL, NULL);
 		UPDATE accounts SET balance = 1000, version = 1`)
 	if err != nil {
 		t.Fatal(err)

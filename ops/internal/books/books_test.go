@@ -88,7 +88,7 @@ func (w *world) move(account, direction, kind, other, transfer string, amount in
 	w.t.Helper()
 	w.n++
 	w.exec(w.account, fmt.Sprintf(`
-		INSERT INTO movements VALUES ('m%[1]d', 'k%[1]d', 'f', '%[2]s', %[1]d, '%[3]s', %[4]d, '%[5]s', '%[6]s', '%[7]s', '%[8]s', '', 0, %[9]d);
+		INSERT INTO movements VALUES ('m%[1]d', 'k%[1]d', 'f', '%[2]s', %[1]d, '%[3]s', %[4]d, '%[5]s', '%[6]s', '%[7]s', '%[8]s', '', 0, %[9]d, NULL, NULL);
 		UPDATE accounts SET balance = balance + CASE '%[3]s' WHEN 'C' THEN %[4]d ELSE -%[4]d END WHERE id = '%[2]s'`,
 		w.n, account, direction, amount, contras[kind], kind, other, transfer, at(age)))
 }
@@ -296,7 +296,7 @@ func testGreatestBalances(t *testing.T, engine sqldbtest.Engine) {
 	const greatest = 100_000_000_000_000_000 // as account-svc's ledger says
 	w.exec(w.account, fmt.Sprintf(hundred+`INSERT INTO customers SELECT 'r' || i, '', 'r' || i, '', '', 0 FROM n;
 		INSERT INTO accounts (id, number, balance) SELECT account_id, account_id, %d FROM customers WHERE account_id LIKE 'r%%';
-		INSERT INTO movements SELECT 'm' || id, 'm' || id, 'f', id, 1, 'C', balance, 'cash', 'deposit', '', '', '', balance, 0
+		INSERT INTO movements SELECT 'm' || id, 'm' || id, 'f', id, 1, 'C', balance, 'cash', 'deposit', '', '', '', balance, 0, NULL, NULL
 			FROM accounts WHERE balance > 0`, greatest))
 	want := func(summary string, laws ...string) {
 		t.Helper()
@@ -313,7 +313,7 @@ func testGreatestBalances(t *testing.T, engine sqldbtest.Engine) {
 	w.exec(w.transfer, fmt.Sprintf(hundred+`INSERT INTO transfers
 		SELECT 'r' || i, '', 'f', 'r' || i, 'r' || i, '22', %d, 'PENDING', NULL, NULL, %[2]d, %[2]d, NULL, 0, 0 FROM n`, greatest, at(now)))
 	w.exec(w.account, fmt.Sprintf(`INSERT INTO movements
-		SELECT 'd' || id, 'd' || id, 'f', id, 2, 'D', balance, 'transit', 'transfer', '22', id, '', 0, %d FROM accounts WHERE balance > 0;
+		SELECT 'd' || id, 'd' || id, 'f', id, 2, 'D', balance, 'transit', 'transfer', '22', id, '', 0, %d, NULL, NULL FROM accounts WHERE balance > 0;
 		UPDATE accounts SET balance = 0`, at(now)))
 	want("200 movements; customers have 0.00, cash -100000000000000000.00, transit 100000000000000000.00, fee-revenue 0.00")
 }

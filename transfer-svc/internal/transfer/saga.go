@@ -97,7 +97,8 @@ func Next(t Transfer, answer Answer, now time.Time) Transfer {
 }
 
 // Movement is the present leg as a command to the ledger. The debit names the destination, so that an unknown or
-// inactive one is refused before any money moves.
+// inactive one is refused before any money moves. It also carries the customer's request: should t be lost, it can be
+// restored from the ledger, and a repeated request finds it.
 func (t Transfer) Movement() accountapi.Movement {
 	leg := t.State.Leg()
 	m := accountapi.Movement{
@@ -107,6 +108,7 @@ func (t Transfer) Movement() accountapi.Movement {
 	switch leg {
 	case Debit:
 		m.Type = accountapi.Debit
+		m.TransferRequestID, m.TransferFingerprint = t.RequestID, t.Fingerprint
 	case Credit:
 		m.AccountNumber, m.Counterparty = t.Destination, t.Origin.AccountNumber
 	case Refund:

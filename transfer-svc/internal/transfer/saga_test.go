@@ -96,10 +96,13 @@ func TestStates(t *testing.T) {
 }
 
 func TestMovement(t *testing.T) {
-	tr := transfer.Transfer{ID: "id", Origin: transfer.Party{AccountID: "a", AccountNumber: "11"}, Destination: "22", Amount: 150}
+	tr := transfer.Transfer{
+		ID: "id", RequestID: "r", Fingerprint: "f", Origin: transfer.Party{AccountID: "a", AccountNumber: "11"}, Destination: "22", Amount: 150,
+	}
 	for state, want := range map[transfer.State]accountapi.Movement{
 		transfer.Pending: {
 			RequestID: "id:debit", AccountNumber: "11", Type: "D", Kind: "transfer", Amount: 150, TransferID: "id", Counterparty: "22",
+			TransferRequestID: "r", TransferFingerprint: "f",
 		},
 		transfer.Debited: {
 			RequestID: "id:credit", AccountNumber: "22", Type: "C", Kind: "transfer", Amount: 150, TransferID: "id", Counterparty: "11",
