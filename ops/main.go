@@ -23,6 +23,7 @@ var commands = map[string]command{
 	"verify":       {"verify [-at-rest] [-grace 10m]", verify},
 	"dead-letters": {"dead-letters [replay [-again] all|PARTITION:OFFSET…]", deadLetters},
 	"republish":    {"republish -since TIME", republishEvents},
+	"repair":       {"repair [-since TIME] transfers", repairTransfers},
 }
 
 // errUsage says that the command line is wrong.
@@ -63,7 +64,7 @@ func run(ctx context.Context, out, problems io.Writer, args []string) int {
 
 func usage() string {
 	var b strings.Builder
-	for _, name := range []string{"verify", "dead-letters", "republish"} {
+	for _, name := range []string{"verify", "dead-letters", "republish", "repair"} {
 		fmt.Fprintf(&b, "usage: ops %s\n", commands[name].usage)
 	}
 	return b.String()

@@ -15,7 +15,7 @@ import (
 )
 
 func TestUsage(t *testing.T) {
-	for _, args := range []string{"", "nothing", "verify more", "verify -bogus", "verify -grace x", "verify -grace -1s", "verify -h", "republish", "republish -since noon", "republish -since 2026-01-31T12:00:00Z more"} {
+	for _, args := range []string{"", "nothing", "verify more", "verify -bogus", "verify -grace x", "verify -grace -1s", "verify -h", "republish", "republish -since noon", "republish -since 2026-01-31T12:00:00Z more", "repair", "repair fees", "repair transfers more", "repair -since noon transfers"} {
 		var out, problems bytes.Buffer
 		if code := run(t.Context(), &out, &problems, strings.Fields(args)); code != 2 || out.Len() > 0 || !strings.Contains(strings.ToLower(problems.String()), "usage") {
 			t.Errorf("ops %s: %d\n%s%s", args, code, &out, &problems)
@@ -90,6 +90,7 @@ func TestWithoutDatabases(t *testing.T) {
 	}
 	wantRun(t, 1, filepath.Join(".data", "account.db"), "verify")
 	wantRun(t, 1, filepath.Join(".data", "transfer.db"), "republish", "-since", "2026-01-31T12:00:00Z")
+	wantRun(t, 1, filepath.Join(".data", "account.db"), "repair", "transfers")
 	if entries, err := os.ReadDir("."); err != nil || len(entries) > 0 {
 		t.Errorf("%v, %v", entries, err)
 	}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/bankmore/bankmore/ops/internal/repair"
+	"github.com/bankmore/bankmore/platform/sqldb"
+)
+
+// repairTransfers gives transfer-svc the transfers back that the ledger has and it has not.
+func repairTransfers(ctx context.Context, out io.Writer, flags *flag.FlagSet, args []string) (err error) {
+	var since time.Time
+	flags.Func("since", "leave out what is older than this `time`, as in RFC 3339: 2026-01-31T12:00:00Z", func(text string) (err error) {
+		since, err = time.Parse(time.RFC3339, text)
+		return err
+	})
+	if err := parse(flags, args); err != nil {
+		return err
+	}
+	if flags.NArg() != 1 || flags.Arg(0) != "transfers" {
+		return fmt.Errorf("%w: repair what? transfers", errUsage)
+	}
+	urls, err := databaseURLs("account", "transfer")
+	if err != nil {
+		return err
+	}
+	ledger, err := sqldb.OpenReadOnly(ctx, urls[0])
+	if err != nil {
+		return fmt.Errorf("account-svc: %w", err)
+	}
+	defer func() { err = errors.Join(err, ledger.Close()) }()
+	transfers, err := openExisting(ctx, urls[1])
+	if err != nil {
+		return fmt.Errorf("transfer-svc: %w", err)
+	}
+	defer func() { err = errors.Join(err, transfers.Close()) }()
+	n, err := repair.Transfers(ctx, out, ledger, transfers, since)
+	fmt.Fprintf(out, "%d transfers restored from the ledger\n", n)
+	return err
+}
+
+// openExisting is sqldb.Open that does not create what is not there.
+func openExisting(ctx context.Context, url string) (*sqldb.DB, error) {
+	looking, err := sqldb.OpenReadOnly(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	if err := looking.Close(); err != nil {
+		return nil, err
+	}
+	return sqldb.Open(ctx, url)
+}
