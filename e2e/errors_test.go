@@ -244,6 +244,8 @@ func TestUnavailable(t *testing.T) {
 	if err := fees.Kill(); err != nil {
 		t.Fatal(err)
 	}
+	numbered := send(t, "GET", system.URL()+"/api/fee/"+ana.Number+"/", "", as(ana)) // after all tests, no log may hold it
+	wantAnswer(t, "a path with an account number", numbered, http.StatusServiceUnavailable, "INTERNAL_ERROR")
 	for what, header := range map[string]http.Header{"no id of its own": {}, "an id of its own": {"X-Request-Id": {"quote-me-7"}}} {
 		header.Set("Authorization", "Bearer "+ana.Token)
 		answer := send(t, "GET", system.URL()+"/api/fee/my/", "", header)
