@@ -3,6 +3,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -25,34 +26,57 @@ type Command func(ctx context.Context) error
 // entry.
 type Commands map[string]Command
 
-// Main runs the subcommand named on the command line and ends the process: 0 on success, 1 on an error, 2 on wrong usage.
-func Main(commands Commands) {
-	os.Exit(run(commands, os.Args))
+// Tool is a subcommand that takes arguments: what an operator does with a service's data. Run gets what follows its name
+// on the command line, and returns ErrUsage for what it cannot make sense of.
+type Tool struct {
+	Name  string
+	Usage string // its arguments, such as "-reason TEXT NUMBER"
+	Run   func(ctx context.Context, args []string) error
 }
 
-func run(commands Commands, args []string) int {
+// ErrUsage says that the arguments of a Tool are wrong.
+var ErrUsage = errors.New("wrong usage")
+
+// Main runs the subcommand named on the command line and ends the process: 0 on success, 1 on an error, 2 on wrong usage.
+func Main(commands Commands, tools ...Tool) {
+	os.Exit(run(commands, tools, os.Args))
+}
+
+func run(commands Commands, tools []Tool, args []string) int {
 	if len(args) == 2 && args[1] == "version" {
 		fmt.Println(filepath.Base(args[0]), Version())
 		return 0
 	}
 	all := Commands{"health": ask("/healthz"), "ready": ask("/readyz"), "version": nil}
 	maps.Copy(all, commands)
+	usage := fmt.Sprintf("usage: %s %s\n", filepath.Base(args[0]), strings.Join(slices.Sorted(maps.Keys(all)), "|"))
 	var command Command
 	if len(args) == 2 {
 		command = all[args[1]]
 	}
+	for _, tool := range tools {
+		usage += fmt.Sprintf("usage: %s %s %s\n", filepath.Base(args[0]), tool.Name, tool.Usage)
+		if len(args) >= 2 && args[1] == tool.Name {
+			command = func(ctx context.Context) error { return tool.Run(ctx, args[2:]) }
+		}
+	}
 	if command == nil {
-		names := slices.Sorted(maps.Keys(all))
-		fmt.Fprintf(os.Stderr, "usage: %s %s\n", filepath.Base(args[0]), strings.Join(names, "|"))
+		fmt.Fprint(os.Stderr, usage)
 		return 2
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := command(ctx); err != nil {
+	err := command(ctx)
+	switch {
+	case errors.Is(err, ErrUsage):
+		fmt.Fprintf(os.Stderr, "%v\n%s", err, usage)
+		return 2
+	case err != nil:
 		slog.Error("stopped", "error", err)
 		return 1
+	default:
+		return 0
 	}
-	return 0
 }
 
 // ask asks the service on this machine for a path of the server's own, for containers, which have no other program.

@@ -3,12 +3,14 @@ package service
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,11 +19,16 @@ import (
 // output runs the command line and returns its exit code and what it printed.
 func output(t *testing.T, commands Commands, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
+	return outputOf(t, commands, nil, args...)
+}
+
+func outputOf(t *testing.T, commands Commands, tools []Tool, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
 	outReader, out := pipe(t)
 	errReader, errOut := pipe(t)
 	defer func(o, e *os.File) { os.Stdout, os.Stderr = o, e }(os.Stdout, os.Stderr)
 	os.Stdout, os.Stderr = out, errOut
-	code = run(commands, append([]string{"/opt/bin/thing-svc"}, args...))
+	code = run(commands, tools, append([]string{"/opt/bin/thing-svc"}, args...))
 	out.Close()
 	errOut.Close()
 	return code, read(t, outReader), read(t, errReader)
@@ -94,7 +101,7 @@ func TestErrorIsLogged(t *testing.T) {
 	defer slog.SetDefault(before)
 	out := new(strings.Builder)
 	slog.SetDefault(slog.New(slog.NewTextHandler(out, nil)))
-	if code := run(Commands{"serve": func(context.Context) error { return errors.New("port is busy") }}, []string{"x", "serve"}); code != 1 {
+	if code := run(Commands{"serve": func(context.Context) error { return errors.New("port is busy") }}, nil, []string{"x", "serve"}); code != 1 {
 		t.Errorf("exit code %d", code)
 	}
 	if !strings.Contains(out.String(), "level=ERROR") || !strings.Contains(out.String(), "port is busy") {
@@ -110,7 +117,7 @@ func TestSignalsEndTheContext(t *testing.T) {
 			}
 			<-ctx.Done()
 			return nil
-		}}, []string{"x", "serve"})
+		}}, nil, []string{"x", "serve"})
 		if code != 0 {
 			t.Errorf("%v: exit code %d", sig, code)
 		}
@@ -149,5 +156,40 @@ func TestHealthAndReady(t *testing.T) {
 		check("no", ":"+port, 1)
 		server.Close()
 		check("gone", ":"+port, 1)
+	}
+}
+
+func TestTools(t *testing.T) {
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.DiscardHandler))
+	defer slog.SetDefault(before)
+	var got []string
+	tools := []Tool{{Name: "mend", Usage: "-why TEXT THING", Run: func(_ context.Context, args []string) error {
+		got = args
+		switch len(args) {
+		case 0:
+			return fmt.Errorf("%w: what to mend?", ErrUsage)
+		case 1:
+			return nil
+		default:
+			return errors.New("broken for good")
+		}
+	}}}
+	const usage = "usage: thing-svc health|ready|version\nusage: thing-svc mend -why TEXT THING\n"
+	for _, test := range []struct {
+		args   []string
+		code   int
+		stderr string
+	}{
+		{[]string{"mend", "it"}, 0, ""},
+		{[]string{"mend"}, 2, "wrong usage: what to mend?\n" + usage},
+		{[]string{"mend", "-why", "old", "it"}, 1, ""},
+		{[]string{"break"}, 2, usage},
+	} {
+		got = nil
+		code, stdout, stderr := outputOf(t, nil, tools, test.args...)
+		if code != test.code || stderr != test.stderr || stdout != "" || (test.args[0] == "mend" && !slices.Equal(got, test.args[1:])) {
+			t.Errorf("%q: exit code %d, stdout %q, stderr %q, arguments %q", test.args, code, stdout, stderr, got)
+		}
 	}
 }
