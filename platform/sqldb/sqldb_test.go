@@ -575,6 +575,11 @@ func testVerify(t *testing.T, engine sqldbtest.Engine) {
 			Query: "SELECT 'parent ' || id FROM parents WHERE id IN (" + sqldb.Args(1, len(ids)) + ") ORDER BY id",
 		}
 	}
+	warning := func(ids ...any) sqldb.Invariant {
+		w := named(ids...)
+		w.Warning = true
+		return w
+	}
 	both := sqldb.Invariant{
 		Name: "nobody is called a", Also: []string{"nobody is called b"},
 		Query: "SELECT CASE id WHEN 'a' THEN 'parent ' || id END, CASE id WHEN 'b' THEN 'parent ' || id END FROM parents WHERE id IN ('a', 'b') ORDER BY id",
@@ -595,6 +600,10 @@ func testVerify(t *testing.T, engine sqldbtest.Engine) {
 		{
 			"violated in one pass", []sqldb.Invariant{both}, sqldb.ErrViolated,
 			"VIOLATION nobody is called a: parent a\nVIOLATION nobody is called b: parent b\n2 invariants checked, 2 violations\n",
+		},
+		{
+			"warned of", []sqldb.Invariant{named("x"), warning("a", "b")}, nil,
+			"WARNING nobody is named so: parent a\nWARNING nobody is named so: parent b\n1 invariants checked, 0 violations, 2 warnings\n",
 		},
 	} {
 		var out bytes.Buffer

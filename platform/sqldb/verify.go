@@ -10,18 +10,21 @@ import (
 
 // Invariant is a query for violations: one text column, one row for each thing that is wrong. A pass over the data that
 // can check several invariants has a column for each, NULL where that one is kept.
+//
+// A Warning finds what an operator should look at although it is allowed. It is reported, and violates nothing.
 type Invariant struct {
-	Name  string
-	Also  []string // the names of further columns
-	Query string
-	Args  []any
+	Name    string
+	Also    []string // the names of further columns
+	Query   string
+	Args    []any
+	Warning bool
 }
 
 // ErrViolated is the result of Verify when something is wrong.
 var ErrViolated = errors.New("invariants are violated")
 
-// Verify runs the queries in one Snapshot, and writes every violation to out as it finds it. It returns ErrViolated if
-// there was any. Any other error is for an operator, and hence no fault. On PostgreSQL, a database opened by OpenReadOnly
+// Verify runs the queries in one Snapshot, and writes every violation and every warning to out as it finds it. It returns
+// ErrViolated if there was a violation. Any other error is for an operator, and hence no fault. On PostgreSQL, a database opened by OpenReadOnly
 // gives the queries the time they need.
 func (db *DB) Verify(ctx context.Context, out io.Writer, invariants []Invariant) error {
 	tx, err := db.Snapshot(ctx)
@@ -34,7 +37,9 @@ func (db *DB) Verify(ctx context.Context, out io.Writer, invariants []Invariant)
 		if err := check(ctx, tx, report, invariant); err != nil {
 			return fmt.Errorf("%s: %w", invariant.Name, err)
 		}
-		names += 1 + len(invariant.Also)
+		if !invariant.Warning {
+			names += 1 + len(invariant.Also)
+		}
 	}
 	return report.Close(names)
 }
@@ -59,13 +64,18 @@ func check(ctx context.Context, tx *sql.Tx, report *Report, invariant Invariant)
 		if err := rows.Scan(into...); err != nil {
 			return err
 		}
-		before := report.violations
+		tell := report.Violation
+		if invariant.Warning {
+			tell = report.Warning
+		}
+		found := false
 		for i, name := range names {
 			if what[i].Valid {
-				report.Violation(name, what[i].String)
+				tell(name, what[i].String)
+				found = true
 			}
 		}
-		if report.violations == before {
+		if !found {
 			return errors.New("the query has found something and does not say what")
 		}
 	}
@@ -74,8 +84,8 @@ func check(ctx context.Context, tx *sql.Tx, report *Report, invariant Invariant)
 
 // Report is what Verify prints, for programs with checks that are no queries.
 type Report struct {
-	out        io.Writer
-	violations int
+	out                  io.Writer
+	violations, warnings int
 }
 
 // NewReport returns a report that is written to out as it comes.
@@ -87,9 +97,19 @@ func (r *Report) Violation(name, what string) {
 	fmt.Fprintf(r.out, "VIOLATION %s: %s\n", name, what)
 }
 
+// Warning reports one thing that is allowed, and that an operator should look at.
+func (r *Report) Warning(name, what string) {
+	r.warnings++
+	fmt.Fprintf(r.out, "WARNING %s: %s\n", name, what)
+}
+
 // Close ends the report on a number of invariants. It returns ErrViolated if there was any violation.
 func (r *Report) Close(invariants int) error {
-	fmt.Fprintf(r.out, "%d invariants checked, %d violations\n", invariants, r.violations)
+	warnings := ""
+	if r.warnings > 0 {
+		warnings = fmt.Sprintf(", %d warnings", r.warnings)
+	}
+	fmt.Fprintf(r.out, "%d invariants checked, %d violations%s\n", invariants, r.violations, warnings)
 	if r.violations > 0 {
 		return ErrViolated
 	}
