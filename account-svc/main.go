@@ -5,8 +5,12 @@ import (
 	"context"
 	_ "embed"
 	"errors"
+	"flag"
+	"fmt"
+	"io"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/bankmore/bankmore/account-svc/accountapi"
 	"github.com/bankmore/bankmore/account-svc/internal/account"
@@ -27,7 +31,8 @@ import (
 var openAPI []byte
 
 func main() {
-	service.Main(service.Commands{"serve": serve, "migrate": migrate, "verify": verify})
+	service.Main(service.Commands{"serve": serve, "migrate": migrate, "verify": verify},
+		service.Tool{Name: "reopen", Usage: "-reason TEXT NUMBER", Run: reopen})
 }
 
 // open sets up the logs and opens the database: what every subcommand needs.
@@ -135,4 +140,59 @@ func verify(ctx context.Context) error {
 		return err
 	}
 	return errors.Join(sqlstore.New(db).Verify(ctx, os.Stdout), db.Close())
+}
+
+// reopen lets the owner of a closed account in again: an operator's command. It works beside the running service.
+func reopen(ctx context.Context, args []string) (err error) {
+	r, err := reopening(args)
+	if err != nil {
+		return err
+	}
+	config, err := loadConfig[StorageConfig]()
+	if err != nil {
+		return err
+	}
+	existing, err := open(ctx, config, sqldb.OpenReadOnly) // creates no database where there is none
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, existing.Close()) }()
+	db, err := open(ctx, config, sqldb.Open)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	reopened, err := sqlstore.New(db).Reopen(ctx, r)
+	switch {
+	case errors.Is(err, account.ErrUnknown):
+		return fmt.Errorf("no account has the number %s", r.Number)
+	case err != nil:
+		return err
+	}
+	slog.InfoContext(ctx, "account reopened", "account_number", r.Number, "reason", r.Reason,
+		"closed_at", reopened.ClosedAt, "balance", reopened.Balance)
+	return nil
+}
+
+// reopening reads the arguments of reopen: one number, and the flag -reason before or after it.
+func reopening(args []string) (r account.Reopening, err error) {
+	r.At = time.Now()
+	flags := flag.NewFlagSet("reopen", flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // the error says it
+	flags.StringVar(&r.Reason, "reason", "", "why, for the record")
+	if err := flags.Parse(args); err != nil {
+		return r, fmt.Errorf("%w: %w", service.ErrUsage, err)
+	}
+	if r.Number = flags.Arg(0); r.Number != "" {
+		if err := flags.Parse(flags.Args()[1:]); err != nil {
+			return r, fmt.Errorf("%w: %w", service.ErrUsage, err)
+		}
+	}
+	if r.Number == "" || flags.NArg() > 0 {
+		return r, fmt.Errorf("%w: reopen wants one account number", service.ErrUsage)
+	}
+	if err := r.Validate(); err != nil {
+		return r, fmt.Errorf("%w: %w: -reason", service.ErrUsage, err)
+	}
+	return r, nil
 }

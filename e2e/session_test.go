@@ -49,6 +49,10 @@ func TestMainJob(t *testing.T) {
 			if exists, err := ana.Exists(t.Context(), bia.Number); err != nil || !exists {
 				t.Errorf("Bia's account exists: %t, %v", exists, err)
 			}
+			wantFailure(t, "closing with a balance", bia.Deactivate(t.Context(), bia.password), http.StatusBadRequest, "BALANCE_NOT_ZERO")
+			if _, err := bia.Move(t.Context(), key(), client.Debit, "150.00"); err != nil {
+				t.Error(err)
+			}
 			if err := bia.Deactivate(t.Context(), bia.password); err != nil {
 				t.Errorf("deactivation: %v", err)
 			}

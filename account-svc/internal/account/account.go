@@ -17,18 +17,20 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"github.com/bankmore/bankmore/platform/crashpoint"
 	"github.com/bankmore/bankmore/platform/fault"
 )
 
 // Failures of the customers' domain.
 var (
-	ErrInvalidCPF    = fault.New(fault.Invalid, "INVALID_DOCUMENT", "CPF inválido.")
-	ErrCPFTaken      = fault.New(fault.Refused, "INVALID_DOCUMENT", "CPF já cadastrado.")
-	ErrWrongLogin    = fault.New(fault.Unauthenticated, fault.TypeUnauthorized, "CPF ou senha incorretos.")
-	ErrWrongPassword = fault.New(fault.Unauthenticated, fault.TypeUnauthorized, "Senha incorreta.")
-	ErrInactive      = fault.New(fault.Refused, "INACTIVE_ACCOUNT", "Conta inativa.")
-	ErrBusy          = fault.New(fault.RateLimited, fault.TypeRateLimited, "Muitas tentativas. Tente novamente mais tarde.").After(time.Second)
-	ErrUnknown       = fault.New(fault.Refused, "INVALID_ACCOUNT", "Conta não encontrada.")
+	ErrInvalidCPF     = fault.New(fault.Invalid, "INVALID_DOCUMENT", "CPF inválido.")
+	ErrCPFTaken       = fault.New(fault.Refused, "INVALID_DOCUMENT", "CPF já cadastrado.")
+	ErrWrongLogin     = fault.New(fault.Unauthenticated, fault.TypeUnauthorized, "CPF ou senha incorretos.")
+	ErrWrongPassword  = fault.New(fault.Unauthenticated, fault.TypeUnauthorized, "Senha incorreta.")
+	ErrInactive       = fault.New(fault.Refused, "INACTIVE_ACCOUNT", "Conta inativa.")
+	ErrBalanceNotZero = fault.New(fault.Refused, "BALANCE_NOT_ZERO", "Transfira ou saque o saldo antes de encerrar a conta.")
+	ErrBusy           = fault.New(fault.RateLimited, fault.TypeRateLimited, "Muitas tentativas. Tente novamente mais tarde.").After(time.Second)
+	ErrUnknown        = fault.New(fault.Refused, "INVALID_ACCOUNT", "Conta não encontrada.")
 )
 
 // ErrNumberTaken tells the service to draw another account number. It never reaches a client.
@@ -40,6 +42,7 @@ type Customer struct {
 	Number       string
 	Name         string
 	Active       bool
+	Untouched    bool   // since the registration there was no movement, and the account was never closed
 	PasswordHash string // argon2id, in its standard encoded form
 }
 
@@ -61,8 +64,12 @@ type Store interface {
 	ByID(ctx context.Context, accountID string) (Customer, error)
 	// Exists tells whether an account has that number.
 	Exists(ctx context.Context, number string) (bool, error)
-	// Deactivate ends an account. It is no failure if that was done before.
+	// Deactivate closes an account, or returns ErrBalanceNotZero and closes nothing. It decides while it holds the
+	// account's lock, so that no movement comes between. It is no failure if the account is closed already, whatever
+	// money has reached it since.
 	Deactivate(ctx context.Context, accountID string, at time.Time) error
+	// Reopen makes a closed account active again and keeps a record of that, or returns ErrUnknown or ErrNotClosed.
+	Reopen(ctx context.Context, r Reopening) (Reopened, error)
 }
 
 // Service is the customers' use cases.
@@ -106,6 +113,12 @@ func (s *Service) Register(ctx context.Context, cpfText, name, password string) 
 		Customer: Customer{AccountID: uuid.NewString(), Name: name, Active: true},
 		CPFHash:  s.keys.hash(cpf), CreatedAt: time.Now(),
 	}
+	if _, err = s.store.ByCPF(ctx, r.CPFHash); !errors.Is(err, ErrUnknown) {
+		if err == nil {
+			err = ErrCPFTaken
+		}
+		return "", err
+	}
 	if r.CPFEncrypted, err = s.keys.encrypt(cpf, r.AccountID); err != nil {
 		return "", err
 	}
@@ -116,11 +129,36 @@ func (s *Service) Register(ctx context.Context, cpfText, name, password string) 
 		if r.Number, err = drawNumber(); err != nil {
 			return "", err
 		}
-		if err = s.store.Register(ctx, r); !errors.Is(err, ErrNumberTaken) {
+		if err = s.store.Register(ctx, r); err == nil {
+			crashpoint.Reach("customers", "registered")
+		}
+		if !errors.Is(err, ErrNumberTaken) {
 			return r.Number, err
 		}
 	}
 	return "", fmt.Errorf("no free account number in %d draws", maxDraws)
+}
+
+// Registered returns the number of the account that an earlier Register with the same CPF, name and password has opened,
+// if nothing has happened to the account since. Otherwise it returns ErrCPFTaken, and does not tell what differs. Whoever
+// calls it for a stranger lets the stranger try a password.
+func (s *Service) Registered(ctx context.Context, cpfText, name, password string) (number string, err error) {
+	if name, err = prepareName(name); err != nil {
+		return "", err
+	}
+	customer, err := s.find(ctx, cpfText)
+	if err != nil {
+		return "", err
+	}
+	matches, err := s.matches(ctx, password, customer.PasswordHash)
+	switch {
+	case err != nil:
+		return "", err
+	case !matches || !customer.Untouched || customer.Name != name:
+		return "", ErrCPFTaken
+	default:
+		return customer.Number, nil
+	}
 }
 
 // Login returns the customer whose CPF and password these are. Whatever is wrong, even the form of the CPF, looks and
@@ -155,7 +193,8 @@ func (s *Service) find(ctx context.Context, cpfText string) (Customer, error) {
 	return s.store.ByCPF(ctx, s.keys.hash(cpf))
 }
 
-// Deactivate ends an account for its owner, who proves the password once more.
+// Deactivate closes an account for its owner, who proves the password once more. It refuses with ErrBalanceNotZero while
+// there is money on the account. Closing a closed account succeeds, since the answer to the first time may have been lost.
 func (s *Service) Deactivate(ctx context.Context, accountID, password string) error {
 	customer, err := s.store.ByID(ctx, accountID)
 	if err != nil {
@@ -167,11 +206,13 @@ func (s *Service) Deactivate(ctx context.Context, accountID, password string) er
 		return err
 	case !matches:
 		return ErrWrongPassword
-	case !customer.Active:
-		return ErrInactive
-	default:
-		return s.store.Deactivate(ctx, accountID, time.Now())
 	}
+	// The store is told again if the account is closed already: what stands before it may have missed the first time.
+	if err := s.store.Deactivate(ctx, accountID, time.Now()); err != nil {
+		return err
+	}
+	crashpoint.Reach("customers", "deactivated")
+	return nil
 }
 
 // Exists tells whether an account has that number, active or not.

@@ -68,6 +68,46 @@ func TestFailedLoginsAreAlike(t *testing.T) {
 	}
 }
 
+// A registration with a CPF that is taken costs one hash, as it does with one that is free, and looks the same whether it
+// is the password that differs, or the name, or the account was used since.
+func TestRegistrationsAreAlike(t *testing.T) {
+	s, err := New(nil, CPFKeys{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash, err := s.hash(t.Context(), "senha123")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		name, password string
+		untouched      bool
+		want           error
+	}{
+		"the same":              {"Ana", "senha123", true, nil},
+		"wrong password":        {"Ana", "errada", true, ErrCPFTaken},
+		"other name":            {"Bia", "senha123", true, ErrCPFTaken},
+		"touched":               {"Ana", "senha123", false, ErrCPFTaken},
+		"touched and wrong":     {"Ana", "errada", false, ErrCPFTaken},
+		"other name, and wrong": {"Bia", "errada", true, ErrCPFTaken},
+	} {
+		s.store = registry{cpfHash: s.keys.hash("52998224725"), customer: Customer{
+			Number: "11", Name: "Ana", Active: true, Untouched: test.untouched, PasswordHash: hash,
+		}}
+		before := testutil.ToFloat64(hashes)
+		if _, err := s.Register(t.Context(), "52998224725", test.name, "senha123"); !errors.Is(err, ErrCPFTaken) {
+			t.Errorf("%s: registered: %v", name, err)
+		}
+		number, err := s.Registered(t.Context(), "529.982.247-25", test.name, test.password)
+		if !errors.Is(err, test.want) || (err == nil) != (number == "11") {
+			t.Errorf("%s: %q, %v, want %v", name, number, err, test.want)
+		}
+		if n := testutil.ToFloat64(hashes) - before; n != 1 {
+			t.Errorf("%s: %v hashes, want 1", name, n)
+		}
+	}
+}
+
 // More attempts than can be hashed are turned away soon, with a time to come back.
 func TestHashingDoesNotQueueForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

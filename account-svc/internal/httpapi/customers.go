@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"errors"
 	"net/http"
 	"time"
 
@@ -32,10 +33,29 @@ func (h handlers) register(r *http.Request) (web.Answer, error) {
 		return web.Answer{}, err
 	}
 	number, err := h.Accounts.Register(r.Context(), in.CPF, in.Name, in.Password)
+	again := errors.Is(err, account.ErrCPFTaken)
+	if again { // perhaps by this very customer, whom the answer did not reach
+		number, err = h.registered(r, in)
+	}
 	if err != nil {
 		return web.Answer{}, err
 	}
-	return web.JSON(http.StatusCreated, registerAnswer{AccountNumber: number, Message: "Conta criada com sucesso."})
+	answer, err := web.JSON(http.StatusCreated, registerAnswer{AccountNumber: number, Message: "Conta criada com sucesso."})
+	answer.Replayed = again
+	return answer, err
+}
+
+// registered finds the account that the same registration has opened before. It tries a password, so it counts as a login
+// does: otherwise registrations would be a way to guess passwords without limit.
+func (h handlers) registered(r *http.Request, in registerRequest) (number string, err error) {
+	cpf, err := account.ParseCPF(in.CPF)
+	if err != nil {
+		return "", err
+	}
+	if err := h.Logins.Allow(r.Context(), "cpf "+string(cpf)); err != nil {
+		return "", err
+	}
+	return h.Accounts.Registered(r.Context(), in.CPF, in.Name, in.Password)
 }
 
 type loginRequest struct {

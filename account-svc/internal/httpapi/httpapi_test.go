@@ -200,12 +200,13 @@ func TestCustomersDay(t *testing.T) {
 	for _, absent := range []string{"1", "x", "%00", "1%00", "%ff", "-1"} {
 		a.want(a.do(request{method: "GET", path: "/api/account/exists/" + absent, token: token}), 200, "false")
 	}
-	a.want(a.do(request{method: "PUT", path: "/api/account/deactivate/", token: token, body: `{"password":"errada"}`}), 401,
-		`{"message":"Senha incorreta.","type":"USER_UNAUTHORIZED"}`)
-	a.want(a.do(request{method: "PUT", path: "/api/account/deactivate/", token: token, body: fmt.Sprintf(`{"password":%q}`, password)}), 204, "")
+	a.want(a.deactivate(token, "errada"), 401, `{"message":"Senha incorreta.","type":"USER_UNAUTHORIZED"}`)
+	a.want(a.deactivate(token, password), 400,
+		`{"message":"Transfira ou saque o saldo antes de encerrar a conta.","type":"BALANCE_NOT_ZERO"}`)
+	a.want(a.move(token, number, "w2", "849.50", "D"), 204, "")
+	a.want(a.deactivate(token, password), 204, "")
 
 	inactive := `{"message":"Conta inativa.","type":"INACTIVE_ACCOUNT"}`
-	a.want(a.do(request{method: "PUT", path: "/api/account/deactivate/", token: token, body: fmt.Sprintf(`{"password":%q}`, password)}), 400, inactive)
 	a.want(a.move(token, number, "d2", "1", "C"), 400, inactive)
 	a.want(a.do(request{method: "GET", path: "/api/account/balance", token: token}), 400, inactive)
 	a.want(a.do(request{method: "GET", path: "/api/account/statement", token: token}), 400, inactive)
@@ -214,6 +215,109 @@ func TestCustomersDay(t *testing.T) {
 		`{"message":"CPF ou senha incorretos.","type":"USER_UNAUTHORIZED"}`)
 	a.want(a.do(request{method: "POST", path: "/api/account/register", body: fmt.Sprintf(`{"cpf":%q,"name":"Ana","password":%q}`, anaCPF, password)}), 400,
 		`{"message":"CPF já cadastrado.","type":"INVALID_DOCUMENT"}`)
+}
+
+func (a *api) deactivate(token, password string) *httptest.ResponseRecorder {
+	a.t.Helper()
+	return a.do(request{method: "PUT", path: "/api/account/deactivate/", token: token, body: fmt.Sprintf(`{"password":%q}`, password)})
+}
+
+// A customer whom the answer to the closing did not reach closes again, and it is done. Only the right password tells so,
+// and money that has come back meanwhile does not matter.
+func TestClosingAgain(t *testing.T) {
+	a := newAPI(t)
+	ana, token := a.register(anaCPF, "Ana")
+	bia, _ := a.register(biaCPF, "Bia")
+	a.want(a.move(token, ana, "d", "10.00", "C"), 204, "")
+	leg := func(id, typ, kind string) {
+		t.Helper()
+		body := fmt.Sprintf(`{"commands":[{"request_id":%q,"account_number":%q,"type":%q,"kind":%q,"amount":"10.00","transfer_id":"t","counterparty_account_number":%q}]}`,
+			id, ana, typ, kind, bia)
+		a.want(a.do(request{method: "POST", path: accountapi.MovementsPath, body: body, header: http.Header{"Dapr-Api-Token": {appToken}}}),
+			200, `{"results":[{"status":"applied"}]}`)
+	}
+	leg("t:debit", "D", "transfer")
+	a.want(a.deactivate(token, password), 204, "")
+	a.want(a.deactivate(token, password), 204, "")
+	a.want(a.deactivate(token, "errada"), 401, `{"message":"Senha incorreta.","type":"USER_UNAUTHORIZED"}`)
+	leg("t:refund", "C", "refund")
+	a.want(a.deactivate(token, password), 204, "")
+
+	// An operator lets Ana in again, and her money is there.
+	if _, err := a.store.Reopen(t.Context(), account.Reopening{Number: ana, Reason: "a refund came", At: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	if got := a.balance(token); got != "10.00" {
+		t.Errorf("balance %s", got)
+	}
+	a.want(a.move(token, ana, "w", "10.00", "D"), 204, "")
+	a.want(a.deactivate(token, password), 204, "")
+}
+
+// A customer whom the answer to the registration did not reach registers again, and gets the same account, until
+// something has happened to it. Whoever does not know the password learns nothing.
+func TestRegisteringAgain(t *testing.T) {
+	a := newAPI(t)
+	post := func(cpf, name, password string) *httptest.ResponseRecorder {
+		t.Helper()
+		return a.do(request{
+			method: "POST", path: "/api/account/register", body: fmt.Sprintf(`{"cpf":%q,"name":%q,"password":%q}`, cpf, name, password),
+		})
+	}
+	const taken = `{"message":"CPF já cadastrado.","type":"INVALID_DOCUMENT"}`
+	first := post(anaCPF, "Ana Souza", "s\u00e9nha123")
+	if first.Code != 201 || first.Header().Get("Idempotency-Replayed") != "" {
+		t.Fatalf("%d %v", first.Code, first.Header())
+	}
+	for _, again := range []*httptest.ResponseRecorder{
+		post("529.982.247-25", " Ana\u00a0Souza", "se\u0301nha123"), // the same, written otherwise
+		post(anaCPF, "Ana Souza", "s\u00e9nha123"),
+	} {
+		if a.want(again, 201, first.Body.String()); again.Header().Get("Idempotency-Replayed") != "true" {
+			t.Errorf("not marked as a repetition: %v", again.Header())
+		}
+	}
+	a.want(post(anaCPF, "Ana Souza", "outra-senha"), 400, taken)
+	a.want(post(anaCPF, "Ana Lima", "s\u00e9nha123"), 400, taken)
+	if n := a.count("customers"); n != 1 {
+		t.Errorf("%d customers", n)
+	}
+	a.want(post(anaCPF, "Ana Souza", "outra-senha"), 400, taken)
+	if rec := post(anaCPF, "Ana Souza", "s\u00e9nha123"); rec.Code != 429 {
+		t.Errorf("the sixth try at a password: %d %s", rec.Code, rec.Body)
+	}
+
+	bia, token := a.register(biaCPF, "Bia")
+	a.want(a.move(token, bia, "d", "1.00", "C"), 204, "")
+	a.want(post(biaCPF, "Bia", password), 400, taken)
+	const caioCPF = "12345678909"
+	_, token = a.register(caioCPF, "Caio")
+	a.want(a.deactivate(token, password), 204, "")
+	a.want(post(caioCPF, "Caio", password), 400, taken)
+}
+
+// Two copies of one registration that arrive together are one account, and both succeed.
+func TestRegisteringTwiceAtOnce(t *testing.T) {
+	a := newAPI(t)
+	answers := make([]*httptest.ResponseRecorder, 4)
+	var all sync.WaitGroup
+	for i := range answers {
+		all.Go(func() {
+			answers[i] = a.do(request{
+				method: "POST", path: "/api/account/register", body: fmt.Sprintf(`{"cpf":%q,"name":"Ana","password":%q}`, anaCPF, password),
+			})
+		})
+	}
+	all.Wait()
+	fresh := 0
+	for _, rec := range answers {
+		if a.want(rec, 201, answers[0].Body.String()); rec.Header().Get("Idempotency-Replayed") == "" {
+			fresh++
+		}
+	}
+	if fresh != 1 {
+		t.Errorf("%d of %d answers claim to be the first", fresh, len(answers))
+	}
 }
 
 // A password and a name mean the same however a keyboard composes them.
@@ -463,7 +567,7 @@ func TestBadInput(t *testing.T) {
 		{"CPF with a wrong check digit", registering, register("52998224724", "Ana", password), 400, invalidDocument, "", nil},
 		{"CPF of one digit", registering, register("11111111111", "Ana", password), 400, invalidDocument, "", nil},
 		{"CPF too short", registering, register("123", "Ana", password), 400, invalidDocument, "", nil},
-		{"CPF taken, formatted", registering, register("529.982.247-25", "Ana", password), 400, invalidDocument, "", nil},
+		{"CPF taken, formatted", registering, register("529.982.247-25", "Ana", "outra-senha"), 400, invalidDocument, "", nil},
 		{"name of one character", registering, register("12345678909", "A", password), 400, invalidArgument, "", nil},
 		{"name of 101 characters", registering, register("12345678909", strings.Repeat("é", 101), password), 400, invalidArgument, "", nil},
 		{"name with a control character", registering, register("12345678909", `A\u0007na`, password), 400, invalidArgument, "", nil},

@@ -15,6 +15,7 @@ import (
 
 	"github.com/bankmore/bankmore/account-svc/internal/account"
 	"github.com/bankmore/bankmore/account-svc/internal/ledger"
+	"github.com/bankmore/bankmore/platform/fault"
 	"github.com/bankmore/bankmore/platform/money"
 )
 
@@ -108,13 +109,16 @@ func (b *Balances) Apply(ctx context.Context, commands []ledger.Command, decide 
 // Deactivate implements account.Store.
 func (b *Balances) Deactivate(ctx context.Context, accountID string, at time.Time) error {
 	err := b.Store.Deactivate(ctx, accountID, at)
-	if err != nil {
+	switch {
+	case err == nil:
+		b.tell(ctx, ledger.Account{ID: accountID, Active: false})
+	case fault.From(err).Kind != fault.Refused: // it may have been committed all the same
 		b.client.missed()
-		return err
 	}
-	b.tell(ctx, ledger.Account{ID: accountID, Active: false})
-	return nil
+	return err
 }
+
+// Reopening needs no word to the cache: it holds nothing of closed accounts, and whoever reads one makes no entry.
 
 // Balance implements ledger.Store.
 func (b *Balances) Balance(ctx context.Context, accountID string) (ledger.Account, error) {

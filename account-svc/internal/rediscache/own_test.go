@@ -102,10 +102,7 @@ func TestPauseOpensNoClosedAccount(t *testing.T) {
 	store := usual(t, server.config)
 	want(t, store, 1000)
 	server.signal(t, syscall.SIGSTOP)
-	deposit(t, store, "second", 100)
-	if err := store.Deactivate(t.Context(), "id-11", time.Now()); err != nil {
-		t.Fatal(err)
-	}
+	closed(t, store, 1000)
 	time.Sleep(server.config.BalanceTTL + 500*time.Millisecond)
 	server.signal(t, syscall.SIGCONT)
 	for range 20 {

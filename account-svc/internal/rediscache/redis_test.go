@@ -5,6 +5,7 @@ package rediscache_test
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/bankmore/bankmore/account-svc/internal/account"
 	"github.com/bankmore/bankmore/account-svc/internal/ledger"
 	"github.com/bankmore/bankmore/account-svc/internal/rediscache"
 	"github.com/bankmore/bankmore/account-svc/internal/sqlstore"
@@ -161,9 +163,11 @@ func TestClosedAccount(t *testing.T) {
 	config := server(t)
 	all := replicas(t, config, 2)
 	want(t, all[1], 1000)
-	if err := all[0].Deactivate(t.Context(), "id-11", time.Now()); err != nil {
+	if err := all[0].Deactivate(t.Context(), "id-11", time.Now()); !errors.Is(err, account.ErrBalanceNotZero) {
 		t.Fatal(err)
 	}
+	wantHit(t, all[0], 1000) // a closing that was refused has changed nothing, and the cache is still believed
+	closed(t, all[0], 1000)
 	refund := func(key string) {
 		apply(t, all[0], ledger.Command{
 			RequestKey: "refund:" + key, Fingerprint: key, AccountNumber: "11", Type: ledger.Credit, Kind: ledger.Refund, Amount: 1, TransferID: key,
@@ -176,6 +180,24 @@ func TestClosedAccount(t *testing.T) {
 	direct(t, config).HSet(t.Context(), config.KeyPrefix+"balance:id-11", "version", 1, "balance", 1000, "number", "11", "owner", "Ana")
 	refund("second")
 	wantClosed(t, all...)
+
+	// The operator's command reopens the account without a word to Redis. Everybody sees it at once, with the refunds.
+	if _, err := all[0].Store.Reopen(t.Context(), account.Reopening{Number: "11", Reason: "refunds came", At: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	want(t, all[0], 2)
+	want(t, all[1], 2)
+	wantHit(t, all[1], 2)
+}
+
+// wantHit checks a balance that comes from the cache.
+func wantHit(t *testing.T, store *rediscache.Balances, balance money.Cents) {
+	t.Helper()
+	before := metric(t, "balance_cache_requests_total", "hit")
+	want(t, store, balance)
+	if metric(t, "balance_cache_requests_total", "hit") == before {
+		t.Error("no hit")
+	}
 }
 
 func wantClosed(t *testing.T, replicas ...*rediscache.Balances) {

@@ -48,6 +48,17 @@ func deposit(t *testing.T, store ledger.Store, key string, amount money.Cents) {
 	})
 }
 
+// closed takes the balance off account 11, through the store, and closes it.
+func closed(t *testing.T, store rediscache.Store, balance money.Cents) {
+	t.Helper()
+	apply(t, store, ledger.Command{
+		RequestKey: "all", Fingerprint: "all", AccountNumber: "11", Type: ledger.Debit, Kind: ledger.Withdrawal, Amount: balance,
+	})
+	if err := store.Deactivate(t.Context(), "id-11", time.Now()); err != nil {
+		t.Error(err)
+	}
+}
+
 func apply(t *testing.T, store ledger.Store, c ledger.Command) {
 	t.Helper()
 	book := ledger.New(store)
@@ -156,9 +167,7 @@ func TestRedisAway(t *testing.T) {
 			if _, err := attempts.Take(t.Context(), "who"); err == nil {
 				t.Error("an attempt that nobody counted is no error")
 			}
-			if err := store.Deactivate(t.Context(), "id-11", time.Now()); err != nil {
-				t.Error(err)
-			}
+			closed(t, store, 500)
 			if a, err := store.Balance(t.Context(), "id-11"); err != nil || a.Active {
 				t.Errorf("%+v, %v", a, err)
 			}
@@ -205,6 +214,9 @@ func TestErrorsOfTheStore(t *testing.T) {
 	cancel()
 	if err := store.Deactivate(ctx, "id-11", time.Now()); err == nil {
 		t.Error("Deactivate with an ended context succeeds")
+	}
+	if err := store.Deactivate(t.Context(), "id-11", time.Now()); !errors.Is(err, account.ErrUnknown) {
+		t.Errorf("Deactivate = %v", err)
 	}
 }
 

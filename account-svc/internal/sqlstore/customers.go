@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -47,7 +48,9 @@ func affected(result sql.Result, err error) (int64, error) {
 }
 
 const selectCustomer = `
-	SELECT c.account_id, a.number, c.name, a.deactivated_at IS NULL, c.password_hash
+	SELECT c.account_id, a.number, c.name, a.deactivated_at IS NULL,
+		a.version = 0 AND a.deactivated_at IS NULL AND NOT EXISTS (SELECT 1 FROM reopenings r WHERE r.account_id = a.id),
+		c.password_hash
 	FROM customers c JOIN accounts a ON a.id = c.account_id WHERE `
 
 // ByCPF implements account.Store.
@@ -61,7 +64,8 @@ func (s *Store) ByID(ctx context.Context, accountID string) (account.Customer, e
 }
 
 func (s *Store) customer(ctx context.Context, query, arg string) (c account.Customer, err error) {
-	err = s.db.Read().QueryRowContext(ctx, query, arg).Scan(&c.AccountID, &c.Number, &c.Name, &c.Active, &c.PasswordHash)
+	err = s.db.Read().QueryRowContext(ctx, query, arg).Scan(
+		&c.AccountID, &c.Number, &c.Name, &c.Active, &c.Untouched, &c.PasswordHash)
 	if errors.Is(err, sql.ErrNoRows) {
 		return c, account.ErrUnknown
 	}
@@ -74,11 +78,53 @@ func (s *Store) Exists(ctx context.Context, number string) (exists bool, err err
 	return exists, sqldb.Away(err)
 }
 
-// Deactivate implements account.Store.
+// Deactivate implements account.Store. Its one statement locks the account's row, as the ledger does before it reads a
+// balance: a credit is either seen here, or finds the account closed.
 func (s *Store) Deactivate(ctx context.Context, accountID string, at time.Time) error {
 	return s.db.InTx(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, "UPDATE accounts SET deactivated_at = $1 WHERE id = $2 AND deactivated_at IS NULL",
-			sqldb.Micros(at), accountID)
-		return err
+		var closed bool
+		err := tx.QueryRowContext(ctx, `
+			UPDATE accounts SET deactivated_at = CASE WHEN deactivated_at IS NULL AND balance = 0 THEN $1 ELSE deactivated_at END
+			WHERE id = $2 RETURNING deactivated_at IS NOT NULL`, sqldb.Micros(at), accountID).Scan(&closed)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			return account.ErrUnknown
+		case err == nil && !closed:
+			return account.ErrBalanceNotZero
+		default:
+			return err
+		}
 	})
+}
+
+// Reopen implements account.Store. Of two operators at once one finds that the record of this closing is there already,
+// tries again, and then finds the account open.
+func (s *Store) Reopen(ctx context.Context, r account.Reopening) (reopened account.Reopened, err error) {
+	var open error // not a failure of the database
+	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
+		open = nil
+		var closed sql.NullInt64
+		err := tx.QueryRowContext(ctx, "SELECT id, deactivated_at FROM accounts WHERE number = $1", r.Number).
+			Scan(&reopened.AccountID, &closed)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			return account.ErrUnknown
+		case err != nil:
+			return err
+		case !closed.Valid:
+			open = account.ErrNotClosed
+			return open
+		}
+		reopened.ClosedAt = sqldb.Time(closed.Int64)
+		if _, err := tx.ExecContext(ctx, "INSERT INTO reopenings (account_id, closed_at, reopened_at, reason) VALUES ($1, $2, $3, $4)",
+			reopened.AccountID, closed.Int64, sqldb.Micros(r.At), r.Reason); err != nil {
+			return err
+		}
+		return tx.QueryRowContext(ctx, "UPDATE accounts SET deactivated_at = NULL WHERE id = $1 RETURNING balance", reopened.AccountID).
+			Scan(&reopened.Balance)
+	})
+	if err = cmp.Or(open, err); err != nil {
+		return account.Reopened{}, err
+	}
+	return reopened, nil
 }

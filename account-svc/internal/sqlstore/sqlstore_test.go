@@ -109,6 +109,26 @@ func testVerifyFinds(t *testing.T, engine sqldbtest.Engine) {
 	}
 }
 
+// Money on a closed account violates nothing, and verify names it for the operator.
+func TestVerifyWarnsOfMoneyOnClosedAccounts(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, engine sqldbtest.Engine) {
+		db := engine.Open(t, sqlstore.Migrations())
+		seed(t, db)
+		if err := exec(t.Context(), db, "UPDATE accounts SET deactivated_at = 1"); err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		if err := sqlstore.New(db).Verify(t.Context(), &out); err != nil {
+			t.Error(err)
+		}
+		for _, want := range []string{"WARNING a closed account holds no money: account 11 holds 1000\n", " 0 violations, 1 warnings\n"} {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("no %q in:\n%s", want, &out)
+			}
+		}
+	})
+}
+
 // Of millions of movements verify sorts no keys: an index has them in order.
 func TestVerifySortsNoKeys(t *testing.T) {
 	plan := sqldbtest.SQLite.Plan(t, sqldbtest.SQLite.Open(t, sqlstore.Migrations()), sqlstore.DuplicateRequests)

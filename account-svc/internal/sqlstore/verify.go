@@ -11,7 +11,7 @@ import (
 const duplicateRequests = `
 	SELECT 'request ' || request_key || ' has ' || count(*) || ' movements' FROM movements GROUP BY request_key HAVING count(*) > 1`
 
-// invariants hold at every moment, whatever is in flight.
+// invariants hold at every moment, whatever is in flight; warnings tell of what an operator has to do something about.
 var invariants = []sqldb.Invariant{
 	{Name: "no balance is negative", Query: `
 		SELECT 'account ' || number || ' has ' || balance FROM accounts WHERE balance < 0`},
@@ -60,7 +60,7 @@ var invariants = []sqldb.Invariant{
 	{Name: "a transfer is debited once, then credited or refunded, never both", Also: []string{"a transfer pays at most one fee"}, Query: `
 		SELECT
 			CASE WHEN legs > 0 AND (debits <> 1 OR legs > 2 OR least_leg <> greatest_leg) THEN
-				'transfer ' || transfer_id || ' has ' || debits || ' debits, ' || credits || ' credits, ' || legs - debits - credits ||
+				'transfer ' || transfer_id || ' has ' || debits || ' debits, ' || credits || ' credits, ' || (legs - debits - credits) ||
 				' refunds, from ' || least_leg || ' to ' || greatest_leg END,
 			CASE WHEN fees > 1 THEN 'transfer ' || transfer_id || ' paid ' || fees || ' fees' END
 		FROM (
@@ -74,9 +74,12 @@ var invariants = []sqldb.Invariant{
 			FROM movements WHERE kind IN ('transfer', 'refund', 'fee') GROUP BY transfer_id
 		) t
 		WHERE legs > 0 AND (debits <> 1 OR legs > 2 OR least_leg <> greatest_leg) OR fees > 1`},
+	{Name: "a closed account holds no money", Warning: true, Query: `
+		SELECT 'account ' || number || ' holds ' || balance FROM accounts WHERE deactivated_at IS NOT NULL AND balance <> 0`},
 }
 
-// Verify checks the ledger's invariants and writes what violates them to out.
+// Verify checks the ledger's invariants and writes what violates them to out. A closed account that holds money, such as a
+// refund that came after the closing, is only a warning.
 func (s *Store) Verify(ctx context.Context, out io.Writer) error {
 	return s.db.Verify(ctx, out, invariants)
 }

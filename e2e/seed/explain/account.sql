@@ -34,10 +34,12 @@ EXPLAIN (ANALYZE, BUFFERS) SELECT * FROM movements WHERE account_id = :'id' ORDE
 EXPLAIN (ANALYZE, BUFFERS) SELECT * FROM movements WHERE account_id = :'id' AND seq < 8 AND created_at >= 2000000 AND created_at < 9000000
     ORDER BY seq DESC LIMIT 21;
 \echo == login by CPF
-EXPLAIN (ANALYZE, BUFFERS) SELECT c.account_id, a.number, c.name, a.deactivated_at IS NULL, c.password_hash
+EXPLAIN (ANALYZE, BUFFERS) SELECT c.account_id, a.number, c.name, a.deactivated_at IS NULL,
+        a.version = 0 AND a.deactivated_at IS NULL AND NOT EXISTS (SELECT 1 FROM reopenings r WHERE r.account_id = a.id), c.password_hash
     FROM customers c JOIN accounts a ON a.id = c.account_id WHERE c.cpf_hash = 'seed 4711';
 \echo == customer by account
-EXPLAIN (ANALYZE, BUFFERS) SELECT c.account_id, a.number, c.name, a.deactivated_at IS NULL, c.password_hash
+EXPLAIN (ANALYZE, BUFFERS) SELECT c.account_id, a.number, c.name, a.deactivated_at IS NULL,
+        a.version = 0 AND a.deactivated_at IS NULL AND NOT EXISTS (SELECT 1 FROM reopenings r WHERE r.account_id = a.id), c.password_hash
     FROM customers c JOIN accounts a ON a.id = c.account_id WHERE c.account_id = :'id';
 \echo == does a number exist
 EXPLAIN (ANALYZE, BUFFERS) SELECT EXISTS (SELECT 1 FROM accounts WHERE number = :'number');
@@ -47,5 +49,9 @@ EXPLAIN (ANALYZE, BUFFERS) INSERT INTO customers (account_id, name, cpf_hash, cp
 \echo == register: the account
 EXPLAIN (ANALYZE, BUFFERS) INSERT INTO accounts (id, number) VALUES ('new', 'new') ON CONFLICT (number) DO NOTHING;
 \echo == deactivate
-EXPLAIN (ANALYZE, BUFFERS) UPDATE accounts SET deactivated_at = 0 WHERE id = :'id' AND deactivated_at IS NULL;
+EXPLAIN (ANALYZE, BUFFERS) UPDATE accounts
+    SET deactivated_at = CASE WHEN deactivated_at IS NULL AND balance = 0 THEN 0 ELSE deactivated_at END
+    WHERE id = :'id' RETURNING deactivated_at IS NOT NULL;
+\echo == reopen: the record
+EXPLAIN (ANALYZE, BUFFERS) INSERT INTO reopenings (account_id, closed_at, reopened_at, reason) VALUES (:'id', 0, 1, 'a refund');
 ROLLBACK;

@@ -30,6 +30,10 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"customers":                   customers,
 		"account number taken":        numberTaken,
 		"deactivation":                deactivation,
+		"closing keeps no money":      closingKeepsNoMoney,
+		"credits while closing":       creditsWhileClosing,
+		"reopening":                   reopening,
+		"untouched accounts":          untouchedAccounts,
 		"movements and balance":       movements,
 		"a batch stands item by item": itemByItem,
 		"keys decide once":            keysDecideOnce,
@@ -63,7 +67,7 @@ func (w testWriter) Write(p []byte) (int, error) {
 func register(t *testing.T, s Store, number string) account.Registration {
 	t.Helper()
 	r := account.Registration{
-		Customer:  account.Customer{AccountID: "id-" + number, Number: number, Name: "Ana " + number, Active: true, PasswordHash: "hash"},
+		Customer:  account.Customer{AccountID: "id-" + number, Number: number, Name: "Ana " + number, Active: true, Untouched: true, PasswordHash: "hash"},
 		CPFHash:   "cpf-" + number,
 		CreatedAt: time.Now(),
 	}
@@ -129,6 +133,156 @@ func deactivation(t *testing.T, s Store) {
 	results := apply(t, s, cash("k", "11", ledger.Credit, 100))
 	if results[0].Refusal != ledger.ErrInactiveAccount {
 		t.Errorf("deposit: %+v", results[0])
+	}
+}
+
+// An account with money is not closed. Money that comes after the closing, as a refund may, is kept and does not undo it.
+func closingKeepsNoMoney(t *testing.T, s Store) {
+	r := register(t, s, "11")
+	register(t, s, "22")
+	apply(t, s, cash("in", "11", ledger.Credit, 40))
+	if err := s.Deactivate(t.Context(), r.AccountID, time.Now()); !errors.Is(err, account.ErrBalanceNotZero) {
+		t.Errorf("with a balance: %v", err)
+	}
+	if got, err := s.ByID(t.Context(), r.AccountID); err != nil || !got.Active {
+		t.Errorf("refused, and closed all the same: %+v, %v", got, err)
+	}
+	apply(t, s, send("t", 40))
+	if err := s.Deactivate(t.Context(), r.AccountID, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if r := apply(t, s, sendBack("t", 40))[0]; r != (ledger.Result{}) {
+		t.Errorf("a refund after the closing: %+v", r)
+	}
+	if err := s.Deactivate(t.Context(), r.AccountID, time.Now()); err != nil {
+		t.Errorf("closed again, with a refund on it: %v", err)
+	}
+	if got := balance(t, s, "11"); got != 40 {
+		t.Errorf("balance %v", got)
+	}
+	if err := s.Deactivate(t.Context(), "nobody", time.Now()); !errors.Is(err, account.ErrUnknown) {
+		t.Errorf("an account that is none: %v", err)
+	}
+}
+
+// A credit that meets a closing is either seen by it, or refused because of it. Both at once would lose the money.
+func creditsWhileClosing(t *testing.T, s Store) {
+	books := replicas(t, s)
+	for i := range 20 {
+		number := strconv.Itoa(100 + i)
+		r := register(t, s, number)
+		var closing error
+		var credit ledger.Result
+		parallel(2, func(who int) {
+			if who == 0 {
+				closing = s.Deactivate(t.Context(), r.AccountID, time.Now())
+				return
+			}
+			var err error
+			if credit, err = books[i%2].ApplyOne(t.Context(), cash("in "+number, number, ledger.Credit, 100)); err != nil {
+				t.Error(err)
+			}
+		})
+		closed := closing == nil
+		if !closed && !errors.Is(closing, account.ErrBalanceNotZero) {
+			t.Fatal(closing)
+		}
+		if refused := credit.Refusal != nil; closed != refused {
+			t.Errorf("account %s: closed is %t, the credit %+v", number, closed, credit)
+		}
+	}
+}
+
+// send puts the whole balance of account 11 in transit, on its way to account 22; sendBack is its refund.
+func send(transfer string, amount money.Cents) ledger.Command {
+	return ledger.Command{
+		RequestKey: transfer + ":debit", Fingerprint: "f", AccountNumber: "11", Type: ledger.Debit, Kind: ledger.Transfer,
+		Amount: amount, Counterparty: "22", TransferID: transfer,
+	}
+}
+
+func sendBack(transfer string, amount money.Cents) ledger.Command {
+	return ledger.Command{
+		RequestKey: transfer + ":refund", Fingerprint: "f", AccountNumber: "11", Type: ledger.Credit, Kind: ledger.Refund,
+		Amount: amount, Counterparty: "22", TransferID: transfer,
+	}
+}
+
+func reopening(t *testing.T, s Store) {
+	r := register(t, s, "11")
+	register(t, s, "22")
+	reopen := func(number string) (account.Reopened, error) {
+		return s.Reopen(t.Context(), account.Reopening{Number: number, Reason: "a refund came", At: time.Now()})
+	}
+	if _, err := reopen("404"); !errors.Is(err, account.ErrUnknown) {
+		t.Errorf("unknown number: %v", err)
+	}
+	if _, err := reopen("11"); err != account.ErrNotClosed { //nolint:errorlint // not wrapped: operators read it
+		t.Errorf("active account: %v", err)
+	}
+	for n := range 2 { // it may be closed and reopened again
+		transfer := "t" + strconv.Itoa(n)
+		apply(t, s, cash("in "+transfer, "11", ledger.Credit, 40), send(transfer, 40))
+		closed := time.Now().Truncate(time.Microsecond)
+		if err := s.Deactivate(t.Context(), r.AccountID, closed); err != nil {
+			t.Fatal(err)
+		}
+		apply(t, s, sendBack(transfer, 40))
+		got, err := reopen("11")
+		if err != nil || got != (account.Reopened{AccountID: r.AccountID, ClosedAt: closed.UTC(), Balance: 40}) {
+			t.Fatalf("reopened: %+v, %v", got, err)
+		}
+		if c, err := s.ByID(t.Context(), r.AccountID); err != nil || !c.Active {
+			t.Errorf("after reopening: %+v, %v", c, err)
+		}
+		if r := apply(t, s, cash("out "+transfer, "11", ledger.Debit, 40))[0]; r != (ledger.Result{}) {
+			t.Errorf("withdrawal after reopening: %+v", r)
+		}
+	}
+
+	if err := s.Deactivate(t.Context(), r.AccountID, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	errs := make([]error, 8)
+	parallel(len(errs), func(i int) { _, errs[i] = reopen("11") })
+	done := 0
+	for _, err := range errs {
+		if err == nil {
+			done++
+		} else if !errors.Is(err, account.ErrNotClosed) {
+			t.Error(err)
+		}
+	}
+	if done != 1 {
+		t.Errorf("%d operators have reopened it at once", done)
+	}
+}
+
+// An account is untouched until its first movement or its closing. What was refused has not touched it.
+func untouchedAccounts(t *testing.T, s Store) {
+	for number, test := range map[string]struct {
+		touch func(id string) error
+		want  bool
+	}{
+		"11": {func(string) error { return nil }, true},
+		"22": {func(string) error { apply(t, s, cash("refused", "22", ledger.Debit, 1)); return nil }, true},
+		"33": {func(string) error { apply(t, s, cash("in", "33", ledger.Credit, 1)); return nil }, false},
+		"44": {func(id string) error { return s.Deactivate(t.Context(), id, time.Now()) }, false},
+		"55": {func(id string) error {
+			if err := s.Deactivate(t.Context(), id, time.Now()); err != nil {
+				return err
+			}
+			_, err := s.Reopen(t.Context(), account.Reopening{Number: "55", Reason: "a mistake", At: time.Now()})
+			return err
+		}, false},
+	} {
+		r := register(t, s, number)
+		if err := test.touch(r.AccountID); err != nil {
+			t.Fatal(err)
+		}
+		if c, err := s.ByCPF(t.Context(), r.CPFHash); err != nil || c.Untouched != test.want {
+			t.Errorf("account %s: %+v, %v", number, c, err)
+		}
 	}
 }
 
