@@ -67,6 +67,7 @@ var matrix = []row{
 	{"14", "a sidecar is killed and restarted", sidecarsKilled},
 	{"15", "a rolling restart of every service under load", rollingRestarts},
 	{"16", "the database refuses writes", writesRefused},
+	{"18", "the answers to register and deactivate are lost", lostCustomers},
 	{"storm", "anything, any time, under load", storm},
 }
 

@@ -116,7 +116,12 @@ func (p *Process) Start(ctx context.Context) error {
 // Run runs another subcommand of the same program, with the same environment but for some NAME=value, and returns what
 // it prints.
 func (p *Process) Run(subcommand string, env ...string) ([]byte, error) {
-	cmd := exec.Command(p.command[0], subcommand)
+	return p.RunWith([]string{subcommand}, env...)
+}
+
+// RunWith is Run of a subcommand that takes arguments.
+func (p *Process) RunWith(arguments []string, env ...string) ([]byte, error) {
+	cmd := exec.Command(p.command[0], arguments...)
 	cmd.Dir, cmd.Env = p.dir, slices.Concat(p.env, env)
 	return cmd.CombinedOutput()
 }

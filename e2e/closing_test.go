@@ -1,0 +1,37 @@
+package e2e_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/bankmore/bankmore/e2e/client"
+)
+
+// A customer who owes a fee and has nothing may close the account at once; the fee is waived, and the books say why.
+func TestFeesOwedAtClosingAreWaived(t *testing.T) {
+	ana, bia := newPerson(t, "Ana Devedora", "10.00"), newPerson(t, "Bia Credora", "")
+	paid := ana.pay(t, bia, "10.00")
+	fees := func(status, reason string) func() error {
+		return func() error {
+			conn := openBooks(t)
+			defer conn.Close()
+			found, err := lines(t.Context(), conn, "SELECT status || ' ' || reason FROM fee.fees WHERE transfer_id = $1", paid.TransferID)
+			if want := status + " " + reason; err == nil && !slices.Equal(found, []string{want}) {
+				err = fmt.Errorf("the fee is %q, want %q", found, want)
+			}
+			return err
+		}
+	}
+	eventually(t, 20*time.Second, fees("PENDING", "INSUFFICIENT_BALANCE"))
+	began := time.Now()
+	if err := ana.Deactivate(t.Context(), ana.password); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("the closing took %s", took)
+	}
+	eventually(t, 90*time.Second, fees(client.Waived, "INACTIVE_ACCOUNT"))
+	checkLedger(t)
+}
