@@ -42,7 +42,7 @@ type Customer struct {
 	Number       string
 	Name         string
 	Active       bool
-	Untouched    bool   // since the registration there was no movement, and the account was never closed
+	Untouched    bool   // there was no movement yet, and the account is not closed
 	PasswordHash string // argon2id, in its standard encoded form
 }
 

@@ -187,6 +187,8 @@ func TestClosedAccount(t *testing.T) {
 	}
 	want(t, all[0], 2)
 	want(t, all[1], 2)
+	time.Sleep(600 * time.Millisecond) // the lease of whoever read it last while it was closed ends
+	want(t, all[0], 2)
 	wantHit(t, all[1], 2)
 }
 

@@ -48,9 +48,7 @@ func affected(result sql.Result, err error) (int64, error) {
 }
 
 const selectCustomer = `
-	SELECT c.account_id, a.number, c.name, a.deactivated_at IS NULL,
-		a.version = 0 AND a.deactivated_at IS NULL AND NOT EXISTS (SELECT 1 FROM reopenings r WHERE r.account_id = a.id),
-		c.password_hash
+	SELECT c.account_id, a.number, c.name, a.deactivated_at IS NULL, a.version = 0 AND a.deactivated_at IS NULL, c.password_hash
 	FROM customers c JOIN accounts a ON a.id = c.account_id WHERE `
 
 // ByCPF implements account.Store.

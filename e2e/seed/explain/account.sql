@@ -34,12 +34,10 @@ EXPLAIN (ANALYZE, BUFFERS) SELECT * FROM movements WHERE account_id = :'id' ORDE
 EXPLAIN (ANALYZE, BUFFERS) SELECT * FROM movements WHERE account_id = :'id' AND seq < 8 AND created_at >= 2000000 AND created_at < 9000000
     ORDER BY seq DESC LIMIT 21;
 \echo == login by CPF
-EXPLAIN (ANALYZE, BUFFERS) SELECT c.account_id, a.number, c.name, a.deactivated_at IS NULL,
-        a.version = 0 AND a.deactivated_at IS NULL AND NOT EXISTS (SELECT 1 FROM reopenings r WHERE r.account_id = a.id), c.password_hash
+EXPLAIN (ANALYZE, BUFFERS) SELECT c.account_id, a.number, c.name, a.deactivated_at IS NULL, a.version = 0 AND a.deactivated_at IS NULL, c.password_hash
     FROM customers c JOIN accounts a ON a.id = c.account_id WHERE c.cpf_hash = 'seed 4711';
 \echo == customer by account
-EXPLAIN (ANALYZE, BUFFERS) SELECT c.account_id, a.number, c.name, a.deactivated_at IS NULL,
-        a.version = 0 AND a.deactivated_at IS NULL AND NOT EXISTS (SELECT 1 FROM reopenings r WHERE r.account_id = a.id), c.password_hash
+EXPLAIN (ANALYZE, BUFFERS) SELECT c.account_id, a.number, c.name, a.deactivated_at IS NULL, a.version = 0 AND a.deactivated_at IS NULL, c.password_hash
     FROM customers c JOIN accounts a ON a.id = c.account_id WHERE c.account_id = :'id';
 \echo == does a number exist
 EXPLAIN (ANALYZE, BUFFERS) SELECT EXISTS (SELECT 1 FROM accounts WHERE number = :'number');

@@ -268,13 +268,6 @@ func untouchedAccounts(t *testing.T, s Store) {
 		"22": {func(string) error { apply(t, s, cash("refused", "22", ledger.Debit, 1)); return nil }, true},
 		"33": {func(string) error { apply(t, s, cash("in", "33", ledger.Credit, 1)); return nil }, false},
 		"44": {func(id string) error { return s.Deactivate(t.Context(), id, time.Now()) }, false},
-		"55": {func(id string) error {
-			if err := s.Deactivate(t.Context(), id, time.Now()); err != nil {
-				return err
-			}
-			_, err := s.Reopen(t.Context(), account.Reopening{Number: "55", Reason: "a mistake", At: time.Now()})
-			return err
-		}, false},
 	} {
 		r := register(t, s, number)
 		if err := test.touch(r.AccountID); err != nil {
