@@ -108,7 +108,7 @@ func logsHoldNoSecret() error {
 	if !partial() && len(secrets.all) < 50 {
 		return fmt.Errorf("only %d secrets were in use: the search would prove nothing", len(secrets.all))
 	}
-	searched := append([]string{system.AppToken, system.JWTSecret}, secrets.all...)
+	searched := append([]string{system.AppToken, system.APIToken, system.JWTSecret}, secrets.all...)
 	var found []string
 	requests := 0
 	for _, p := range system.Processes() {

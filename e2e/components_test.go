@@ -76,7 +76,7 @@ func resources(t *testing.T, id string, folders []string) (all []string) {
 
 // loaded lists what the sidecar says that it has.
 func loaded(app *stack.App) (all []string, err error) {
-	resp, err := http.Get(app.Dapr + "/v1.0/metadata")
+	resp, err := asApp().Get(app.Dapr + "/v1.0/metadata")
 	if err != nil {
 		return nil, err
 	}
@@ -132,10 +132,13 @@ func keepsSecrets(t *testing.T, app *stack.App) {
 	}
 }
 
+// asApp is a client that sidecars take for their app.
+func asApp() *http.Client { return &http.Client{Transport: system.Transport(http.DefaultTransport)} }
+
 // secretsOf asks a sidecar for a secret, or for the bulk of them.
 func secretsOf(t *testing.T, app *stack.App, name string) (status int, body string) {
 	t.Helper()
-	resp, err := http.Get(app.Dapr + "/v1.0/secrets/secrets/" + name)
+	resp, err := asApp().Get(app.Dapr + "/v1.0/secrets/secrets/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}

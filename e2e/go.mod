@@ -4,6 +4,7 @@ go 1.26.5
 
 require (
 	github.com/Shopify/toxiproxy/v2 v2.12.0
+	github.com/bankmore/bankmore/launcher v0.0.0
 	github.com/go-json-experiment/json v1.27.2
 	github.com/golang-jwt/jwt/v5 v5.3.1
 	github.com/jackc/pgx/v5 v5.12.0
@@ -60,3 +61,5 @@ require (
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.12.1 // indirect
 )
+
+replace github.com/bankmore/bankmore/launcher => ../launcher

@@ -96,7 +96,7 @@ func openDoors(ctx context.Context) error {
 	if book, err = contract.Read(documents); err != nil {
 		return err
 	}
-	transport = book.Transport(&http.Transport{MaxIdleConnsPerHost: 100})
+	transport = system.Transport(book.Transport(&http.Transport{MaxIdleConnsPerHost: 100}))
 	api = client.New(client.OneDoor(system.URL()), transport)
 	return nil
 }

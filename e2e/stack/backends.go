@@ -20,6 +20,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 	"gopkg.in/yaml.v3"
+
+	"github.com/bankmore/bankmore/launcher/runfile"
 )
 
 // Server is what a stack depends on and a test may take away.
@@ -242,16 +244,16 @@ func (b *Backends) sidecarEnvironment() map[string]string {
 	return env
 }
 
-// production turns the run file's settings into those of production.
-func (s runSettings) production() runSettings {
-	s.ConfigFile = strings.Replace(s.ConfigFile, componentsDir+"/local", componentsDir+"/production", 1)
-	s.Resources = slices.Clone(s.Resources)
-	for i, path := range s.Resources {
+// production turns what the run file says of an app into what production says.
+func production(app runfile.App) runfile.App {
+	app.ConfigFile = strings.Replace(app.ConfigFile, componentsDir+"/local", componentsDir+"/production", 1)
+	app.Resources = slices.Clone(app.Resources)
+	for i, path := range app.Resources {
 		if path == componentsDir+"/local" {
-			s.Resources[i] = componentsDir + "/production"
+			app.Resources[i] = componentsDir + "/production"
 		}
 	}
-	return s
+	return app
 }
 
 // keepNamesApart gives production's Configuration the name resolution of the local one: outside of Kubernetes sidecars

@@ -7,12 +7,20 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
+
+	"github.com/bankmore/bankmore/launcher/process"
 )
 
 // CrashpointsTag builds services whose crash points can be armed: see platform/crashpoint.
 const CrashpointsTag = "crashpoints"
+
+// Process is one program of the stack. It can be started, ended and started again, with the same ports and data.
+type Process struct {
+	*process.Process
+
+	crashpoints string // folder of its traps; "" for a program without crash points
+}
 
 // Trap is a crash point of a process that is armed. It snaps once.
 type Trap struct {
@@ -37,7 +45,7 @@ const (
 // function on their stack whose name holds it.
 func (p *Process) Arm(point, action, function string) (*Trap, error) {
 	if p.crashpoints == "" {
-		return nil, fmt.Errorf("%s was built without crash points", p.name)
+		return nil, fmt.Errorf("%s was built without crash points", p.Name())
 	}
 	trap := &Trap{process: p, point: point, file: filepath.Join(p.crashpoints, point)}
 	if err := errors.Join(trap.remove(), os.MkdirAll(p.crashpoints, 0o700)); err != nil {
@@ -60,7 +68,7 @@ func (t *Trap) Reached(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%s does not come to %s: %w; its log ends with:\n%s", t.process.name, t.point, ctx.Err(), t.process.LogTail())
+			return fmt.Errorf("%s does not come to %s: %w; its log ends with:\n%s", t.process.Name(), t.point, ctx.Err(), t.process.LogTail())
 		case <-time.After(trapInterval):
 		}
 	}
@@ -77,7 +85,7 @@ func (t *Trap) Killed(ctx context.Context) error {
 	if err := t.Reached(ctx); err != nil {
 		return err
 	}
-	return t.process.awaitKilled()
+	return t.process.AwaitKilled()
 }
 
 // Defuse takes the trap away, unless it has been too late.
@@ -108,20 +116,4 @@ func (p *Process) Disarm() error {
 		return nil
 	}
 	return os.RemoveAll(p.crashpoints)
-}
-
-// awaitKilled waits until the process is gone. An end by anything but SIGKILL is a crash that nobody asked for.
-func (p *Process) awaitKilled() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	select {
-	case <-p.exited:
-	case <-time.After(10 * time.Second):
-		return fmt.Errorf("%s does not end at its crash point", p.name)
-	}
-	if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() || status.Signal() != syscall.SIGKILL {
-		return fmt.Errorf("%s ended by itself (%s)", p.name, p.cmd.ProcessState)
-	}
-	p.asked = true
-	return nil
 }

@@ -14,6 +14,9 @@ import (
 	"time"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/bankmore/bankmore/launcher/process"
+	"github.com/bankmore/bankmore/launcher/runfile"
 )
 
 // A stack's folder is laid out like the repository, and every process runs in it, so relative paths in the run file
@@ -76,38 +79,37 @@ func requireIsolation(root, configFile string) error {
 }
 
 // describe says how each process is started and when it is ready.
-func (s *Stack) describe(programs tools, settings map[string]runSettings, options Options) error {
+func (s *Stack) describe(programs tools, apps map[string]runfile.App, options Options) error {
 	if s.Backends == nil {
 		s.brokerAddress = loopback(s.ports.take())
-		s.broker = s.process("broker", []string{programs.broker, "-address", s.brokerAddress, "-data", filepath.Join(dataDir, "broker")}, nil, toolGrace)
-		s.broker.ready = listens(s.brokerAddress)
+		s.broker = s.process("broker", []string{programs.broker, "-address", s.brokerAddress, "-data", filepath.Join(dataDir, "broker")}, nil, toolGrace,
+			process.Listens(s.brokerAddress))
 	} else {
-		for id := range settings {
-			settings[id] = settings[id].production()
+		for id := range apps {
+			apps[id] = production(apps[id])
 		}
 	}
 
-	s.programs, s.settings, s.options = programs, settings, options
+	s.programs, s.described, s.options = programs, apps, options
 	for _, id := range Services {
 		if _, err := s.addService(id, id); err != nil {
 			return err
 		}
 	}
 
-	port, ingress := s.addSidecar(Ingress, Ingress)
-	env := ingress.environment()
-	maps.Copy(env, settings[Ingress].Env)
-	env["INGRESS_PORT"] = strconv.Itoa(port)
-	ingress.Service = s.process(Ingress, []string{programs.caddy, "run", "--config", filepath.Join(ingressDir, "Caddyfile")}, env, toolGrace)
-	ingress.Service.ready = listens(loopback(port))
+	ingress := s.addSidecar(Ingress, s.described[Ingress])
+	env := ingress.app.Environment()
+	maps.Copy(env, s.tokens())
+	env["INGRESS_PORT"] = strconv.Itoa(ingress.app.AppPort)
+	ingress.Service = s.process(Ingress, []string{programs.caddy, "run", "--config", filepath.Join(ingressDir, "Caddyfile")}, env, toolGrace,
+		process.Listens(loopback(ingress.app.AppPort)))
 	return nil
 }
 
 // addService adds a replica of a service, with its sidecar, under a name of its own.
 func (s *Stack) addService(name, id string) (*App, error) {
-	port, app := s.addSidecar(name, id)
-	env := app.environment()
-	maps.Copy(env, s.settings[id].Env)
+	app := s.addSidecar(name, s.described[id])
+	env := app.app.Environment()
 	if s.Backends == nil {
 		app.Database = filepath.Join(s.Dir, dataDir, id+".db")
 		maps.Copy(env, map[string]string{"BANKMORE_ENV": "local", "DATABASE_URL": "sqlite:" + app.Database})
@@ -121,9 +123,9 @@ func (s *Stack) addService(name, id string) (*App, error) {
 		}
 		app.Line, env["DATABASE_URL"] = line, through
 	}
+	maps.Copy(env, s.tokens())
 	maps.Copy(env, map[string]string{
-		"LISTEN_ADDRESS":     loopback(port),
-		"APP_API_TOKEN":      s.AppToken,
+		"LISTEN_ADDRESS":     loopback(app.app.AppPort),
 		"JWT_SECRET_KEY":     s.JWTSecret,
 		"CPF_ENCRYPTION_KEY": s.keys[0],
 		"CPF_HASH_KEY":       s.keys[1],
@@ -134,8 +136,8 @@ func (s *Stack) addService(name, id string) (*App, error) {
 		crashpoints = filepath.Join(s.Dir, crashpointsDir, name)
 		env["CRASHPOINTS"] = crashpoints
 	}
-	app.Service = s.process(name, []string{filepath.Join(s.Bin, id), "serve"}, env, serviceGrace)
-	app.Service.ready, app.Service.crashpoints = answers(app.URL+"/healthz", http.StatusOK), crashpoints
+	app.Service = s.process(name, []string{filepath.Join(s.Bin, id), "serve"}, env, serviceGrace, process.Answers(app.URL+"/healthz", http.StatusOK))
+	app.Service.crashpoints = crashpoints
 	return app, nil
 }
 
@@ -157,69 +159,52 @@ func (s *Stack) Replicate(ctx context.Context, id string) (*App, error) {
 
 // LoneSidecar is a sidecar without an app, with the components in a folder of the stack.
 func (s *Stack) LoneSidecar(name, id, resources string) *App {
-	usual := s.settings[id]
-	defer func() { s.settings[id] = usual }()
-	alone := usual
+	alone := s.described[id]
 	alone.Resources, alone.AppHealthCheck = []string{resources}, false
-	s.settings[id] = alone
-	_, app := s.addSidecar(name, id)
+	app := s.addSidecar(name, alone)
 	delete(s.Apps, name)
 	return app
 }
 
-// addSidecar adds an app with its sidecar, and says on which port the app shall listen.
-func (s *Stack) addSidecar(name, id string) (appPort int, app *App) {
-	appPort = s.ports.take()
-	ports := map[string]int{
-		"app-port": appPort, "dapr-http-port": s.ports.take(), "dapr-grpc-port": s.ports.take(),
-		"dapr-internal-grpc-port": s.ports.take(), "metrics-port": s.ports.take(),
-	}
-	command := []string{s.programs.daprd, "--app-id", id, "--app-protocol", "http",
-		"--dapr-listen-addresses", "127.0.0.1", "--dapr-internal-grpc-listen-address", "127.0.0.1", "--metrics-listen-address", "127.0.0.1"}
-	for _, flag := range slices.Sorted(maps.Keys(ports)) {
-		command = append(command, "--"+flag, strconv.Itoa(ports[flag]))
-	}
-	app = &App{
-		ID:      id,
-		URL:     "http://" + loopback(appPort),
-		Dapr:    "http://" + loopback(ports["dapr-http-port"]),
-		Metrics: "http://" + loopback(ports["metrics-port"]),
-		ports:   ports,
+// addSidecar adds an app with its sidecar, on ports of its own.
+func (s *Stack) addSidecar(name string, described runfile.App) *App {
+	described.AppPort, described.HTTPPort, described.GRPCPort = s.ports.take(), s.ports.take(), s.ports.take()
+	described.InternalPort, described.MetricsPort = s.ports.take(), s.ports.take()
+	app := &App{
+		ID:      described.ID,
+		URL:     "http://" + loopback(described.AppPort),
+		Dapr:    "http://" + loopback(described.HTTPPort),
+		GRPC:    loopback(described.GRPCPort),
+		Metrics: "http://" + loopback(described.MetricsPort),
 
-		Resources: s.settings[id].Resources,
+		Resources: described.Resources,
+
+		app: described,
 	}
-	env := map[string]string{"APP_API_TOKEN": s.AppToken, "DAPR_HOST_IP": "127.0.0.1"}
+	env := s.tokens()
+	env["DAPR_HOST_IP"] = "127.0.0.1"
 	if s.Backends == nil {
 		env["KAFKA_BOOTSTRAP_SERVERS"] = s.brokerAddress
 	} else {
 		maps.Copy(env, s.Backends.sidecarEnvironment())
 	}
-	app.Sidecar = s.process(name+"-sidecar", append(command, s.settings[id].sidecarArguments()...), env, sidecarGrace)
-	app.Sidecar.ready = s.sidecarReady(app)
+	app.Sidecar = s.process(name+"-sidecar", append([]string{s.programs.daprd}, described.SidecarArguments()...), env, sidecarGrace,
+		// Once it serves its API and knows how to find the others.
+		process.Answers(app.Dapr+"/v1.0/healthz/outbound", http.StatusNoContent))
+	s.sidecars.Store(loopback(described.HTTPPort), true)
 	s.Apps[name] = app
-	return appPort, app
+	return app
 }
 
-// sidecarReady is satisfied once the sidecar serves its API and knows how to find the others.
-func (s *Stack) sidecarReady(app *App) func(context.Context) error {
-	return answers(app.Dapr+"/v1.0/healthz/outbound", http.StatusNoContent)
-}
-
-// environment is what the Dapr CLI tells an app about its sidecar.
-func (a *App) environment() map[string]string {
-	return map[string]string{
-		"APP_ID":            a.ID,
-		"APP_PORT":          strconv.Itoa(a.ports["app-port"]),
-		"DAPR_HTTP_PORT":    strconv.Itoa(a.ports["dapr-http-port"]),
-		"DAPR_GRPC_PORT":    strconv.Itoa(a.ports["dapr-grpc-port"]),
-		"DAPR_METRICS_PORT": strconv.Itoa(a.ports["metrics-port"]),
-	}
+// tokens are what both sides show each other.
+func (s *Stack) tokens() map[string]string {
+	return map[string]string{"APP_API_TOKEN": s.AppToken, "DAPR_API_TOKEN": s.APIToken}
 }
 
 // inherited are the only variables that processes take from whoever runs the tests.
 var inherited = []string{"PATH", "HOME", "TMPDIR", "LANG"}
 
-func (s *Stack) process(name string, command []string, env map[string]string, grace time.Duration) *Process {
+func (s *Stack) process(name string, command []string, env map[string]string, grace time.Duration, ready func(context.Context) error) *Process {
 	var environ []string
 	for _, key := range inherited {
 		if value := os.Getenv(key); value != "" {
@@ -229,8 +214,8 @@ func (s *Stack) process(name string, command []string, env map[string]string, gr
 	for _, key := range slices.Sorted(maps.Keys(env)) {
 		environ = append(environ, key+"="+env[key])
 	}
-	return &Process{
-		name: name, command: command, env: environ, dir: s.Dir, grace: grace,
-		logFile: filepath.Join(s.Dir, logDir, name+".log"),
-	}
+	return &Process{Process: process.New(process.Spec{
+		Name: name, Command: command, Env: environ, Dir: s.Dir, Grace: grace, Ready: ready,
+		LogFile: filepath.Join(s.Dir, logDir, name+".log"),
+	})}
 }

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -20,6 +19,9 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/bankmore/bankmore/launcher/process"
+	"github.com/bankmore/bankmore/launcher/runfile"
 )
 
 // Ingress is the app id of the ingress.
@@ -45,15 +47,17 @@ type Stack struct {
 	Backends *Backends // nil on SQLite and the embedded broker
 
 	AppToken  string // what sidecars present to their apps
+	APIToken  string // what apps present to their sidecars
 	JWTSecret string // what account-svc signs tokens with
 
 	programs      tools
-	settings      map[string]runSettings // by app id
+	described     map[string]runfile.App // by app id; ports and command are not the stack's
 	options       Options
 	keys          [2]string // for CPFs
 	broker        *Process  // embedded
 	brokerAddress string
 	ports         *portBlock
+	sidecars      sync.Map // the hosts of their HTTP APIs
 }
 
 // App is a program and its sidecar.
@@ -63,20 +67,38 @@ type App struct {
 	Sidecar  *Process
 	URL      string // of the program itself
 	Dapr     string // of the sidecar's HTTP API
+	GRPC     string // address of the sidecar's gRPC API
 	Metrics  string // of the sidecar
 	Database string // file; services on SQLite only
 	Line     *Line  // to PostgreSQL; services only, if the options ask for it
 
 	Resources []string // the sidecar's folders, relative to the stack's
 
-	ports map[string]int // by the name of daprd's flag
+	app runfile.App // on the stack's ports
 }
 
 // Invoke is the base URL by which the sidecar of app reaches another app.
 func (a *App) Invoke(appID string) string { return a.Dapr + "/v1.0/invoke/" + appID + "/method" }
 
 // InternalPort is where other sidecars reach the app's.
-func (a *App) InternalPort() int { return a.ports["dapr-internal-grpc-port"] }
+func (a *App) InternalPort() int { return a.app.InternalPort }
+
+// Transport presents the API token to the stack's sidecars, as their apps do. What goes elsewhere is left as it is.
+func (s *Stack) Transport(next http.RoundTripper) http.RoundTripper { return presenter{s, next} }
+
+type presenter struct {
+	stack *Stack
+	next  http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper.
+func (p presenter) RoundTrip(req *http.Request) (*http.Response, error) {
+	if _, ok := p.stack.sidecars.Load(req.URL.Host); ok {
+		req = req.Clone(req.Context())
+		req.Header.Set("dapr-api-token", p.stack.APIToken)
+	}
+	return p.next.RoundTrip(req)
+}
 
 // URL is the front door: the ingress.
 func (s *Stack) URL() string { return s.Apps[Ingress].URL }
@@ -136,6 +158,12 @@ func (s *Stack) StartAll(ctx context.Context) error {
 	return s.WaitOpen(ctx)
 }
 
+// How long the stack may take to open, and how often it is asked.
+const (
+	startTimeout = 60 * time.Second
+	pollInterval = 25 * time.Millisecond
+)
+
 // probes are one path of each service that answers 401 without touching anything.
 var probes = []string{"/api/account/balance", "/api/transfer/list", "/api/fee/my"}
 
@@ -162,12 +190,12 @@ func (s *Stack) WaitOpen(ctx context.Context) error {
 
 func (s *Stack) open(ctx context.Context) error {
 	for _, id := range Services {
-		if err := expect(ctx, s.Apps[id].URL+"/readyz", http.StatusOK); err != nil {
+		if err := process.Expect(ctx, s.Apps[id].URL+"/readyz", http.StatusOK); err != nil {
 			return err
 		}
 	}
 	for _, probe := range probes {
-		if err := expect(ctx, s.URL()+probe, http.StatusUnauthorized); err != nil {
+		if err := process.Expect(ctx, s.URL()+probe, http.StatusUnauthorized); err != nil {
 			return err
 		}
 	}
@@ -206,7 +234,7 @@ func (s *Stack) StopAll() error {
 	if s.broker != nil {
 		errs = append(errs, s.broker.Terminate())
 	}
-	return errors.Join(append(errs, each(s.Processes(), (*Process).gone))...)
+	return errors.Join(append(errs, each(s.Processes(), (*Process).Gone))...)
 }
 
 // Stop ends the stack for good. Its folder is removed unless keep is set.
@@ -246,39 +274,6 @@ func collect[T any](processes []*Process, get func(*Process) T) []T {
 	return out
 }
 
-// poll is for readiness only: short, and a new connection each time.
-var poll = &http.Client{Timeout: 3 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-
-func expect(ctx context.Context, url string, status int) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return err
-	}
-	resp, err := poll.Do(req)
-	if err != nil {
-		return err
-	}
-	resp.Body.Close()
-	if resp.StatusCode != status {
-		return fmt.Errorf("%s: status %d instead of %d", url, resp.StatusCode, status)
-	}
-	return nil
-}
-
-func answers(url string, status int) func(context.Context) error {
-	return func(ctx context.Context) error { return expect(ctx, url, status) }
-}
-
-func listens(address string) func(context.Context) error {
-	return func(ctx context.Context) error {
-		conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
-		if err != nil {
-			return err
-		}
-		return conn.Close()
-	}
-}
-
 func secret() string { return rand.Text() + rand.Text() }
 
 // key32 is a random key of 32 bytes, in base64.
@@ -299,11 +294,11 @@ func prepare(ctx context.Context, options Options) (s *Stack, err error) {
 	if err != nil {
 		return nil, err
 	}
-	settings, err := readRunFile(options.Root)
+	apps, err := readRunFile(options.Root)
 	if err != nil {
 		return nil, err
 	}
-	if err := requireIsolation(options.Root, settings[Ingress].ConfigFile); err != nil {
+	if err := requireIsolation(options.Root, apps[Ingress].ConfigFile); err != nil {
 		return nil, err
 	}
 	dir, err := os.MkdirTemp("", "bankmore-stack-")
@@ -333,12 +328,26 @@ func prepare(ctx context.Context, options Options) (s *Stack, err error) {
 	}
 	s = &Stack{
 		Dir: dir, Bin: options.Bin, Backends: options.Backends, ports: ports, Apps: map[string]*App{},
-		AppToken: secret(), JWTSecret: secret(), keys: [2]string{key32(), key32()},
+		AppToken: secret(), APIToken: secret(), JWTSecret: secret(), keys: [2]string{key32(), key32()},
 	}
 	if s.Backends != nil {
 		if err := errors.Join(keepNamesApart(dir), s.Backends.prepare(ctx, filepath.Base(dir))); err != nil {
 			return nil, errors.Join(err, ports.release())
 		}
 	}
-	return s, s.describe(programs, settings, options)
+	return s, s.describe(programs, apps, options)
+}
+
+// readRunFile returns what dapr.yaml says of each app, by its id, so that the tests run what `make run` and
+// `dapr run -f dapr.yaml` run. Commands, folders and ports are the stack's own.
+func readRunFile(root string) (map[string]runfile.App, error) {
+	all, err := runfile.Read(filepath.Join(root, "dapr.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	apps := map[string]runfile.App{}
+	for _, app := range all {
+		apps[app.ID] = app
+	}
+	return apps, nil
 }

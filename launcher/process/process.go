@@ -1,4 +1,6 @@
-package stack
+// Package process starts programs, waits until they are ready, and ends them, each with everything that it started
+// itself. On Linux no program outlives the one that started it, however that ends.
+package process
 
 import (
 	"bytes"
@@ -15,17 +17,20 @@ import (
 	"time"
 )
 
-// Process is one program of the stack. It can be started, ended and started again, with the same ports and data.
-type Process struct {
-	name    string
-	command []string
-	env     []string
-	dir     string
-	logFile string
-	ready   func(ctx context.Context) error
-	grace   time.Duration // how long it may take to end after SIGTERM
+// Spec says how a program is started.
+type Spec struct {
+	Name    string
+	Command []string
+	Env     []string                        // NAME=value; the program gets no other variables
+	Dir     string                          // working directory
+	LogFile string                          // gets what the program prints, behind what is there already
+	Ready   func(ctx context.Context) error // nil once the program is ready
+	Grace   time.Duration                   // how long the program may take to end after SIGTERM
+}
 
-	crashpoints string // folder of its traps; "" for a program without crash points
+// Process is one program. It can be started, ended and started again.
+type Process struct {
+	spec Spec
 
 	mu     sync.Mutex
 	cmd    *exec.Cmd
@@ -39,18 +44,21 @@ const (
 	pollInterval = 25 * time.Millisecond
 )
 
-// Name says which program it is, as in its log file's name.
-func (p *Process) Name() string { return p.name }
+// New returns a process that does not run yet.
+func New(spec Spec) *Process { return &Process{spec: spec} }
+
+// Name says which program it is.
+func (p *Process) Name() string { return p.spec.Name }
 
 // LogFile is where everything goes that the process prints.
-func (p *Process) LogFile() string { return p.logFile }
+func (p *Process) LogFile() string { return p.spec.LogFile }
 
 // SetEnv gives the process another variable, from its next start on.
-func (p *Process) SetEnv(name, value string) { p.env = append(p.env, name+"="+value) }
+func (p *Process) SetEnv(name, value string) { p.spec.Env = append(p.spec.Env, name+"="+value) }
 
 // AddArguments gives the process more arguments, from its next start on. Of a flag that is given twice, the last counts.
 func (p *Process) AddArguments(arguments ...string) {
-	p.command = slices.Concat(p.command, arguments)
+	p.spec.Command = slices.Concat(p.spec.Command, arguments)
 }
 
 // Launch starts the process without waiting until it is ready.
@@ -58,18 +66,18 @@ func (p *Process) Launch() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.running() {
-		return fmt.Errorf("%s runs already", p.name)
+		return fmt.Errorf("%s runs already", p.spec.Name)
 	}
-	log, err := os.OpenFile(p.logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := os.OpenFile(p.spec.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	defer log.Close() // the child has its own descriptor
-	cmd := exec.Command(p.command[0], p.command[1:]...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = p.dir, p.env, log, log
-	cmd.SysProcAttr = processAttributes()
+	cmd := exec.Command(p.spec.Command[0], p.spec.Command[1:]...)
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = p.spec.Dir, p.spec.Env, log, log
+	cmd.SysProcAttr = attributes()
 	if err := onStarter(cmd.Start); err != nil {
-		return fmt.Errorf("starting %s: %w", p.name, err)
+		return fmt.Errorf("starting %s: %w", p.spec.Name, err)
 	}
 	exited := make(chan struct{})
 	p.cmd, p.exited, p.asked = cmd, exited, false
@@ -84,22 +92,20 @@ func (p *Process) Launch() error {
 func (p *Process) WaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	p.mu.Lock()
-	exited := p.exited
-	p.mu.Unlock()
+	exited := p.Exited()
 	if exited == nil {
-		return fmt.Errorf("%s was never started", p.name)
+		return fmt.Errorf("%s was never started", p.spec.Name)
 	}
 	for {
-		err := p.ready(ctx)
+		err := p.spec.Ready(ctx)
 		if err == nil {
 			return nil
 		}
 		select {
 		case <-exited:
-			return fmt.Errorf("%s ended instead of getting ready (%s); its log ends with:\n%s", p.name, p.cmd.ProcessState, p.LogTail())
+			return fmt.Errorf("%s ended instead of getting ready (%s); its log ends with:\n%s", p.spec.Name, p.cmd.ProcessState, p.LogTail())
 		case <-ctx.Done():
-			return fmt.Errorf("%s is not ready after %s: %w; its log ends with:\n%s", p.name, startTimeout, err, p.LogTail())
+			return fmt.Errorf("%s is not ready after %s: %w; its log ends with:\n%s", p.spec.Name, startTimeout, err, p.LogTail())
 		case <-time.After(pollInterval):
 		}
 	}
@@ -121,8 +127,8 @@ func (p *Process) Run(subcommand string, env ...string) ([]byte, error) {
 
 // RunWith is Run of a subcommand that takes arguments.
 func (p *Process) RunWith(arguments []string, env ...string) ([]byte, error) {
-	cmd := exec.Command(p.command[0], arguments...)
-	cmd.Dir, cmd.Env = p.dir, slices.Concat(p.env, env)
+	cmd := exec.Command(p.spec.Command[0], arguments...)
+	cmd.Dir, cmd.Env = p.spec.Dir, slices.Concat(p.spec.Env, env)
 	return cmd.CombinedOutput()
 }
 
@@ -131,7 +137,7 @@ func (p *Process) Kill() error { return p.end(syscall.SIGKILL, 10*time.Second) }
 
 // Terminate ends the process with SIGTERM, as a deployment would, and waits until it is gone. Needing longer than its
 // grace period is an error, and then it is killed.
-func (p *Process) Terminate() error { return p.end(syscall.SIGTERM, p.grace) }
+func (p *Process) Terminate() error { return p.end(syscall.SIGTERM, p.spec.Grace) }
 
 // Pause stops the process with SIGSTOP, as a machine that hangs would; Resume lets it go on.
 func (p *Process) Pause() error { return p.signal(syscall.SIGSTOP) }
@@ -146,6 +152,13 @@ func (p *Process) Running() bool {
 	return p.running()
 }
 
+// Exited is closed when the process that was launched last has ended. It is nil before the first launch.
+func (p *Process) Exited() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.exited
+}
+
 // Crashed returns an error if the process ended without anybody here having asked for it.
 func (p *Process) Crashed() error {
 	p.mu.Lock()
@@ -153,7 +166,24 @@ func (p *Process) Crashed() error {
 	if p.cmd == nil || p.asked || p.running() {
 		return nil
 	}
-	return fmt.Errorf("%s ended by itself (%s); its log ends with:\n%s", p.name, p.cmd.ProcessState, p.LogTail())
+	return fmt.Errorf("%s ended by itself (%s); its log ends with:\n%s", p.spec.Name, p.cmd.ProcessState, p.LogTail())
+}
+
+// AwaitKilled waits until the process has killed itself with SIGKILL, as it was told to do by other means than this
+// package's, and no longer takes this for a crash. Any other end is an error.
+func (p *Process) AwaitKilled() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.exited:
+	case <-time.After(10 * time.Second):
+		return fmt.Errorf("%s does not end", p.spec.Name)
+	}
+	if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() || status.Signal() != syscall.SIGKILL {
+		return fmt.Errorf("%s ended by itself (%s)", p.spec.Name, p.cmd.ProcessState)
+	}
+	p.asked = true
+	return nil
 }
 
 func (p *Process) running() bool {
@@ -172,7 +202,7 @@ func (p *Process) signal(signal syscall.Signal) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.running() {
-		return fmt.Errorf("%s: %s: not running", p.name, signal)
+		return fmt.Errorf("%s: %s: not running", p.spec.Name, signal)
 	}
 	return syscall.Kill(-p.cmd.Process.Pid, signal) // the whole group
 }
@@ -189,18 +219,18 @@ func (p *Process) end(signal syscall.Signal, limit time.Duration) error {
 	select {
 	case <-p.exited:
 	case <-time.After(limit):
-		err = errors.Join(err, fmt.Errorf("%s is still there %s after %s", p.name, limit, signal))
+		err = errors.Join(err, fmt.Errorf("%s is still there %s after %s", p.spec.Name, limit, signal))
 	}
 	// Whatever the group still holds must not survive, even children that the process did not wait for.
 	if kerr := syscall.Kill(group, syscall.SIGKILL); kerr != nil && !errors.Is(kerr, syscall.ESRCH) {
-		err = errors.Join(err, fmt.Errorf("%s: %w", p.name, kerr))
+		err = errors.Join(err, fmt.Errorf("%s: %w", p.spec.Name, kerr))
 	}
 	<-p.exited
 	return err
 }
 
-// gone returns an error if anything of the process's group is left.
-func (p *Process) gone() error {
+// Gone waits until nothing of the process's group is left. It returns an error if something stays.
+func (p *Process) Gone() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.cmd == nil {
@@ -212,7 +242,7 @@ func (p *Process) gone() error {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%s: process group %d is still there", p.name, p.cmd.Process.Pid)
+			return fmt.Errorf("%s: process group %d is still there", p.spec.Name, p.cmd.Process.Pid)
 		}
 	}
 }
@@ -222,7 +252,7 @@ const tailBytes = 4 << 10
 
 // LogTail is the end of the process's log.
 func (p *Process) LogTail() string {
-	log, err := os.ReadFile(p.logFile)
+	log, err := os.ReadFile(p.spec.LogFile)
 	if err != nil {
 		return err.Error()
 	}
@@ -232,11 +262,11 @@ func (p *Process) LogTail() string {
 			log = log[i+1:]
 		}
 	}
-	return fmt.Sprintf("--- %s\n%s", filepath.Base(p.logFile), log)
+	return fmt.Sprintf("--- %s\n%s", filepath.Base(p.spec.LogFile), log)
 }
 
 // starts carries process starts to one goroutine whose thread lives as long as this program does: on Linux a child
-// dies with the thread that started it (see processAttributes).
+// dies with the thread that started it (see attributes).
 var starts = sync.OnceValue(func() chan func() {
 	queue := make(chan func())
 	go func() {

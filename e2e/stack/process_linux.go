@@ -1,8 +1,0 @@
-package stack
-
-import "syscall"
-
-// processAttributes gives each process a group of its own, and has the kernel kill it if this program is killed.
-func processAttributes() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-}

@@ -1,0 +1,76 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// script is a process that runs a shell script, and is ready when its log says so.
+func script(t *testing.T, text string) *Process {
+	t.Helper()
+	spec := Spec{Name: "script", Command: []string{"sh", "-c", text}, Dir: t.TempDir(), Grace: 500 * time.Millisecond, Env: []string{"PATH=" + os.Getenv("PATH")}}
+	spec.LogFile = filepath.Join(spec.Dir, "script.log")
+	var p *Process
+	spec.Ready = func(context.Context) error {
+		if strings.Count(p.LogTail(), "ready") <= strings.Count(p.LogTail(), "ended") {
+			return errors.New("not ready")
+		}
+		return nil
+	}
+	p = New(spec)
+	t.Cleanup(func() {
+		if err := errors.Join(p.Kill(), p.Gone()); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+func TestProcess(t *testing.T) {
+	p := script(t, `trap 'echo ended; exit 0' TERM; echo ready; while :; do sleep 0.05; done`)
+	for range 2 { // it can be started again
+		if err := p.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Start(t.Context()); err == nil {
+			t.Error("it was started twice")
+		}
+		if err := errors.Join(p.Pause(), p.Resume(), p.Terminate(), p.Crashed(), p.Gone()); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := strings.Count(p.LogTail(), "ended"); n != 2 {
+		t.Errorf("it was told to end %d times: %s", n, p.LogTail())
+	}
+	if p.Running() {
+		t.Error("it still runs")
+	}
+}
+
+func TestProcessThatIgnoresSIGTERM(t *testing.T) {
+	p := script(t, `trap '' TERM; sleep 60 & echo ready; wait; sleep 60`) // with a child, which must go too
+	if err := p.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Terminate(); err == nil || !strings.Contains(err.Error(), "still there") {
+		t.Errorf("terminating it: %v", err)
+	}
+	if err := p.Gone(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestProcessThatCrashes(t *testing.T) {
+	p := script(t, `echo a clear reason; exit 3`)
+	if err := p.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "a clear reason") || !strings.Contains(err.Error(), "exit status 3") {
+		t.Errorf("starting it: %v", err)
+	}
+	if err := p.Crashed(); err == nil {
+		t.Error("the crash was not noticed")
+	}
+}
