@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+
+	"github.com/bankmore/bankmore/launcher/process"
 )
 
 // Door is the ingress alone, without the rest of a stack. Whoever opens it plays the sidecar.
@@ -48,8 +50,8 @@ func OpenDoor(ctx context.Context, sidecarPort int, env map[string]string, edit 
 	d.Address = loopback(port)
 	all := map[string]string{"INGRESS_PORT": strconv.Itoa(port), "DAPR_HTTP_PORT": strconv.Itoa(sidecarPort)}
 	maps.Copy(all, env)
-	d.Process = (&Stack{Dir: d.dir}).process(Ingress, []string{programs.caddy, "run", "--config", path}, all, toolGrace)
-	d.ready = listens(d.Address)
+	d.Process = (&Stack{Dir: d.dir}).process(Ingress, []string{programs.caddy, "run", "--config", path}, all, toolGrace,
+		process.Listens(d.Address))
 	err = errors.Join(
 		os.Mkdir(filepath.Join(d.dir, logDir), 0o700),
 		os.WriteFile(path, caddyfile, 0o600),
