@@ -4,6 +4,10 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"unicode"
+
+	"golang.org/x/text/unicode/norm"
+	"pgregory.net/rapid"
 
 	"github.com/bankmore/bankmore/platform/fault"
 )
@@ -75,6 +79,27 @@ func TestPreparePassword(t *testing.T) {
 			t.Errorf("%+q: %v, want %v", given, err, want)
 		}
 	}
+}
+
+// Whatever a customer registers: the prepared form is prepared already, so that it costs one hash, and the canonical
+// decomposition and composition of what was typed are the same password.
+func TestPreparedPasswordsAreStable(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		characters := rapid.RuneFrom(nil, unicode.Latin, unicode.Mn, unicode.Zs, unicode.Hangul, unicode.Devanagari)
+		typed := rapid.StringOfN(characters, 6, 20, -1).Draw(t, "password")
+		prepared, err := preparePassword(typed)
+		if err != nil {
+			return
+		}
+		if all := forms(prepared); len(all) != 1 || all[0] != prepared {
+			t.Errorf("%+q is hashed as %+q, which has the forms %+q", typed, prepared, all)
+		}
+		for _, form := range []norm.Form{norm.NFC, norm.NFD} {
+			if again := forms(form.String(typed))[0]; again != prepared {
+				t.Errorf("%+q is hashed as %+q, and typed as %+q compared as %+q", typed, prepared, form.String(typed), again)
+			}
+		}
+	})
 }
 
 // A password is the same however its characters were composed, and accounts whose hash was made of the bytes as they
