@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -131,6 +132,44 @@ func TestVerifyRefuses(t *testing.T) {
 	for name, token := range badTokens(t) {
 		if err := ring.Verify(token, new(claims)); err == nil {
 			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+// Replicas' clocks may differ by a minute: a token of a replica that is ahead is taken, and an expired one is not.
+func TestClocksMayDiffer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ring, now := tokens(t, secretA), time.Now()
+		for _, test := range []struct {
+			claim string
+			in    time.Duration
+			ok    bool
+		}{
+			{"iat", 59 * time.Second, true},
+			{"iat", 62 * time.Second, false},
+			{"nbf", 59 * time.Second, true},
+			{"nbf", 62 * time.Second, false},
+			{"exp", time.Second, true},
+			{"exp", 0, false},
+			{"exp", -time.Second, false},
+		} {
+			token := forge(t, jwt.SigningMethodHS256, []byte(secretA), "default", with(test.claim, now.Add(test.in).Unix()))
+			if err := ring.Verify(token, new(claims)); (err == nil) != test.ok {
+				t.Errorf("%s in %s: %v", test.claim, test.in, err)
+			}
+		}
+	})
+}
+
+// A token has one form. The 43 characters of a signature hold 258 bits, and a signature has 256.
+func TestSignatureHasOneForm(t *testing.T) {
+	ring := tokens(t, secretA)
+	good := forge(t, jwt.SigningMethodHS256, []byte(secretA), "default", nil)
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	for _, last := range alphabet {
+		token := good[:len(good)-1] + string(last)
+		if err := ring.Verify(token, new(claims)); (err == nil) != (token == good) {
+			t.Errorf("%c in the place of %s: %v", last, good[len(good)-1:], err)
 		}
 	}
 }

@@ -22,8 +22,9 @@ const MinKeyBytes = 32
 // keyID is the form of a key's id. It shows in every token, so nothing of a secret may be taken for one.
 var keyID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
 
-// clockSkew is how far the clocks of two replicas may differ.
-const clockSkew = 5 * time.Second
+// clockSkew is how far the clocks of two replicas may differ. So much in the future may a token be issued or begin to be
+// valid. No token is valid after its expiry, by the clock of whoever verifies it.
+const clockSkew = time.Minute
 
 // defaultKeyID names the key of a JWT_SECRET_KEY that is a bare secret.
 const defaultKeyID = "default"
@@ -111,6 +112,8 @@ func New(config Config) *Tokens {
 		jwt.WithExpirationRequired(),
 		jwt.WithIssuedAt(),
 		jwt.WithLeeway(clockSkew),
+		// The last character of a signature holds bits that mean nothing. Without this, several tokens would be the same one.
+		jwt.WithStrictDecoding(),
 	)}
 }
 
@@ -141,5 +144,12 @@ func (t *Tokens) Verify(token string, claims jwt.Claims) error {
 		}
 		return nil, errors.New("unknown key id")
 	})
+	if err != nil {
+		return err
+	}
+	expiry, err := claims.GetExpirationTime() // the parser has required one, but allows for clockSkew after it
+	if err == nil && !time.Now().Before(expiry.Time) {
+		err = jwt.ErrTokenExpired
+	}
 	return err
 }
