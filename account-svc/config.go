@@ -32,7 +32,7 @@ type Config struct {
 	Auth        auth.Config
 	Idempotency idempotency.Config
 	CPF         account.CPFKeys
-	Login       httpapi.LoginConfig
+	Limits      httpapi.LimitsConfig
 	Period      httpapi.PeriodConfig
 	Redis       rediscache.Config
 }
@@ -56,5 +56,5 @@ func loadConfig[C any]() (C, error) {
 
 // Validate checks what only the whole configuration can tell.
 func (c *Config) Validate() error {
-	return errors.Join(c.Server.Validate(), c.Auth.Validate(), c.Idempotency.Validate(), c.Login.Validate(), c.Redis.Validate())
+	return errors.Join(c.Server.Validate(), c.Auth.Validate(), c.Idempotency.Validate(), c.Limits.Validate(), c.Redis.Validate())
 }

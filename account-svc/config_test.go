@@ -12,17 +12,34 @@ func TestConfigNamesEveryProblem(t *testing.T) {
 	t.Setenv("JWT_SECRET_KEY", "short")
 	t.Setenv("CPF_ENCRYPTION_KEY", "c2hvcnQ=")
 	t.Setenv("LOGIN_RATE_LIMIT", "many")
+	t.Setenv("LOGIN_FAILURE_LIMIT", "x")
+	t.Setenv("REGISTRATION_RATE_LIMIT", "y")
 	_, err := loadConfig[Config]()
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, name := range []string{"LISTEN_ADDRESS", "DATABASE_URL", "APP_API_TOKEN", "CPF_HASH_KEY", "shorter than 32 bytes", "want 32 bytes in base64", "LOGIN_RATE_LIMIT"} {
+	for _, name := range []string{"LISTEN_ADDRESS", "DATABASE_URL", "APP_API_TOKEN", "CPF_HASH_KEY", "shorter than 32 bytes", "want 32 bytes in base64", "LOGIN_RATE_LIMIT",
+		"LOGIN_FAILURE_LIMIT", "REGISTRATION_RATE_LIMIT"} {
 		if !strings.Contains(err.Error(), name) {
 			t.Errorf("%q is not in: %v", name, err)
 		}
 	}
 	if strings.Contains(err.Error(), `"short"`) {
 		t.Errorf("a secret is in: %v", err)
+	}
+}
+
+// A limit of 0 would lock everybody out.
+func TestLimitsAdmitSomebody(t *testing.T) {
+	t.Setenv("BANKMORE_ENV", "local")
+	for _, name := range []string{"LOGIN_RATE_LIMIT", "LOGIN_FAILURE_LIMIT", "REGISTRATION_RATE_LIMIT"} {
+		t.Setenv(name, "0")
+	}
+	_, err := loadConfig[Config]()
+	for _, name := range []string{"LOGIN_RATE_LIMIT", "LOGIN_FAILURE_LIMIT", "REGISTRATION_RATE_LIMIT"} {
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s is not in: %v", name, err)
+		}
 	}
 }
 

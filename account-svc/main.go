@@ -74,11 +74,6 @@ func serve(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	logins, err := httpapi.NewAttempts(config.Login, counter)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, logins.Close(context.WithoutCancel(ctx))) }()
 	memoryKeys, err := config.Auth.Keys.Derive("idempotency memory")
 	if err != nil {
 		return err
@@ -93,7 +88,7 @@ func serve(ctx context.Context) (err error) {
 		Memory:   memory,
 		Tokens:   auth.New(config.Auth),
 		AppToken: config.AppAPIToken,
-		Logins:   logins,
+		Limits:   httpapi.NewLimits(config.Limits, counter),
 		Zone:     config.Period.Zone,
 		OpenAPI:  openAPI,
 	})
@@ -105,7 +100,7 @@ func serve(ctx context.Context) (err error) {
 	return server.Serve(ctx)
 }
 
-// share has replicas share balances and login attempts through Redis, if there is one.
+// share has replicas share balances, and counts of attempts, through Redis, if there is one.
 func share(config Config, store rediscache.Store) (rediscache.Store, httpapi.Counter, func() error, error) {
 	if config.Redis.URL == "" {
 		return store, nil, func() error { return nil }, nil
@@ -114,7 +109,7 @@ func share(config Config, store rediscache.Store) (rediscache.Store, httpapi.Cou
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	counter := rediscache.NewAttempts(client, config.Login.PerMinute, config.CPF.Hash[:])
+	counter := rediscache.NewCounter(client, config.CPF.Hash[:])
 	return rediscache.NewBalances(store, client), counter, client.Close, nil
 }
 

@@ -129,6 +129,9 @@ func (s *Stack) addService(name, id string) (*App, error) {
 		"JWT_SECRET_KEY":     s.JWTSecret,
 		"CPF_ENCRYPTION_KEY": s.keys[0],
 		"CPF_HASH_KEY":       s.keys[1],
+		// All customers of a test run come from one address.
+		"LOGIN_FAILURE_LIMIT":     "100",
+		"REGISTRATION_RATE_LIMIT": "1000000",
 	})
 	maps.Copy(env, s.options.Env)
 	crashpoints := ""

@@ -14,8 +14,6 @@ import (
 
 	"github.com/alexedwards/argon2id"
 	"github.com/google/uuid"
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/bankmore/bankmore/platform/crashpoint"
 	"github.com/bankmore/bankmore/platform/fault"
@@ -76,13 +74,9 @@ type Store interface {
 type Service struct {
 	store   Store
 	keys    CPFKeys
-	decoy   string        // a hash that no password matches, so that unknown CPFs cost the same
-	hashing chan struct{} // a hash takes 19 MiB and a core: no more at once than there are cores
+	decoy   string // a hash that no password matches, so that unknown CPFs cost the same
+	hashing *hashing
 }
-
-var hashes = promauto.NewCounter(prometheus.CounterOpts{
-	Name: "password_hashes_total", Help: "Passwords hashed, to store or to check them.",
-})
 
 // hashParams are OWASP's first choice of argon2id parameters (Password Storage Cheat Sheet).
 var hashParams = &argon2id.Params{Memory: 19 * 1024, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
@@ -93,7 +87,7 @@ func New(store Store, keys CPFKeys) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Service{store: store, keys: keys, decoy: decoy, hashing: make(chan struct{}, runtime.GOMAXPROCS(0))}, nil
+	return &Service{store: store, keys: keys, decoy: decoy, hashing: newHashing(runtime.GOMAXPROCS(0))}, nil
 }
 
 // Register opens an account and returns its number. The name has 2 to 100 characters, without control characters and
@@ -224,38 +218,19 @@ func (s *Service) Exists(ctx context.Context, number string) (bool, error) {
 }
 
 func (s *Service) hash(ctx context.Context, password string) (hash string, err error) {
-	err = s.withCore(ctx, func() (err error) { hash, err = argon2id.CreateHash(password, hashParams); return err })
+	err = s.hashing.do(ctx, func() (err error) { hash, err = argon2id.CreateHash(password, hashParams); return err })
 	return hash, err
 }
 
 // matches reports whether the hash was made of the password, in one of its forms.
 func (s *Service) matches(ctx context.Context, password, hash string) (ok bool, err error) {
 	for _, form := range forms(password) {
-		err = s.withCore(ctx, func() (err error) { ok, err = argon2id.ComparePasswordAndHash(form, hash); return err })
+		err = s.hashing.do(ctx, func() (err error) { ok, err = argon2id.ComparePasswordAndHash(form, hash); return err })
 		if ok || err != nil {
 			break
 		}
 	}
 	return ok, err
-}
-
-// maxQueue is how long a request may wait to have a password hashed: beyond, more attempts come than can be served.
-const maxQueue = 2 * time.Second
-
-// withCore runs work, which hashes a password, when a core is free for it. It returns ErrBusy if none is in time.
-func (s *Service) withCore(ctx context.Context, work func() error) error {
-	timeout := time.NewTimer(maxQueue)
-	defer timeout.Stop()
-	select {
-	case s.hashing <- struct{}{}:
-		defer func() { <-s.hashing }()
-		hashes.Inc()
-		return work()
-	case <-timeout.C:
-		return ErrBusy
-	case <-ctx.Done():
-		return fault.Away(ctx.Err())
-	}
 }
 
 // maxDraws bounds the search for a free number. With nine free digits a second draw is already rare.

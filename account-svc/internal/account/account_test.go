@@ -4,12 +4,8 @@ import (
 	"context"
 	"errors"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
-
-	"github.com/bankmore/bankmore/platform/fault"
 )
 
 // registry is a store of one customer.
@@ -106,17 +102,4 @@ func TestRegistrationsAreAlike(t *testing.T) {
 			t.Errorf("%s: %v hashes, want 1", name, n)
 		}
 	}
-}
-
-// More attempts than can be hashed are turned away soon, with a time to come back.
-func TestHashingDoesNotQueueForEver(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := &Service{hashing: make(chan struct{}, 1)}
-		s.hashing <- struct{}{} // somebody hashes, and does not end
-		start := time.Now()
-		_, err := s.hash(t.Context(), "senha123")
-		if f := fault.From(err); !errors.Is(err, ErrBusy) || f.RetryAfter == 0 || time.Since(start) != maxQueue {
-			t.Errorf("%v after %v", err, time.Since(start))
-		}
-	})
 }

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -32,11 +33,15 @@ func (h handlers) register(r *http.Request) (web.Answer, error) {
 	if err := required("cpf", in.CPF, "name", in.Name, "password", in.Password); err != nil {
 		return web.Answer{}, err
 	}
-	number, err := h.Accounts.Register(r.Context(), in.CPF, in.Name, in.Password)
-	again := errors.Is(err, account.ErrCPFTaken)
-	if again { // perhaps by this very customer, whom the answer did not reach
-		number, err = h.registered(r, in)
-	}
+	var number string
+	var again bool
+	err := h.Limits.Registration(r.Context(), h.source(r), func(ctx context.Context) (err error) {
+		number, err = h.Accounts.Register(ctx, in.CPF, in.Name, in.Password)
+		if again = errors.Is(err, account.ErrCPFTaken); again { // perhaps by this very customer, whom the answer did not reach
+			number, err = h.registered(ctx, h.source(r), in)
+		}
+		return err
+	})
 	if err != nil {
 		return web.Answer{}, err
 	}
@@ -47,15 +52,16 @@ func (h handlers) register(r *http.Request) (web.Answer, error) {
 
 // registered finds the account that the same registration has opened before. It tries a password, so it counts as a login
 // does: otherwise registrations would be a way to guess passwords without limit.
-func (h handlers) registered(r *http.Request, in registerRequest) (number string, err error) {
+func (h handlers) registered(ctx context.Context, source string, in registerRequest) (number string, err error) {
 	cpf, err := account.ParseCPF(in.CPF)
 	if err != nil {
 		return "", err
 	}
-	if err := h.Logins.Allow(r.Context(), "cpf "+string(cpf)); err != nil {
-		return "", err
-	}
-	return h.Accounts.Registered(r.Context(), in.CPF, in.Name, in.Password)
+	err = h.Limits.Attempt(ctx, source, "cpf "+string(cpf), func(ctx context.Context) (err error) {
+		number, err = h.Accounts.Registered(ctx, in.CPF, in.Name, in.Password)
+		return err
+	})
+	return number, err
 }
 
 type loginRequest struct {
@@ -77,12 +83,15 @@ func (h handlers) login(r *http.Request) (web.Answer, error) {
 	if err := required("cpf", in.CPF, "password", in.Password); err != nil {
 		return web.Answer{}, err
 	}
-	if cpf, err := account.ParseCPF(in.CPF); err == nil { // no login has another one, so there is nothing to guess
-		if err := h.Logins.Allow(r.Context(), "cpf "+string(cpf)); err != nil {
-			return web.Answer{}, err
-		}
+	name := "" // of nobody, if the CPF is malformed: then there is nothing to guess
+	if cpf, err := account.ParseCPF(in.CPF); err == nil {
+		name = "cpf " + string(cpf)
 	}
-	customer, err := h.Accounts.Login(r.Context(), in.CPF, in.Password)
+	var customer account.Customer
+	err := h.Limits.Attempt(r.Context(), h.source(r), name, func(ctx context.Context) (err error) {
+		customer, err = h.Accounts.Login(ctx, in.CPF, in.Password)
+		return err
+	})
 	if err != nil {
 		return web.Answer{}, err
 	}
@@ -107,10 +116,11 @@ func (h handlers) deactivate(r *http.Request) (web.Answer, error) {
 	if err := required("password", in.Password); err != nil {
 		return web.Answer{}, err
 	}
-	if err := h.Logins.Allow(r.Context(), "account "+caller(r).AccountID()); err != nil {
-		return web.Answer{}, err
-	}
-	if err := h.Accounts.Deactivate(r.Context(), caller(r).AccountID(), in.Password); err != nil {
+	id := caller(r).AccountID()
+	err := h.Limits.Attempt(r.Context(), h.source(r), "account "+id, func(ctx context.Context) error {
+		return h.Accounts.Deactivate(ctx, id, in.Password)
+	})
+	if err != nil {
 		return web.Answer{}, err
 	}
 	return web.NoContent(), nil

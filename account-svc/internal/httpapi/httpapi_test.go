@@ -90,6 +90,11 @@ func tokensFor(t *testing.T, secret string) *auth.Tokens {
 
 func newAPI(t *testing.T) *api {
 	t.Helper()
+	return newLimitedAPI(t, httpapi.LimitsConfig{PerCustomer: 5, FailuresPerSource: 20, RegistrationsPerSource: 20})
+}
+
+func newLimitedAPI(t *testing.T, limits httpapi.LimitsConfig) *api {
+	t.Helper()
 	db, err := sqldb.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "account.db"))
 	if err != nil {
 		t.Fatal(err)
@@ -103,10 +108,6 @@ func newAPI(t *testing.T) *api {
 	if err != nil {
 		t.Fatal(err)
 	}
-	logins, err := httpapi.NewAttempts(httpapi.LoginConfig{PerMinute: 5}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
 	openAPI, err := os.ReadFile("../../openapi.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -116,7 +117,7 @@ func newAPI(t *testing.T) *api {
 	a.memory = idempotency.New(a.state, idempotency.Config{TTL: time.Hour}, [][]byte{[]byte("a key of the memory")})
 	a.router = httpapi.New(httpapi.Deps{
 		Accounts: accounts, Ledger: book, Memory: a.memory, Tokens: a.tokens, AppToken: appToken,
-		Zone: httpapi.Zone{Location: time.UTC}, Logins: logins, OpenAPI: openAPI,
+		Limits: httpapi.NewLimits(limits, nil), Zone: httpapi.Zone{Location: time.UTC}, OpenAPI: openAPI,
 	})
 	return a
 }

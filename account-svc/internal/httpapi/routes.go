@@ -21,7 +21,7 @@ type Deps struct {
 	Memory   *idempotency.Memory
 	Tokens   *auth.Tokens
 	AppToken string
-	Logins   *Attempts
+	Limits   *Limits
 	Zone     Zone // in which the days of a statement are days
 	OpenAPI  []byte
 }

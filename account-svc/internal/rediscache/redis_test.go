@@ -253,21 +253,31 @@ func TestReplicaKilledAfterCommit(t *testing.T) {
 	want(t, successor, 1100)
 }
 
-func TestAttemptsAreShared(t *testing.T) {
+func TestCountsAreShared(t *testing.T) {
 	config := server(t)
-	one := rediscache.NewAttempts(open(t, config), 5, []byte("key"))
-	two := rediscache.NewAttempts(open(t, config), 5, []byte("key"))
+	one := rediscache.NewCounter(open(t, config), []byte("key"))
+	two := rediscache.NewCounter(open(t, config), []byte("key"))
+	const ana, bia = "customers cpf 52998224725", "customers cpf 11144477735"
 	for i := range 8 {
-		counter := one
+		counter, other := one, two
 		if i%2 == 1 {
-			counter = two
+			counter, other = two, one
 		}
-		wait, err := counter.Take(t.Context(), "cpf 52998224725")
-		if err != nil || (wait > 0) != (i >= 5) || wait > time.Minute {
+		wait, err := counter.Take(t.Context(), ana, 5, time.Minute)
+		if err != nil || (wait > 0) != (i >= 5) || wait > 12*time.Second {
 			t.Errorf("attempt %d: wait %s, %v", i, wait, err)
 		}
+		for range 3 { // looking counts nothing
+			seen, err := other.Peek(t.Context(), ana, 5, time.Minute)
+			if err != nil || (seen > 0) != (i >= 4) || seen > 12*time.Second || i >= 5 && seen > wait {
+				t.Errorf("after attempt %d: wait %s, %v, and the attempt %s", i, seen, err, wait)
+			}
+		}
 	}
-	if wait, err := one.Take(t.Context(), "cpf 11144477735"); err != nil || wait != 0 {
+	if wait, err := one.Peek(t.Context(), bia, 5, time.Minute); err != nil || wait != 0 {
+		t.Errorf("somebody else: %s, %v", wait, err)
+	}
+	if wait, err := one.Take(t.Context(), bia, 5, time.Minute); err != nil || wait != 0 {
 		t.Errorf("somebody else: %s, %v", wait, err)
 	}
 	keys, err := direct(t, config).Keys(t.Context(), "*"+config.KeyPrefix+"*").Result()

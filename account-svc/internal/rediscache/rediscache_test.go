@@ -163,9 +163,12 @@ func TestRedisAway(t *testing.T) {
 			if n := strings.Count(log(), "redis does not answer; going on without it"); n != 1 {
 				t.Errorf("%d lines in the log", n)
 			}
-			attempts := rediscache.NewAttempts(client, 5, []byte("key"))
-			if _, err := attempts.Take(t.Context(), "who"); err == nil {
+			counter := rediscache.NewCounter(client, []byte("key"))
+			if _, err := counter.Take(t.Context(), "who", 5, time.Minute); err == nil {
 				t.Error("an attempt that nobody counted is no error")
+			}
+			if _, err := counter.Peek(t.Context(), "who", 5, time.Minute); err == nil {
+				t.Error("a count that nobody knows is no error")
 			}
 			closed(t, store, 500)
 			if a, err := store.Balance(t.Context(), "id-11"); err != nil || a.Active {
@@ -177,10 +180,10 @@ func TestRedisAway(t *testing.T) {
 
 // However many callers there are, one a second waits for a Redis that is away.
 func TestOneCallerTries(t *testing.T) {
-	attempts := rediscache.NewAttempts(open(t, rediscache.Config{URL: away(t)["silent"], BalanceTTL: time.Second}), 5, []byte("key"))
+	counter := rediscache.NewCounter(open(t, rediscache.Config{URL: away(t)["silent"], BalanceTTL: time.Second}), []byte("key"))
 	take := func() time.Duration {
 		began := time.Now()
-		if _, err := attempts.Take(t.Context(), "who"); err == nil {
+		if _, err := counter.Take(t.Context(), "who", 5, time.Minute); err == nil {
 			t.Error("an attempt that nobody counted is no error")
 		}
 		return time.Since(began)

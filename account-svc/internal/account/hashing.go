@@ -1,0 +1,201 @@
+package account
+
+import (
+	"container/list"
+	"context"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/bankmore/bankmore/platform/fault"
+)
+
+var hashes = promauto.NewCounter(prometheus.CounterOpts{
+	Name: "password_hashes_total", Help: "Passwords hashed, to store or to check them.",
+})
+
+// Visitor is on whose behalf a password is hashed. It decides when. The zero value is a visitor of no known source who
+// has done nothing wrong. See docs/adr/0017.
+type Visitor struct {
+	// Source is where the visitor comes from. Sources take turns, however many visitors each of them sends.
+	Source string
+	// Later says that the visitor registers, or comes from a source that has failed. Such visitors are served after the
+	// others, and get one turn in laterShare while others wait.
+	Later bool
+	// Admit, if it is not nil, is asked once more when the visitor's turn has come. Its error ends the visit.
+	Admit func() error
+}
+
+type visitorKey struct{}
+
+// WithVisitor returns a context for what the service does on behalf of v.
+func WithVisitor(ctx context.Context, v Visitor) context.Context {
+	return context.WithValue(ctx, visitorKey{}, v)
+}
+
+// VisitorOf returns the visitor of WithVisitor, or the zero value.
+func VisitorOf(ctx context.Context) Visitor {
+	v, _ := ctx.Value(visitorKey{}).(Visitor)
+	return v
+}
+
+const (
+	// maxQueue is how long a request may wait to have a password hashed: beyond, more attempts come than can be served.
+	maxQueue = 2 * time.Second
+	// laterShare is of how many turns one goes to a visitor who is served later, if one waits.
+	laterShare = 8
+)
+
+// hashing lets no more passwords be hashed at once than there are cores: a hash takes 19 MiB and a core. Whoever finds
+// no core free waits in one of two queues. In each, sources take turns.
+type hashing struct {
+	mu           sync.Mutex
+	free         int // cores; above 0 only while nobody waits
+	first, later rounds
+	passedOver   int // turns that went to first, while somebody waited in later
+}
+
+func newHashing(cores int) *hashing { return &hashing{free: cores} }
+
+// do runs work, which hashes a password, when the turn of ctx's visitor has come. It returns ErrBusy if that takes longer
+// than maxQueue.
+func (h *hashing) do(ctx context.Context, work func() error) error {
+	visitor := VisitorOf(ctx)
+	if err := h.enter(ctx, visitor); err != nil {
+		return err
+	}
+	defer h.leave()
+	if visitor.Admit != nil {
+		if err := visitor.Admit(); err != nil {
+			return err
+		}
+	}
+	hashes.Inc()
+	return work()
+}
+
+func (h *hashing) enter(ctx context.Context, visitor Visitor) error {
+	w := h.wait(visitor)
+	if w == nil {
+		return nil
+	}
+	timeout := time.NewTimer(maxQueue)
+	defer timeout.Stop()
+	select {
+	case <-w.turn:
+		return nil
+	case <-timeout.C:
+		h.giveUp(w)
+		return ErrBusy
+	case <-ctx.Done():
+		h.giveUp(w)
+		return fault.Away(ctx.Err())
+	}
+}
+
+// wait takes a free core and returns nil, or returns a place in the queue.
+func (h *hashing) wait(visitor Visitor) *waiter {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.free > 0:
+		h.free--
+		return nil
+	case visitor.Later:
+		return h.later.add(visitor.Source)
+	default:
+		return h.first.add(visitor.Source)
+	}
+}
+
+// giveUp leaves the queue. A turn that has come meanwhile passes to the next.
+func (h *hashing) giveUp(w *waiter) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if w.line == nil {
+		h.passOn()
+		return
+	}
+	w.line.rounds.remove(w)
+}
+
+func (h *hashing) leave() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.passOn()
+}
+
+// passOn gives the core to whoever is next.
+func (h *hashing) passOn() {
+	queue := &h.first
+	switch {
+	case h.later.empty():
+	case h.first.empty() || h.passedOver >= laterShare-1:
+		queue, h.passedOver = &h.later, 0
+	default:
+		h.passedOver++
+	}
+	if queue.empty() {
+		h.free++
+		return
+	}
+	close(queue.next().turn)
+}
+
+// rounds is a queue in which sources take turns. The zero value is empty.
+type rounds struct {
+	lines map[string]*line
+	order list.List // of *line; the front is next
+}
+
+// line is those who wait from one source, in the order of their arrival.
+type line struct {
+	rounds  *rounds
+	source  string
+	waiters list.List // of *waiter, never empty
+	place   *list.Element
+}
+
+type waiter struct {
+	turn  chan struct{} // closed when the turn has come
+	line  *line         // nil when the waiter has left it
+	place *list.Element
+}
+
+func (r *rounds) empty() bool { return r.order.Len() == 0 }
+
+func (r *rounds) add(source string) *waiter {
+	l := r.lines[source]
+	if l == nil {
+		l = &line{rounds: r, source: source}
+		l.place = r.order.PushBack(l)
+		if r.lines == nil {
+			r.lines = map[string]*line{}
+		}
+		r.lines[source] = l
+	}
+	w := &waiter{turn: make(chan struct{}), line: l}
+	w.place = l.waiters.PushBack(w)
+	return w
+}
+
+// next takes the first waiter of the line whose turn it is out of it, and puts that line behind the others.
+func (r *rounds) next() *waiter {
+	l := r.order.Front().Value.(*line)
+	w := l.waiters.Front().Value.(*waiter)
+	r.order.MoveToBack(l.place)
+	r.remove(w)
+	return w
+}
+
+func (r *rounds) remove(w *waiter) {
+	l := w.line
+	l.waiters.Remove(w.place)
+	w.line = nil
+	if l.waiters.Len() == 0 {
+		r.order.Remove(l.place)
+		delete(r.lines, l.source)
+	}
+}

@@ -1,0 +1,216 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+	"golang.org/x/time/rate"
+
+	"github.com/bankmore/bankmore/account-svc/internal/account"
+	"github.com/bankmore/bankmore/platform/fault"
+)
+
+// LimitsConfig bounds the guessing of passwords, and the hashing that strangers can ask for. Each limit admits up to
+// twice as many within one minute: some saved up, and then some as they come.
+type LimitsConfig struct {
+	// PerCustomer is attempts at one customer's password per minute: from one source, and from all that have failed.
+	PerCustomer int `env:"LOGIN_RATE_LIMIT" envDefault:"10"`
+	// FailuresPerSource is failed attempts per minute from one source, whoever they were for.
+	FailuresPerSource int `env:"LOGIN_FAILURE_LIMIT" envDefault:"20"`
+	// RegistrationsPerSource is registrations per minute from one source, successful or not.
+	RegistrationsPerSource int `env:"REGISTRATION_RATE_LIMIT" envDefault:"20"`
+}
+
+// Validate returns an error for each value out of range.
+func (c LimitsConfig) Validate() error {
+	var problems []error
+	for name, limit := range map[string]int{
+		"LOGIN_RATE_LIMIT": c.PerCustomer, "LOGIN_FAILURE_LIMIT": c.FailuresPerSource, "REGISTRATION_RATE_LIMIT": c.RegistrationsPerSource,
+	} {
+		if limit < 1 {
+			problems = append(problems, fmt.Errorf("%s is less than 1: nobody could get in", name))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// failureMemory is how long a source that has failed counts as one.
+const failureMemory = 15 * time.Minute
+
+// errTooMany is the answer to an attempt over a limit.
+var errTooMany = fault.New(fault.RateLimited, fault.TypeRateLimited, "Muitas tentativas. Tente novamente mais tarde.")
+
+var refused = promauto.NewCounterVec(prometheus.CounterOpts{
+	Name: "attempts_refused_total", Help: "Logins, closings and registrations refused by a limit: customer, source, registration.",
+}, []string{"limit"})
+
+func init() {
+	for _, limit := range []string{"customer", "source", "registration"} {
+		refused.WithLabelValues(limit)
+	}
+}
+
+// Counter counts for all replicas together. Each name may be counted count times at once, and then once every
+// per/count.
+type Counter interface {
+	// Take counts name once. It returns how long to wait if that is once too often, else 0.
+	Take(ctx context.Context, name string, count int, per time.Duration) (wait time.Duration, err error)
+	// Peek is Take without counting.
+	Peek(ctx context.Context, name string, count int, per time.Duration) (wait time.Duration, err error)
+}
+
+// Limits counts what strangers try. See docs/adr/0017.
+type Limits struct {
+	attempts      limit // at a customer's password, by customer and source
+	customers     limit // the same from everywhere, by customer
+	strangers     limit // failures at a customer's password, by customer and source, to remember that there was one
+	failures      limit // by source
+	failed        limit // by source, to remember that there was one
+	registrations limit // by source
+}
+
+// NewLimits returns limits without any count. They are counted in this process and by the shared counter, which may be
+// nil. Either may refuse: the shared one may be away, or have forgotten what it counted.
+func NewLimits(config LimitsConfig, shared Counter) *Limits {
+	return &Limits{
+		attempts:      newLimit("attempts", config.PerCustomer, time.Minute, shared),
+		customers:     newLimit("customers", config.PerCustomer, time.Minute, shared),
+		strangers:     newLimit("strangers", 1, failureMemory, shared),
+		failures:      newLimit("failures", config.FailuresPerSource, time.Minute, shared),
+		failed:        newLimit("failed", 1, failureMemory, nil), // each replica has a queue of its own
+		registrations: newLimit("registrations", config.RegistrationsPerSource, time.Minute, shared),
+	}
+}
+
+// Attempt runs try, an attempt from source at the password of customer, or fails with errTooMany. Customer is "" if there
+// is none. A failure counts against the source. A source that has not failed at this customer's password is not refused
+// for what others try.
+func (l *Limits) Attempt(ctx context.Context, source, customer string, try func(ctx context.Context) error) error {
+	if wait := l.failures.peek(ctx, source); wait > 0 {
+		return refuse(ctx, "source", source, wait)
+	}
+	here := customer + " from " + source
+	if customer != "" {
+		if wait := l.attempts.take(ctx, here); wait > 0 {
+			return refuse(ctx, "customer", source, wait)
+		}
+		if wait := l.customers.take(ctx, customer); wait > 0 && l.strangers.peek(ctx, here) > 0 {
+			return refuse(ctx, "customer", source, wait)
+		}
+	}
+	err := try(account.WithVisitor(ctx, account.Visitor{
+		Source: source,
+		Later:  account.VisitorOf(ctx).Later || l.failed.peek(ctx, source) > 0,
+		Admit: func() error { // others from this source may have failed while this one waited
+			if wait := l.failures.local.peek(source); wait > 0 {
+				return refuse(ctx, "source", source, wait)
+			}
+			return nil
+		},
+	}))
+	if errors.Is(err, account.ErrWrongLogin) || errors.Is(err, account.ErrWrongPassword) || errors.Is(err, account.ErrCPFTaken) {
+		ctx := context.WithoutCancel(ctx) // it counts, even if the client did not wait for the answer
+		l.failures.take(ctx, source)
+		l.failed.take(ctx, source)
+		if customer != "" {
+			l.strangers.take(ctx, here)
+		}
+	}
+	return err
+}
+
+// Registration runs try, a registration from source, or fails with errTooMany.
+func (l *Limits) Registration(ctx context.Context, source string, try func(ctx context.Context) error) error {
+	if wait := l.registrations.take(ctx, source); wait > 0 {
+		return refuse(ctx, "registration", source, wait)
+	}
+	return try(account.WithVisitor(ctx, account.Visitor{Source: source, Later: true}))
+}
+
+func refuse(ctx context.Context, limit, source string, wait time.Duration) error {
+	slog.InfoContext(ctx, "attempt refused", "limit", limit, "source", source)
+	refused.WithLabelValues(limit).Inc()
+	return errTooMany.After(max(time.Second, wait))
+}
+
+// limit is one of the limits, counted here and by the shared counter, if there is one.
+type limit struct {
+	name   string
+	count  int
+	per    time.Duration
+	local  *localCounter
+	shared Counter
+}
+
+func newLimit(name string, count int, per time.Duration, shared Counter) limit {
+	return limit{name: name, count: count, per: per, local: newLocalCounter(count, per), shared: shared}
+}
+
+// take counts who once. It returns how long to wait if that is once too often, else 0.
+func (l limit) take(ctx context.Context, who string) time.Duration {
+	if wait := l.local.take(who); wait > 0 || l.shared == nil {
+		return wait
+	}
+	wait, _ := l.shared.Take(ctx, l.name+" "+who, l.count, l.per) // this process has counted it, and the counter its failure
+	return wait
+}
+
+// peek is take without counting.
+func (l limit) peek(ctx context.Context, who string) time.Duration {
+	if wait := l.local.peek(who); wait > 0 || l.shared == nil {
+		return wait
+	}
+	wait, _ := l.shared.Peek(ctx, l.name+" "+who, l.count, l.per)
+	return wait
+}
+
+// maxNames bounds the names that a process counts, for each limit. Beyond, the name that was seen least recently is
+// forgotten. A name takes about 300 bytes.
+const maxNames = 1 << 15
+
+// localCounter counts in this process.
+type localCounter struct {
+	count int
+	every time.Duration
+	names *lru.Cache[string, *rate.Limiter]
+}
+
+func newLocalCounter(count int, per time.Duration) *localCounter {
+	names, err := lru.New[string, *rate.Limiter](maxNames)
+	if err != nil {
+		panic(err) // maxNames is positive
+	}
+	return &localCounter{count: count, every: per / time.Duration(count), names: names}
+}
+
+func (c *localCounter) take(who string) time.Duration {
+	limiter, ok := c.names.Get(who)
+	if !ok {
+		limiter = rate.NewLimiter(rate.Every(c.every), c.count)
+		if earlier, ok, _ := c.names.PeekOrAdd(who, limiter); ok {
+			limiter = earlier
+		}
+	}
+	if limiter.Allow() {
+		return 0
+	}
+	return c.wait(limiter)
+}
+
+func (c *localCounter) peek(who string) time.Duration {
+	if limiter, ok := c.names.Get(who); ok && limiter.Tokens() < 1 {
+		return c.wait(limiter)
+	}
+	return 0
+}
+
+// wait is how long it takes until limiter admits one more, and above 0 in any case.
+func (c *localCounter) wait(limiter *rate.Limiter) time.Duration {
+	return max(1, time.Duration((1-limiter.Tokens())*float64(c.every)))
+}
