@@ -17,8 +17,8 @@ import (
 
 const partitions = 4
 
-// broker starts an empty broker for the length of a test, and names it in the environment.
-func broker(t *testing.T) *kfake.Cluster {
+// startBroker starts an empty broker for the length of a test, and names it in the environment.
+func startBroker(t *testing.T) *kfake.Cluster {
 	t.Helper()
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, deadletter.Topic, deadletter.Target))
 	if err != nil {
@@ -113,7 +113,7 @@ func TestDeadLetterUsage(t *testing.T) {
 }
 
 func TestListDeadLetters(t *testing.T) {
-	broker(t)
+	startBroker(t)
 	wantLines(t, ops(t, 0, "dead-letters"), "0 dead letters, 0 put back\n")
 	bury(t, 0, "no JSON", `{"id":"e1"}`, "")
 	bury(t, 3, event("e2", "18"), strings.Replace(event("e3", "18"), "150.00", "-1", 1), "\xff"+strings.Repeat("x", 10000))
@@ -130,7 +130,7 @@ func TestListDeadLetters(t *testing.T) {
 // What is put back is the same bytes, under the key and in the partition of a good event of that account; once, unless
 // it is wanted again.
 func TestReplay(t *testing.T) {
-	broker(t)
+	startBroker(t)
 	good := []string{event("e1", "18"), event("e2", "7907027952"), event("e3", "18")}
 	bad := []string{"no JSON", strings.Replace(event("e4", "18"), "150.00", "-1", 1)}
 	bury(t, 1, good[0], bad[0], good[1])
@@ -176,7 +176,7 @@ func wantTarget(t *testing.T, values ...string) {
 
 // A crash between putting back and noting it puts a letter back once more, and then no more.
 func TestReplayIsInterrupted(t *testing.T) {
-	cluster := broker(t)
+	cluster := startBroker(t)
 	bury(t, 0, event("e1", "18"), event("e2", "18"))
 	refuse := func(topic string) {
 		cluster.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
@@ -210,7 +210,7 @@ func TestReplayIsInterrupted(t *testing.T) {
 
 // A letter that the broker deletes after it was listed is not passed over in silence.
 func TestReplayOfWhatIsGone(t *testing.T) {
-	cluster := broker(t)
+	cluster := startBroker(t)
 	bury(t, 0, event("e1", "18"), event("e2", "18"))
 	admin, requests := kadm.NewClient(dial(t)), 0
 	cluster.ControlKey(int16(kmsg.ListOffsets), func(kmsg.Request) (kmsg.Response, error, bool) {
@@ -231,7 +231,7 @@ func TestReplayOfWhatIsGone(t *testing.T) {
 }
 
 func TestNoDeadLetterTopic(t *testing.T) {
-	broker(t)
+	startBroker(t)
 	admin := kadm.NewClient(dial(t))
 	if _, err := admin.DeleteTopics(context.WithoutCancel(t.Context()), deadletter.Topic); err != nil {
 		t.Fatal(err)
@@ -240,7 +240,7 @@ func TestNoDeadLetterTopic(t *testing.T) {
 }
 
 func TestHalfALoginIsRefused(t *testing.T) {
-	broker(t)
+	startBroker(t)
 	t.Setenv("KAFKA_USERNAME", "ana")
 	wantLines(t, ops(t, 1, "dead-letters"), "KAFKA_PASSWORD")
 }

@@ -17,9 +17,9 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/bankmore/bankmore/ops/internal/broker"
 	"github.com/bankmore/bankmore/transfer-svc/transferapi"
 )
 
@@ -31,9 +31,6 @@ const (
 
 // noteHeader names the letter that a note is about. No letter has it: fee-svc sends values only.
 const noteHeader = "bankmore-put-back"
-
-// patience bounds how long the broker may be silent.
-const patience = 15 * time.Second
 
 // Position is where a letter is.
 type Position struct {
@@ -69,7 +66,7 @@ type Letter struct {
 func List(ctx context.Context, client *kgo.Client) ([]Letter, error) {
 	var letters []Letter
 	at := map[Position]int{}
-	err := scan(ctx, client, func(r *kgo.Record) error {
+	err := broker.Scan(ctx, client, Topic, func(r *kgo.Record) error {
 		if about, ok := noted(r); ok {
 			if i, known := at[about]; known { // else the broker has deleted the letter, for its age
 				letters[i].PutBack = r.Timestamp
@@ -90,7 +87,7 @@ func List(ctx context.Context, client *kgo.Client) ([]Letter, error) {
 // between the two, the letter is put back once more the next time, which fee-svc takes for the repetition that it is.
 func Replay(ctx context.Context, client *kgo.Client, chosen map[Position]bool) (done []Position, err error) {
 	left := maps.Clone(chosen)
-	err = scan(ctx, client, func(r *kgo.Record) error {
+	err = broker.Scan(ctx, client, Topic, func(r *kgo.Record) error {
 		position := Position{r.Partition, r.Offset}
 		if !chosen[position] {
 			return nil
@@ -145,62 +142,4 @@ func keyOf(message []byte) []byte {
 		return nil
 	}
 	return []byte(event.Data.Origin)
-}
-
-// scan passes on every record that the topic holds now, partition by partition, sorted by offset.
-func scan(ctx context.Context, client *kgo.Client, each func(*kgo.Record) error) error {
-	admin := kadm.NewClient(client)
-	starts, err := admin.ListStartOffsets(ctx, Topic)
-	if err == nil {
-		err = starts.Error()
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", Topic, err)
-	}
-	ends, err := admin.ListEndOffsets(ctx, Topic)
-	if err == nil {
-		err = ends.Error()
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", Topic, err)
-	}
-	for partition := range int32(len(ends[Topic])) { //nolint:gosec // no topic has that many
-		start, _ := starts.Lookup(Topic, partition)
-		end, ok := ends.Lookup(Topic, partition)
-		if !ok || start.Offset >= end.Offset {
-			continue
-		}
-		if err := scanPartition(ctx, client, partition, start.Offset, end.Offset, each); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func scanPartition(ctx context.Context, client *kgo.Client, partition int32, start, end int64, each func(*kgo.Record) error) error {
-	client.AddConsumePartitions(map[string]map[int32]kgo.Offset{Topic: {partition: kgo.NewOffset().At(start)}})
-	defer client.RemoveConsumePartitions(map[string][]int32{Topic: {partition}})
-	for {
-		pollCtx, cancel := context.WithTimeout(ctx, patience)
-		fetches := client.PollFetches(pollCtx)
-		silent := pollCtx.Err() != nil && ctx.Err() == nil
-		cancel()
-		if silent {
-			return fmt.Errorf("%s: the broker has sent nothing of partition %d for %s", Topic, partition, patience)
-		}
-		if err := fetches.Err(); err != nil {
-			return fmt.Errorf("%s: %w", Topic, err)
-		}
-		for _, r := range fetches.Records() {
-			if r.Offset >= end {
-				return nil
-			}
-			if err := each(r); err != nil {
-				return err
-			}
-			if r.Offset == end-1 {
-				return nil
-			}
-		}
-	}
 }
