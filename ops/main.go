@@ -20,9 +20,13 @@ type command struct {
 }
 
 var commands = map[string]command{
-	"verify":       {"verify [-at-rest] [-grace 10m]", verify},
+	"verify":       {"verify [-at-rest] [-grace 10m] [-backup DIR [-scratch URL]]", verify},
+	"backup":       {"backup DIR", makeBackup},
+	"restore":      {"restore DIR [account-svc] [transfer-svc] [fee-svc]", restoreBackup},
 	"dead-letters": {"dead-letters [replay [-again] all|PARTITION:OFFSET…]", deadLetters},
 	"republish":    {"republish -since TIME", republishEvents},
+	"missing":      {"missing", nameMissing},
+	"skip-events":  {"skip-events", skipEvents},
 	"repair":       {"repair [-since TIME] transfers", repairTransfers},
 }
 
@@ -64,7 +68,7 @@ func run(ctx context.Context, out, problems io.Writer, args []string) int {
 
 func usage() string {
 	var b strings.Builder
-	for _, name := range []string{"verify", "dead-letters", "republish", "repair"} {
+	for _, name := range []string{"verify", "backup", "restore", "repair", "missing", "skip-events", "republish", "dead-letters"} {
 		fmt.Fprintf(&b, "usage: ops %s\n", commands[name].usage)
 	}
 	return b.String()

@@ -15,7 +15,8 @@ import (
 )
 
 func TestUsage(t *testing.T) {
-	for _, args := range []string{"", "nothing", "verify more", "verify -bogus", "verify -grace x", "verify -grace -1s", "verify -h", "republish", "republish -since noon", "republish -since 2026-01-31T12:00:00Z more", "repair", "repair fees", "repair transfers more", "repair -since noon transfers"} {
+	for _, args := range []string{"", "nothing", "verify more", "verify -bogus", "verify -grace x", "verify -grace -1s", "verify -h", "republish", "republish -since noon", "republish -since 2026-01-31T12:00:00Z more", "repair", "repair fees", "repair transfers more", "repair -since noon transfers",
+		"backup", "backup a b", "restore", "restore dir fee", "restore dir ops-svc", "verify -scratch url", "missing more", "skip-events more"} {
 		var out, problems bytes.Buffer
 		if code := run(t.Context(), &out, &problems, strings.Fields(args)); code != 2 || out.Len() > 0 || !strings.Contains(strings.ToLower(problems.String()), "usage") {
 			t.Errorf("ops %s: %d\n%s%s", args, code, &out, &problems)
@@ -39,7 +40,7 @@ func databases(t *testing.T) map[string]*sqldb.DB {
 	return dbs
 }
 
-func exec(t *testing.T, db *sqldb.DB, statement string) {
+func execute(t *testing.T, db *sqldb.DB, statement string) {
 	t.Helper()
 	err := db.InTx(t.Context(), func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(t.Context(), statement)
@@ -54,7 +55,7 @@ func TestVerify(t *testing.T) {
 	dbs := databases(t)
 	wantRun(t, 0, "11 invariants checked, 0 violations", "verify")
 	wantRun(t, 0, "12 invariants checked, 0 violations", "verify", "-at-rest")
-	exec(t, dbs["fee"], `INSERT INTO fees (id, transfer_id, account_number, amount, status, reason, created_at, due_at)
+	execute(t, dbs["fee"], `INSERT INTO fees (id, transfer_id, account_number, amount, status, reason, created_at, due_at)
 		VALUES ('f', 't', '11', 200, 'WAIVED', 'X', 0, 0)`)
 	wantRun(t, 1, "VIOLATION a completed transfer, and no other, has one fee", "verify")
 }
@@ -62,7 +63,7 @@ func TestVerify(t *testing.T) {
 // What may be in flight for how long: as -grace says, else VERIFY_MAX_UNFINISHED, else 10 minutes.
 func TestVerifyGrace(t *testing.T) {
 	dbs := databases(t)
-	exec(t, dbs["transfer"], fmt.Sprintf("INSERT INTO outbox VALUES ('e', 't', 'k', '', %d, 0)", sqldb.Micros(time.Now().Add(-5*time.Minute))))
+	execute(t, dbs["transfer"], fmt.Sprintf("INSERT INTO outbox VALUES ('e', 't', 'k', '', %d, 0)", sqldb.Micros(time.Now().Add(-5*time.Minute))))
 	wantRun(t, 0, "1 in flight", "verify")
 	wantRun(t, 1, "VIOLATION no event stays", "verify", "-grace", "4m")
 	t.Setenv("VERIFY_MAX_UNFINISHED", "4m")
@@ -106,4 +107,60 @@ func TestSomeDatabases(t *testing.T) {
 	t.Setenv("TRANSFER_DATABASE_URL", "")
 	wantRun(t, 2, "but no TRANSFER_DATABASE_URL and no FEE_DATABASE_URL\n", "verify")
 	wantRun(t, 2, "but no TRANSFER_DATABASE_URL\n", republish...)
+}
+
+// programs puts programs for the services' own verify into the PATH, each with an exit code.
+func programs(t *testing.T, codes map[string]int) {
+	t.Helper()
+	dir := t.TempDir()
+	for _, service := range []string{"account-svc", "transfer-svc", "fee-svc"} {
+		script := fmt.Sprintf("#!/bin/sh\necho %s $1 of $DATABASE_URL within $VERIFY_MAX_UNFINISHED\nexit %d\n", service, codes[service])
+		if err := os.WriteFile(filepath.Join(dir, service), []byte(script), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+}
+
+// A backup is made, checked by all four verifies, and put back.
+func TestBackup(t *testing.T) {
+	dbs := databases(t)
+	programs(t, nil)
+	// Of an event that waited when the backup was made, nobody knows how long it would have.
+	execute(t, dbs["transfer"], fmt.Sprintf("INSERT INTO outbox VALUES ('e', 't', 'k', '', %d, 0)", sqldb.Micros(time.Now().Add(-5*time.Minute))))
+	dir := filepath.Join(t.TempDir(), "b")
+	wantRun(t, 0, dir+" is whole", "backup", dir)
+	wantRun(t, 1, "never overwritten", "backup", dir)
+	wantRun(t, 0, "account-svc verify of sqlite:"+filepath.Join(dir, "account.db")+" within 10m0", "verify", "-backup", dir)
+	wantRun(t, 0, "11 invariants checked, 0 violations", "verify", "-backup", dir)
+	wantRun(t, 1, "VIOLATION no event stays", "verify", "-backup", dir, "-grace", "4m")
+
+	programs(t, map[string]int{"transfer-svc": 1})
+	wantRun(t, 1, "transfer-svc verify: exit status 1", "verify", "-backup", dir)
+	wantRun(t, 1, "11 invariants checked, 0 violations", "verify", "-backup", dir)
+	programs(t, nil)
+
+	wantRun(t, 1, "is there: move it away first", "restore", dir)
+	for _, service := range []string{"account", "transfer", "fee"} {
+		t.Setenv(strings.ToUpper(service)+"_DATABASE_URL", sqldbtest.SQLite.URL(t))
+	}
+	wantRun(t, 0, "transfer-svc as of 20", "restore", dir, "transfer-svc")
+	wantRun(t, 1, "account-svc: ", "verify")
+	wantRun(t, 0, "account-svc  as of 20", "restore", dir, "fee-svc", "account-svc")
+	wantRun(t, 0, "11 invariants checked, 0 violations", "verify")
+
+	if err := os.Remove(filepath.Join(dir, "backup.json")); err != nil {
+		t.Fatal(err)
+	}
+	wantRun(t, 1, "no whole backup: it has no backup.json", "verify", "-backup", dir)
+}
+
+// Where pg_dump is not, an operator is told what to run where it is.
+func TestBackupWithoutPgDump(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	for _, service := range []string{"ACCOUNT", "TRANSFER", "FEE"} {
+		t.Setenv(service+"_DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing")
+	}
+	dir := filepath.Join(t.TempDir(), "b")
+	wantRun(t, 1, "pg_dump --format=custom --no-owner --no-privileges --file="+filepath.Join(dir, "transfer.dump")+` "$TRANSFER_DATABASE_URL"`, "backup", dir)
 }

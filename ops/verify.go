@@ -33,30 +33,44 @@ func verify(ctx context.Context, out io.Writer, flags *flag.FlagSet, args []stri
 			return fmt.Errorf("%w: VERIFY_MAX_UNFINISHED: %w", errUsage, err)
 		}
 	}
+	from := flags.String("backup", "", "check the backup in this `folder`, each service's part and across")
+	scratch := flags.String("scratch", "", "where to restore a backup of PostgreSQL for that: a `URL` whose user may create databases")
 	if err := parse(flags, args); err != nil {
 		return err
 	}
-	if flags.NArg() > 0 {
+	switch {
+	case flags.NArg() > 0:
 		return fmt.Errorf("%w: %q", errUsage, flags.Arg(0))
+	case *scratch != "" && *from == "":
+		return fmt.Errorf("%w: -scratch goes with -backup", errUsage)
 	}
 	debug.SetGCPercent(800) // of a heap of a few megabytes, through which millions of rows pass
+	options := books.Options{Grace: grace, AtRest: *atRest}
+	if *from != "" {
+		return verifyBackup(ctx, out, *from, *scratch, options)
+	}
 	urls, err := databaseURLs("account", "transfer", "fee")
 	if err != nil {
 		return err
 	}
+	return checkBooks(ctx, out, urls[0], urls[1], urls[2], options)
+}
+
+// checkBooks checks across the databases at these URLs.
+func checkBooks(ctx context.Context, out io.Writer, account, transfer, fee string, options books.Options) (err error) {
 	var dbs books.Databases
-	for i, service := range []struct {
-		name string
-		db   **sqldb.DB
-	}{{"account", &dbs.Account}, {"transfer", &dbs.Transfer}, {"fee", &dbs.Fee}} {
-		db, openErr := sqldb.OpenReadOnly(ctx, urls[i])
+	for _, service := range []struct {
+		name, url string
+		db        **sqldb.DB
+	}{{"account", account, &dbs.Account}, {"transfer", transfer, &dbs.Transfer}, {"fee", fee, &dbs.Fee}} {
+		db, openErr := sqldb.OpenReadOnly(ctx, service.url)
 		if openErr != nil {
 			return fmt.Errorf("%s-svc: %w", service.name, openErr)
 		}
 		defer func() { err = errors.Join(err, db.Close()) }()
 		*service.db = db
 	}
-	return books.Check(ctx, out, dbs, books.Options{Grace: grace, AtRest: *atRest})
+	return books.Check(ctx, out, dbs, options)
 }
 
 var databaseVariables = map[string]string{

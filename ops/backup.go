@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bankmore/bankmore/ops/internal/backup"
+	"github.com/bankmore/bankmore/ops/internal/books"
+	"github.com/bankmore/bankmore/platform/sqldb"
+)
+
+// makeBackup copies the databases of the three services, while they run.
+func makeBackup(ctx context.Context, out io.Writer, flags *flag.FlagSet, args []string) error {
+	if err := parse(flags, args); err != nil {
+		return err
+	}
+	if flags.NArg() != 1 {
+		return fmt.Errorf("%w: backup wants the folder to be made", errUsage)
+	}
+	urls, err := urlsOf(backup.Services)
+	if err != nil {
+		return err
+	}
+	m, err := backup.Make(ctx, flags.Arg(0), urls)
+	if errors.Is(err, backup.ErrNoProgram) {
+		return fmt.Errorf("%w; where they are, run this again, or one after the other:\n%s", err, backup.ByHand(flags.Arg(0)))
+	}
+	if err != nil {
+		return err
+	}
+	list(out, m.Copies)
+	fmt.Fprintf(out, "%s is whole\n", flags.Arg(0))
+	return nil
+}
+
+// restoreBackup puts a backup back into databases that are empty, or not there.
+func restoreBackup(ctx context.Context, out io.Writer, flags *flag.FlagSet, args []string) error {
+	if err := parse(flags, args); err != nil {
+		return err
+	}
+	if flags.NArg() == 0 {
+		return fmt.Errorf("%w: restore wants the folder of a backup", errUsage)
+	}
+	var services []string
+	for _, name := range flags.Args()[1:] {
+		service, found := strings.CutSuffix(name, "-svc")
+		if !found || !slices.Contains(backup.Services, service) {
+			return fmt.Errorf("%w: restore which service? %q is none", errUsage, name)
+		}
+		services = append(services, service)
+	}
+	if len(services) == 0 {
+		services = backup.Services
+	}
+	urls, err := urlsOf(services)
+	if err != nil {
+		return err
+	}
+	done, err := backup.Restore(ctx, flags.Arg(0), services, urls)
+	list(out, done)
+	return err
+}
+
+func list(out io.Writer, copies []backup.Copy) {
+	for _, c := range copies {
+		fmt.Fprintf(out, "%-12s as of %s, %d bytes\n", c.Service+"-svc", c.Moment.Format(time.RFC3339Nano), c.Bytes)
+	}
+}
+
+// urlsOf is databaseURLs by service.
+func urlsOf(services []string) (backup.URLs, error) {
+	all, err := databaseURLs(services...)
+	if err != nil {
+		return nil, err
+	}
+	urls := backup.URLs{}
+	for i, service := range services {
+		urls[service] = all[i]
+	}
+	return urls, nil
+}
+
+// verifyBackup checks that a backup is whole, that no page of it is damaged, and that its books are right: each
+// service's own and across. What was in flight when the backup was made may still be.
+func verifyBackup(ctx context.Context, out io.Writer, dir, scratch string, options books.Options) (err error) {
+	m, err := backup.Read(dir)
+	if err != nil {
+		return err
+	}
+	list(out, m.Copies)
+	urls, remove, err := readable(ctx, dir, m, scratch)
+	defer func() { err = errors.Join(err, remove()) }()
+	if err != nil {
+		return err
+	}
+	options.Grace += time.Since(m.Copies[0].Moment)
+	var violated []error
+	for _, c := range m.Copies {
+		fmt.Fprintln(out, c.Service+"-svc")
+		if err := backup.Check(ctx, c, urls[c.Service]); err != nil {
+			return fmt.Errorf("%s-svc: %w", c.Service, err)
+		}
+		if err := serviceVerify(ctx, out, c.Service, urls[c.Service], options.Grace); err != nil {
+			violated = append(violated, err)
+		}
+	}
+	fmt.Fprintln(out, "across the services")
+	return errors.Join(append(violated, checkBooks(ctx, out, urls["account"], urls["transfer"], urls["fee"], options))...)
+}
+
+// readable is where the copies can be read. remove removes what was made for that.
+func readable(ctx context.Context, dir string, m backup.Manifest, scratch string) (urls backup.URLs, remove func() error, err error) {
+	urls = backup.URLs{}
+	var databases []string
+	remove = func() (err error) {
+		for _, name := range databases {
+			err = errors.Join(err, administer(context.WithoutCancel(ctx), scratch, "DROP DATABASE "+name+" WITH (FORCE)"))
+		}
+		return err
+	}
+	for _, c := range m.Copies {
+		if c.Engine == backup.SQLite {
+			urls[c.Service] = backup.URL(dir, c)
+			continue
+		}
+		server, err := url.Parse(scratch)
+		if scratch == "" || err != nil {
+			return urls, remove, fmt.Errorf("%w: a backup of PostgreSQL is checked by restoring it: -scratch postgres://…, of a user who may create databases", errUsage)
+		}
+		name := "bankmore_check_" + strings.ToLower(rand.Text())
+		if err := administer(ctx, scratch, "CREATE DATABASE "+name); err != nil {
+			return urls, remove, fmt.Errorf("-scratch: %w", err)
+		}
+		databases = append(databases, name)
+		query := server.Query()
+		query.Set("search_path", c.Schema)
+		server.Path, server.RawQuery = "/"+name, query.Encode()
+		urls[c.Service] = server.String()
+		if _, err := backup.Restore(ctx, dir, []string{c.Service}, urls); err != nil {
+			return urls, remove, err
+		}
+	}
+	return urls, remove, nil
+}
+
+// serviceVerify runs a service's own verify, of the program beside this one or in the PATH.
+func serviceVerify(ctx context.Context, out io.Writer, service, url string, grace time.Duration) error {
+	program := service + "-svc"
+	if self, err := os.Executable(); err == nil {
+		if beside := filepath.Join(filepath.Dir(self), program); exists(beside) {
+			program = beside
+		}
+	}
+	cmd := exec.CommandContext(ctx, program, "verify") //nolint:gosec // one of three names
+	cmd.Env = append(os.Environ(), "DATABASE_URL="+url, "VERIFY_MAX_UNFINISHED="+grace.String())
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s verify: %w", program, err)
+	}
+	return nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// administer runs a statement that no transaction may hold.
+func administer(ctx context.Context, url, statement string) (err error) {
+	db, err := sqldb.Open(ctx, url)
+	if err != nil {
+		return err
+	}
+	_, err = db.Read().ExecContext(ctx, statement)
+	return errors.Join(err, db.Close())
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+
+	"github.com/bankmore/bankmore/ops/internal/broker"
+	"github.com/bankmore/bankmore/ops/internal/missing"
+	"github.com/bankmore/bankmore/platform/sqldb"
+	"github.com/bankmore/bankmore/transfer-svc/transferapi"
+)
+
+// nameMissing names the completed transfers that the topic tells of and transfer-svc does not have.
+func nameMissing(ctx context.Context, out io.Writer, flags *flag.FlagSet, args []string) (err error) {
+	if err := parse(flags, args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("%w: %q", errUsage, flags.Arg(0))
+	}
+	urls, err := databaseURLs("account", "transfer")
+	if err != nil {
+		return err
+	}
+	account, err := sqldb.OpenReadOnly(ctx, urls[0])
+	if err != nil {
+		return fmt.Errorf("account-svc: %w", err)
+	}
+	defer func() { err = errors.Join(err, account.Close()) }()
+	transfer, err := sqldb.OpenReadOnly(ctx, urls[1])
+	if err != nil {
+		return fmt.Errorf("transfer-svc: %w", err)
+	}
+	defer func() { err = errors.Join(err, transfer.Close()) }()
+	client, err := broker.Connect()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	return missing.Transfers(ctx, out, client, account, transfer)
+}
+
+// feeGroup is the consumer group of fee-svc: its app id.
+const feeGroup = "fee-svc"
+
+// skipEvents has fee-svc skip all events of completed transfers that the topic holds now.
+func skipEvents(ctx context.Context, out io.Writer, flags *flag.FlagSet, args []string) error {
+	if err := parse(flags, args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("%w: %q", errUsage, flags.Arg(0))
+	}
+	client, err := broker.Connect()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	n, err := broker.SkipToEnd(ctx, client, feeGroup, transferapi.TopicCompleted)
+	if errors.Is(err, broker.ErrInUse) {
+		return fmt.Errorf("stop fee-svc and its sidecars first: %w", err)
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "fee-svc skips %d events\n", n)
+	return nil
+}
