@@ -4,8 +4,11 @@ package e2e_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"math/rand/v2"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/bankmore/bankmore/e2e/stack"
@@ -46,6 +49,27 @@ func (s *scene) flush() {
 	s.Helper()
 	s.must(system.Backends.FlushRedis(s.Context()))
 }
+
+// forgetMemory loses the state store, and the cached balances with it.
+func (s *scene) forgetMemory() {
+	s.Helper()
+	s.flush()
+}
+
+// lose loses the databases of services that do not run.
+func (s *scene) lose(services ...string) {
+	s.Helper()
+	db, err := sql.Open("pgx", system.Backends.DatabaseURL(""))
+	s.must(err)
+	defer db.Close()
+	for _, id := range services {
+		_, err := db.ExecContext(s.Context(), "DROP SCHEMA "+strings.TrimSuffix(id, "-svc")+" CASCADE")
+		s.must(err)
+	}
+}
+
+// scratch is where verify restores a backup to.
+func scratch() []string { return []string{"-scratch", os.Getenv("BACKENDS_POSTGRES_URL")} }
 
 // withoutMemory runs do while there is no Redis.
 func (s *scene) withoutMemory(do func()) {

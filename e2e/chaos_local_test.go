@@ -50,6 +50,27 @@ func (s *scene) flush() {
 	s.memory("DELETE FROM state")
 }
 
+// forgetMemory loses the state store; no sidecar may run.
+func (s *scene) forgetMemory() {
+	s.Helper()
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		s.must(os.RemoveAll(filepath.Join(system.Dir, ".data", "state.db"+suffix)))
+	}
+}
+
+// lose loses the databases of services that do not run.
+func (s *scene) lose(services ...string) {
+	s.Helper()
+	for _, id := range services {
+		for _, suffix := range []string{"", "-wal", "-shm"} {
+			s.must(os.RemoveAll(system.Apps[id].Database + suffix))
+		}
+	}
+}
+
+// scratch is where verify restores a backup to; it reads those of SQLite as they are.
+func scratch() []string { return nil }
+
 // withoutMemory runs do while every call of the state store fails.
 func (s *scene) withoutMemory(do func()) {
 	s.Helper()

@@ -68,6 +68,7 @@ var matrix = []row{
 	{"15", "a rolling restart of every service under load", rollingRestarts},
 	{"16", "the database refuses writes", writesRefused},
 	{"18", "the answers to register and deactivate are lost", lostCustomers},
+	{"20", "databases are lost and come back from a backup", restoredBackups},
 	{"storm", "anything, any time, under load", storm},
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -22,6 +23,7 @@ func (s *Stack) Ops(ctx context.Context, args ...string) (string, error) {
 		}
 		env[strings.ToUpper(strings.TrimSuffix(id, "-svc"))+"_DATABASE_URL"] = url
 	}
+	env["PATH"] = os.Getenv("PATH") // with pg_dump
 	cmd := exec.CommandContext(ctx, filepath.Join(s.Bin, "ops"), args...)
 	cmd.Dir = s.Dir
 	for name, value := range maps.All(env) {

@@ -1,0 +1,271 @@
+//go:build chaos
+
+package e2e_test
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/bankmore/bankmore/e2e/stack"
+)
+
+// Row 20: databases are lost under load and come back from a backup that was taken under load, by the runbook's own
+// commands; then clients repeat their requests with the same keys. Every other time only transfer-svc's and fee-svc's
+// databases are lost.
+func restoredBackups(s *scene) {
+	s.begin(20)
+	s.flows("at first")
+	known := s.missing() // which other rows may have left
+	since := 0
+	s.repeat(func(n int) {
+		dir := filepath.Join(s.TempDir(), fmt.Sprint("backup-", n))
+		s.ops("backup", dir)
+		s.ops(append([]string{"verify", "-backup", dir}, scratch()...)...)
+		s.flows("after the backup")
+		facts, everything := s.made(since), n%2 == 0
+		if everything {
+			s.loseEverything(facts, dir, known)
+		} else {
+			s.loseTransfers(facts, dir)
+		}
+		since += len(facts)
+		s.flows("after the restore")
+	})
+	s.end()
+}
+
+// made are the facts from that number on.
+func (s *scene) made(since int) []*fact {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.facts[since:])
+}
+
+// loseEverything loses all three databases. What was done after the backup is lost with them; each transfer that a client
+// was told of is named, and once its request is repeated it is there, once.
+func (s *scene) loseEverything(facts []*fact, dir string, known map[string]bool) {
+	s.Helper()
+	s.crash()
+	told, unpublished := outcomes(facts), s.column("SELECT id FROM transfer.outbox")
+	s.lose(stack.Services...)
+	named := s.restored("everything", dir)
+	there := s.column("SELECT id FROM transfer.transfers")
+	lost, moved := 0, 0
+	for f, before := range told {
+		if f.transferID == "" || there[f.transferID] {
+			continue
+		}
+		if before.outcome == done {
+			lost++
+			if !named[f.transferID] && !unpublished[f.transferID] {
+				s.violated("%s: transfer %s is lost and not named", f, f.transferID)
+			}
+		}
+		f.transferID = ""
+	}
+	for id := range named {
+		if there[id] && !known[id] {
+			s.violated("transfer %s is named as missing, and is there", id)
+		}
+	}
+	s.must(system.StartAll(s.Context()))
+	s.repeatAll(told, func(f *fact, before knowledge) {
+		f.mu.Lock()
+		f.outcome, f.refusal = unknown, "" // it may be new
+		f.mu.Unlock()
+		s.insist(f)
+		if f.outcome != before.outcome || f.refusal != before.refusal {
+			s.violated("%s: before the loss %s %s", f, before.outcome, before.refusal)
+		}
+	})
+	if err := within(*patienceFlag, func() error { // also those whose clients knew no outcome have been repeated
+		left := s.missing()
+		maps.DeleteFunc(left, func(id string, _ bool) bool { return known[id] })
+		if len(left) > 0 {
+			return fmt.Errorf("still missing: %d transfers", len(left))
+		}
+		return nil
+	}); err != nil {
+		s.violated("%v", err)
+	}
+	for f, before := range told {
+		if f.kind != "transfer" && before.outcome == done {
+			moved++
+		}
+	}
+	s.note("all lost: %d transfers that were acknowledged after the backup, all but %d published and named; %d commands repeated, %d of them cash",
+		lost, len(unpublished), len(told), moved)
+}
+
+// loseTransfers loses the databases of transfer-svc and fee-svc, and what the state store remembers. The ledger has all,
+// so nothing is lost: a repeated request meets the transfer that it made, that one too whose driver was killed between
+// debit and credit.
+func (s *scene) loseTransfers(facts []*fact, dir string) {
+	s.Helper()
+	held := s.arm("transfer-svc", "recorded.DEBITED", stack.Stall, byRequest)
+	s.must(held.Reached(s.Context()))
+	s.crash()
+	s.must(held.Release())
+	told := outcomes(facts)
+	s.lose("transfer-svc", "fee-svc")
+	s.forgetMemory()
+	s.restored("transfers", dir)
+	s.must(system.StartAll(s.Context()))
+	s.repeatAll(told, func(f *fact, before knowledge) {
+		if before.outcome == turnedDown && f.kind == "transfer" { // nothing has moved, and a refusal may be decided anew
+			f.mu.Lock()
+			f.outcome = unknown
+			f.mu.Unlock()
+			s.insist(f)
+			return
+		}
+		s.again(f)
+	})
+}
+
+// knowledge is what a client was told.
+type knowledge struct {
+	outcome outcome
+	refusal string
+}
+
+// outcomes are the facts that clients know, with what they know. Nobody may learn more meanwhile.
+func outcomes(facts []*fact) map[*fact]knowledge {
+	told := map[*fact]knowledge{}
+	for _, f := range facts {
+		if f.known() {
+			told[f] = knowledge{f.outcome, f.refusal}
+		}
+	}
+	return told
+}
+
+// repeatAll does something for each of the facts, several at a time.
+func (s *scene) repeatAll(told map[*fact]knowledge, do func(f *fact, before knowledge)) {
+	queue := make(chan *fact)
+	var workers sync.WaitGroup
+	for range 16 {
+		workers.Go(func() {
+			for f := range queue {
+				do(f, told[f])
+			}
+		})
+	}
+	for f := range told {
+		queue <- f
+	}
+	close(queue)
+	workers.Wait()
+	s.checked(len(told))
+}
+
+// crash kills every service while requests are under way, and closes the front door, so that nobody learns anything. The
+// sidecars end in order, or the broker would wait for fee-svc's to come back.
+func (s *scene) crash() {
+	s.Helper()
+	for _, app := range system.Apps {
+		s.must(app.Service.Kill())
+	}
+	for _, app := range system.Apps {
+		s.must(app.Sidecar.Terminate())
+	}
+	time.Sleep(500 * time.Millisecond) // for the last answers to be read
+}
+
+// restored runs the commands of that block of the runbook, and returns what they name as missing.
+func (s *scene) restored(block, dir string) (named map[string]bool) {
+	s.Helper()
+	since := ""
+	for _, line := range s.runbook(block) {
+		line, _, _ = strings.Cut(line, "#")
+		args, isOps := strings.CutPrefix(line, "go run ./ops ")
+		args = strings.NewReplacer(`"$backup"`, dir, `"$since"`, since).Replace(args)
+		switch words := strings.Fields(args); {
+		case !isOps && strings.Contains(line, "FLUSHDB"):
+			s.forgetMemory()
+		case !isOps:
+			s.Fatalf("the runbook's block %s says %q, which no row can do", block, line)
+		case words[0] == "missing":
+			named = s.missing()
+		case words[0] == "restore":
+			since = s.momentOfFees(s.ops(words...))
+		case words[0] == "skip-events": // which has to wait until the broker misses who was killed
+			s.must(within(time.Minute, func() error { _, err := system.Ops(s.Context(), words...); return err }))
+		default:
+			s.ops(words...)
+		}
+	}
+	return named
+}
+
+// runbook is the lines of a block of commands.
+func (s *scene) runbook(block string) []string {
+	s.Helper()
+	text, err := os.ReadFile("../docs/runbook.md")
+	s.must(err)
+	_, rest, found := strings.Cut(string(text), "<!-- "+block+" -->\n```bash\n")
+	commands, _, ended := strings.Cut(rest, "\n```")
+	if !found || !ended {
+		s.Fatalf("the runbook has no commands for %s", block)
+	}
+	return strings.Split(commands, "\n")
+}
+
+// momentOfFees is an hour before what restore says of fee-svc's copy.
+func (s *scene) momentOfFees(out string) string {
+	s.Helper()
+	_, rest, _ := strings.Cut(out, "fee-svc      as of ")
+	text, _, _ := strings.Cut(rest, ",")
+	moment, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		s.Fatalf("restore says %s: %v", out, err)
+	}
+	return moment.Add(-time.Hour).Format(time.RFC3339)
+}
+
+// ops runs a command of operators, which must succeed.
+func (s *scene) ops(args ...string) string {
+	s.Helper()
+	out, err := system.Ops(s.Context(), args...)
+	if err != nil {
+		s.violated("%v", err)
+	}
+	return out
+}
+
+// missing are the transfers that ops names as missing.
+func (s *scene) missing() map[string]bool {
+	s.Helper()
+	out, err := system.Ops(s.Context(), "missing")
+	if err != nil && !strings.Contains(out, "transfers are missing") {
+		s.Fatal(err)
+	}
+	named := map[string]bool{}
+	for line := range strings.Lines(out) {
+		if rest, found := strings.CutPrefix(line, "MISSING transfer "); found {
+			id, _, _ := strings.Cut(rest, " ")
+			named[id] = true
+		}
+	}
+	return named
+}
+
+// column is the values of a query of one text column.
+func (s *scene) column(query string) map[string]bool {
+	s.Helper()
+	conn := openBooks(s.T)
+	defer conn.Close()
+	found, err := lines(s.Context(), conn, query)
+	s.must(err)
+	values := map[string]bool{}
+	for _, value := range found {
+		values[value] = true
+	}
+	return values
+}
