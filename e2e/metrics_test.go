@@ -14,7 +14,7 @@ var alerts = map[string][]string{
 		`transfers_unfinished_oldest_seconds{state="PENDING"}`, `transfers_unfinished_oldest_seconds{state="DEBITED"}`,
 		`transfers_unfinished_oldest_seconds{state="REFUNDING"}`,
 		`transfer_recoveries_total{result="unknown"}`, `transfer_recalls_total`, `transfer_leg_answers_total{leg="refund",verdict="refused"}`,
-		`outbox_waiting`, `outbox_oldest_seconds`, `worker_failures_total{worker="recovery"}`, `worker_failures_total{worker="outbox"}`,
+		`outbox_waiting`, `outbox_oldest_seconds`, `worker_failures_total{worker="recovery"}`, `worker_failures_total{worker="closed accounts"}`, `worker_failures_total{worker="outbox"}`,
 	},
 	"fee-svc": {
 		`fee_pending{waits_for="collection"}`, `fee_pending{waits_for="balance"}`, `fee_pending_oldest_seconds`, `fee_recalls_total`,

@@ -78,10 +78,12 @@ func serve(ctx context.Context) (err error) {
 	ledger := accountapi.NewClient(dapr)
 	defer ledger.Close()
 	collector := fee.NewCollector(store, ledger, config.Fees, charged)
+	closed := accountapi.NewClosed(dapr)
 	relay := outbox.NewRelay(db, dapr, pubsub)
 	router := httpapi.New(httpapi.Deps{
 		Fees:     fees,
 		Tokens:   auth.New(config.Auth),
+		Closed:   closed,
 		AppToken: config.AppAPIToken,
 		OpenAPI:  openAPI,
 		DeadLetter: func(ctx context.Context, message []byte) error {
@@ -99,6 +101,7 @@ func serve(ctx context.Context) (err error) {
 	defer workers.Wait() // each ends its round
 	defer stop()
 	workers.Go(func() { worker.Run(ctx, "fee collector", collectInterval, due, collector.Round) })
+	workers.Go(func() { worker.Run(ctx, "closed accounts", accountapi.ClosedInterval, nil, closed.Refresh) })
 	workers.Go(func() { worker.Run(ctx, "fee recall", config.Fees.RecallInterval(), nil, collector.Recall) })
 	workers.Go(func() { worker.Run(ctx, "fee gauges", measureInterval, nil, collector.Measure) })
 	workers.Go(func() { worker.Run(ctx, "outbox relay", publishInterval, charged, relay.Round) })

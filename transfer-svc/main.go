@@ -76,12 +76,14 @@ func serve(ctx context.Context) (err error) {
 	bells := transfer.Bells{Completed: worker.NewBell(), Overdue: worker.NewBell()}
 	transfers := transfer.New(sqlstore.New(db), ledger, config.Saga, bells)
 	defer transfers.Close()
+	closed := accountapi.NewClosed(dapr)
 	relay := outbox.NewRelay(db, dapr, "pubsub")
 
 	router := httpapi.New(httpapi.Deps{
 		Transfers: transfers,
 		Memory:    memory,
 		Tokens:    auth.New(config.Auth),
+		Closed:    closed,
 		OpenAPI:   openAPI,
 	})
 	server, err := web.NewServer(ctx, config.Server, router,
@@ -96,6 +98,7 @@ func serve(ctx context.Context) (err error) {
 	workers.Go(func() {
 		worker.Run(ctx, "recovery", config.Workers.RecoveryInterval, bells.Overdue, transfers.Recover)
 	})
+	workers.Go(func() { worker.Run(ctx, "closed accounts", accountapi.ClosedInterval, nil, closed.Refresh) })
 	workers.Go(func() { worker.Run(ctx, "recall", recallInterval, nil, transfers.Recall) })
 	workers.Go(func() {
 		worker.Run(ctx, "outbox", config.Workers.OutboxInterval, bells.Completed, relay.Round)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/bankmore/bankmore/platform/auth"
+	"github.com/bankmore/bankmore/platform/fault"
 	"github.com/bankmore/bankmore/platform/web"
 )
 
@@ -303,6 +305,46 @@ func TestRequireToken(t *testing.T) {
 			t.Errorf("%s: %d %s, want 403 %s", name, w.Code, w.Body, invalidToken)
 		}
 	}
+}
+
+func TestRequireClaims(t *testing.T) {
+	ring := tokens(t, secretA)
+	closed := fault.New(fault.Refused, "CLOSED", "Fechado.")
+	guard := func(next http.Handler) http.Handler {
+		check := auth.RequireClaims(func(c *claims) error {
+			if c.Role == "teller" {
+				return nil
+			}
+			return closed
+		})
+		return auth.RequireToken[claims](ring)(check(next))
+	}
+	for role, want := range map[string]string{"teller": `200 "teller"`, "thief": `400 {"message":"Fechado.","type":"CLOSED"}`} {
+		token := forge(t, jwt.SigningMethodHS256, []byte(secretA), "default", with("role", role))
+		w := answer(t, guard, "Authorization", "Bearer "+token)
+		if got := fmt.Sprint(w.Code, " ", w.Body); got != want {
+			t.Errorf("%s: %s, want %s", role, got, want)
+		}
+	}
+}
+
+func TestOldestIssue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ring, now := tokens(t, secretA), time.Now()
+		ahead, err := ring.Sign(ring.Registered("subject", now.Add(time.Minute))) // by a clock that is a minute ahead
+		if err != nil {
+			t.Fatal(err)
+		}
+		for left := 61 * time.Minute; left > 0; left -= 30 * time.Second {
+			if err := ring.Verify(ahead, new(claims)); err == nil && ring.OldestIssue(time.Now()).After(now) {
+				t.Errorf("a token is valid that was issued at %s, before %s", now, ring.OldestIssue(time.Now()))
+			}
+			time.Sleep(30 * time.Second)
+		}
+		if err := ring.Verify(ahead, new(claims)); err == nil {
+			t.Error("the token is still valid")
+		}
+	})
 }
 
 // A handler that asks for claims without the guard must fail, not go on as nobody.

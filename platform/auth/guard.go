@@ -45,6 +45,20 @@ func RequireToken[C any, P interface {
 	}
 }
 
+// RequireClaims is middleware that admits only callers whose claims pass check. It stands behind RequireToken. The error of
+// check is the answer.
+func RequireClaims[C any](check func(claims *C) error) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if err := check(Claims[C](r.Context())); err != nil {
+				web.WriteError(w, r, err)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+}
+
 // WithClaims returns a context of a caller who has proven claims.
 func WithClaims[C any](ctx context.Context, claims *C) context.Context {
 	return context.WithValue(ctx, claimsKey[C]{}, claims)

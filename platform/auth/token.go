@@ -117,6 +117,9 @@ func New(config Config) *Tokens {
 	)}
 }
 
+// OldestIssue is when the oldest token can have been issued that is valid at now.
+func (t *Tokens) OldestIssue(now time.Time) time.Time { return now.Add(-t.config.TTL - clockSkew) }
+
 // Registered are the standard claims of a token that is issued now for subject.
 func (t *Tokens) Registered(subject string, now time.Time) jwt.RegisteredClaims {
 	return jwt.RegisteredClaims{

@@ -66,6 +66,8 @@ type Store interface {
 	// account's lock, so that no movement comes between. It is no failure if the account is closed already, whatever
 	// money has reached it since.
 	Deactivate(ctx context.Context, accountID string, at time.Time) error
+	// Closed returns up to limit accounts that are closed now and come after that closing, in order.
+	Closed(ctx context.Context, after Closing, limit int) ([]Closing, error)
 	// Reopen makes a closed account active again and keeps a record of that, or returns ErrUnknown or ErrNotClosed.
 	Reopen(ctx context.Context, r Reopening) (Reopened, error)
 }
@@ -215,6 +217,11 @@ func (s *Service) Exists(ctx context.Context, number string) (bool, error) {
 		return false, nil // not even a number, and perhaps nothing that a database can be asked about
 	}
 	return s.store.Exists(ctx, number)
+}
+
+// Closed returns up to limit accounts that are closed now and come after that closing, in order.
+func (s *Service) Closed(ctx context.Context, after Closing, limit int) ([]Closing, error) {
+	return s.store.Closed(ctx, after, limit)
 }
 
 func (s *Service) hash(ctx context.Context, password string) (hash string, err error) {

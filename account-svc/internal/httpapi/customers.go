@@ -140,7 +140,11 @@ func (h handlers) balance(r *http.Request) (web.Answer, error) {
 	return web.JSON(http.StatusOK, balanceAnswer{AccountNumber: account.Number, AccountName: account.Owner, Balance: account.Balance})
 }
 
+// exists tells anybody whose account is open.
 func (h handlers) exists(r *http.Request) (web.Answer, error) {
+	if _, err := h.Ledger.Balance(r.Context(), caller(r).AccountID()); err != nil {
+		return web.Answer{}, err
+	}
 	exists, err := h.Accounts.Exists(r.Context(), chi.URLParam(r, "number"))
 	if err != nil {
 		return web.Answer{}, err

@@ -211,6 +211,7 @@ func TestCustomersDay(t *testing.T) {
 	a.want(a.move(token, number, "d2", "1", "C"), 400, inactive)
 	a.want(a.do(request{method: "GET", path: "/api/account/balance", token: token}), 400, inactive)
 	a.want(a.do(request{method: "GET", path: "/api/account/statement", token: token}), 400, inactive)
+	a.want(a.do(request{method: "GET", path: "/api/account/exists/" + number, token: token}), 400, inactive)
 	a.want(a.do(request{method: "POST", path: "/api/account/login", body: fmt.Sprintf(`{"cpf":%q,"password":%q}`, anaCPF, password)}), 400, inactive)
 	a.want(a.do(request{method: "POST", path: "/api/account/login", body: fmt.Sprintf(`{"cpf":%q,"password":"errada"}`, anaCPF)}), 401,
 		`{"message":"CPF ou senha incorretos.","type":"USER_UNAUTHORIZED"}`)

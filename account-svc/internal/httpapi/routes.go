@@ -48,6 +48,7 @@ func New(deps Deps) *chi.Mux {
 		r.Use(auth.RequireAppToken(deps.AppToken))
 		r.Method(http.MethodPost, accountapi.MovementsPath, web.Handler(h.applyMovements))
 		r.Method(http.MethodPost, accountapi.BalancesPath, web.Handler(h.balances))
+		r.Method(http.MethodPost, accountapi.ClosedPath, web.Handler(h.closed))
 	})
 	web.MountDocs(r, "account", "BankMore: contas", deps.OpenAPI)
 	return r

@@ -95,6 +95,30 @@ func (s *Store) Deactivate(ctx context.Context, accountID string, at time.Time) 
 	})
 }
 
+const selectClosed = `
+	SELECT id, deactivated_at FROM accounts WHERE deactivated_at IS NOT NULL AND (deactivated_at, id) > ($1, $2)
+	ORDER BY deactivated_at, id LIMIT $3`
+
+// Closed implements account.Store.
+func (s *Store) Closed(ctx context.Context, after account.Closing, limit int) ([]account.Closing, error) {
+	rows, err := s.db.Read().QueryContext(ctx, selectClosed, sqldb.Micros(after.At), after.AccountID, limit)
+	if err != nil {
+		return nil, sqldb.Away(err)
+	}
+	defer rows.Close()
+	var closed []account.Closing
+	for rows.Next() {
+		var c account.Closing
+		var at int64
+		if err := rows.Scan(&c.AccountID, &at); err != nil {
+			return nil, sqldb.Away(err)
+		}
+		c.At = sqldb.Time(at)
+		closed = append(closed, c)
+	}
+	return closed, sqldb.Away(rows.Err())
+}
+
 // Reopen implements account.Store. Of two operators at once one finds that the record of this closing is there already,
 // tries again, and then finds the account open.
 func (s *Store) Reopen(ctx context.Context, r account.Reopening) (reopened account.Reopened, err error) {

@@ -9,6 +9,7 @@ var Queries = map[string]string{
 	selectBalance:                        "accounts_pkey",
 	selectCustomer + "c.account_id = $1": "customers_pkey",
 	selectCustomer + "c.cpf_hash = $1":   "customers_cpf_hash_key",
+	selectClosed:                         "accounts_closed",
 	selectStatement + " AND seq < 3 ORDER BY seq DESC LIMIT 20": "movements_account_id_seq_key",
 }
 

@@ -50,6 +50,9 @@ EXPLAIN (ANALYZE, BUFFERS) INSERT INTO accounts (id, number) VALUES ('new', 'new
 EXPLAIN (ANALYZE, BUFFERS) UPDATE accounts
     SET deactivated_at = CASE WHEN deactivated_at IS NULL AND balance = 0 THEN 0 ELSE deactivated_at END
     WHERE id = :'id' RETURNING deactivated_at IS NOT NULL;
+\echo == closed accounts
+EXPLAIN (ANALYZE, BUFFERS) SELECT id, deactivated_at FROM accounts WHERE deactivated_at IS NOT NULL AND (deactivated_at, id) > (0, '')
+    ORDER BY deactivated_at, id LIMIT 10001;
 \echo == reopen: the record
 EXPLAIN (ANALYZE, BUFFERS) INSERT INTO reopenings (account_id, closed_at, reopened_at, reason) VALUES (:'id', 0, 1, 'a refund');
 ROLLBACK;

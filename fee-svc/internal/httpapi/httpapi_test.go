@@ -45,6 +45,20 @@ type service struct {
 	tokens  *auth.Tokens
 	due     worker.Bell
 	broker  broker
+
+	closed   *accountapi.Closed
+	closings closings
+}
+
+// closings are the ids of the accounts that account-svc says are closed.
+type closings []string
+
+func (c *closings) Invoke(_ context.Context, _, _ string, _, out any) error {
+	for _, id := range *c {
+		page := out.(*accountapi.ClosedAccounts)
+		page.Accounts = append(page.Accounts, accountapi.ClosedAccount{AccountID: id})
+	}
+	return nil
 }
 
 // broker keeps dead letters, unless it is away.
@@ -85,8 +99,9 @@ func newService(t *testing.T, amount money.Cents) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.closed = accountapi.NewClosed(&s.closings)
 	s.handler = httpapi.New(httpapi.Deps{
-		Fees: fees, Tokens: s.tokens, AppToken: appToken, OpenAPI: openAPI, DeadLetter: s.broker.keep,
+		Fees: fees, Tokens: s.tokens, Closed: s.closed, AppToken: appToken, OpenAPI: openAPI, DeadLetter: s.broker.keep,
 	})
 	return s
 }

@@ -17,6 +17,7 @@ import (
 type Deps struct {
 	Fees     *fee.Service
 	Tokens   *auth.Tokens
+	Closed   *accountapi.Closed
 	AppToken string
 	OpenAPI  []byte
 	// DeadLetter makes a message durable, as it is, in DeadLetterTopic.
@@ -33,7 +34,7 @@ func New(deps Deps) *chi.Mux {
 	h := handlers{deps}
 	r := web.NewRouter()
 	r.Route("/api/fee", func(r chi.Router) {
-		r.Use(auth.RequireToken[accountapi.Claims](deps.Tokens))
+		r.Use(auth.RequireToken[accountapi.Claims](deps.Tokens), auth.RequireClaims(deps.Closed.Check))
 		r.Method(http.MethodGet, "/my", web.Handler(h.mine).Accepting("cursor", "limit"))
 		r.Method(http.MethodGet, "/{account_number}", web.Handler(h.ofAccount).Accepting("cursor", "limit"))
 		r.Method(http.MethodGet, "/detail/{id}", web.Handler(h.detail).Accepting())

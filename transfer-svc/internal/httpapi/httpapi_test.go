@@ -76,6 +76,19 @@ type api struct {
 	ledger    *ledgertest.Ledger
 	transfers *transfer.Service
 	db        *sqldb.DB
+	closed    *accountapi.Closed
+	closings  closings
+}
+
+// closings are the ids of the accounts that account-svc says are closed.
+type closings []string
+
+func (c *closings) Invoke(_ context.Context, _, _ string, _, out any) error {
+	for _, id := range *c {
+		page := out.(*accountapi.ClosedAccounts)
+		page.Accounts = append(page.Accounts, accountapi.ClosedAccount{AccountID: id})
+	}
+	return nil
 }
 
 var ana, bia, caio = claims("ana", "11"), claims("bia", "22"), claims("caio", "44")
@@ -117,7 +130,10 @@ func newAPI(t *testing.T) *api {
 	t.Cleanup(a.transfers.Close)
 	memory := idempotency.New(a.state, idempotency.Config{TTL: time.Hour}, [][]byte{[]byte("a key of the memory")})
 	t.Cleanup(memory.Close)
-	a.router = httpapi.New(httpapi.Deps{Transfers: a.transfers, Memory: memory, Tokens: a.tokens, OpenAPI: []byte("openapi: 3.1.0")})
+	a.closed = accountapi.NewClosed(&a.closings)
+	a.router = httpapi.New(httpapi.Deps{
+		Transfers: a.transfers, Memory: memory, Tokens: a.tokens, Closed: a.closed, OpenAPI: []byte("openapi: 3.1.0"),
+	})
 	return a
 }
 

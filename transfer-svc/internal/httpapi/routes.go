@@ -18,6 +18,7 @@ type Deps struct {
 	Transfers *transfer.Service
 	Memory    *idempotency.Memory
 	Tokens    *auth.Tokens
+	Closed    *accountapi.Closed
 	OpenAPI   []byte
 }
 
@@ -30,8 +31,11 @@ func New(deps Deps) *chi.Mux {
 	r.Route("/api/transfer", func(r chi.Router) {
 		r.Use(auth.RequireToken[accountapi.Claims](deps.Tokens))
 		r.Method(http.MethodPost, "/", web.Handler(h.transfer).Accepting())
-		r.Method(http.MethodGet, "/list", web.Handler(h.list).Accepting("cursor", "limit"))
-		r.Method(http.MethodGet, "/{id}", web.Handler(h.detail).Accepting())
+		r.Group(func(r chi.Router) { // of a transfer that is sent account-svc decides whether the account is open
+			r.Use(auth.RequireClaims(deps.Closed.Check))
+			r.Method(http.MethodGet, "/list", web.Handler(h.list).Accepting("cursor", "limit"))
+			r.Method(http.MethodGet, "/{id}", web.Handler(h.detail).Accepting())
+		})
 	})
 	web.MountDocs(r, "transfer", "BankMore: transferências", deps.OpenAPI)
 	return r

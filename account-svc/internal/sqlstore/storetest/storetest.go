@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -45,6 +47,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"concurrent debits":           concurrentDebits,
 		"opposite transfers":          oppositeTransfers,
 		"standings":                   standings,
+		"closed accounts":             closedAccounts,
 		"concurrent same key":         concurrentSameKey,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -255,6 +258,47 @@ func reopening(t *testing.T, s Store) {
 	}
 	if done != 1 {
 		t.Errorf("%d operators have reopened it at once", done)
+	}
+}
+
+// Closed accounts come in the order of their closing, a page at a time. Those that were reopened do not.
+func closedAccounts(t *testing.T, s Store) {
+	began := time.Now().Truncate(time.Microsecond).UTC()
+	at := func(seconds int) time.Time { return began.Add(time.Duration(seconds) * time.Second) }
+	var want []account.Closing
+	for _, c := range []account.Closing{
+		{AccountID: "id-3", At: at(-1)}, {AccountID: "id-1", At: at(0)}, {AccountID: "id-2", At: at(0)},
+		{AccountID: "id-5", At: at(0)}, {AccountID: "id-4", At: at(1)},
+	} {
+		register(t, s, strings.TrimPrefix(c.AccountID, "id-"))
+		if err := s.Deactivate(t.Context(), c.AccountID, c.At); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, c)
+	}
+	register(t, s, "6") // stays open
+	for name, test := range map[string]struct {
+		after account.Closing
+		limit int
+		want  []account.Closing
+	}{
+		"all":                            {account.Closing{}, 9, want},
+		"a page":                         {account.Closing{}, 2, want[:2]},
+		"the next":                       {want[1], 2, want[2:4]},
+		"the last":                       {want[3], 2, want[4:]},
+		"none":                           {want[4], 2, nil},
+		"since a time":                   {account.Closing{At: at(0)}, 9, want[1:]},
+		"since a microsecond afterwards": {account.Closing{At: at(0).Add(time.Microsecond)}, 9, want[4:]},
+	} {
+		if got, err := s.Closed(t.Context(), test.after, test.limit); err != nil || !slices.Equal(got, test.want) {
+			t.Errorf("%s: %v, %v, want %v", name, got, err, test.want)
+		}
+	}
+	if _, err := s.Reopen(t.Context(), account.Reopening{Number: "2", Reason: "a refund came", At: at(2)}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Closed(t.Context(), want[1], 1); err != nil || len(got) != 1 || got[0] != want[3] {
+		t.Errorf("with one reopened: %v, %v", got, err)
 	}
 }
 

@@ -1,0 +1,92 @@
+package accountapi
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/bankmore/bankmore/platform/fault"
+)
+
+// ClosedPath is the operation that tells which accounts are closed: POST ClosedQuery, answered 200 with ClosedAccounts.
+const ClosedPath = "/internal/closed-accounts"
+
+// MaxClosed bounds the accounts of one answer.
+const MaxClosed = 10_000
+
+// ClosedQuery asks for closed accounts, in the order of their closing.
+type ClosedQuery struct {
+	After *ClosedAccount `json:"after,omitzero"` // the last one of the page before; nil: the first page
+}
+
+// ClosedAccounts is one page of the accounts that are closed now, and were closed so recently that a token from before may
+// still be valid.
+type ClosedAccounts struct {
+	Accounts []ClosedAccount `json:"accounts"`
+	More     bool            `json:"more"` // another page follows
+}
+
+// ClosedAccount is an account that was closed. Its time is exact to the microsecond.
+type ClosedAccount struct {
+	AccountID string    `json:"account_id"`
+	ClosedAt  time.Time `json:"closed_at"`
+}
+
+// ErrClosed refuses the token of a closed account, as account-svc does.
+var ErrClosed = fault.New(fault.Refused, "INACTIVE_ACCOUNT", "Conta inativa.")
+
+const (
+	// ClosedInterval is how often a service reads the list of closed accounts.
+	ClosedInterval = 2 * time.Second
+	// closedTimeout bounds one reading. With ClosedInterval it makes a token useless within 5 s after the closing.
+	closedTimeout = 2 * time.Second
+)
+
+// Closed is a service's list of closed accounts, read from account-svc every ClosedInterval. While account-svc is away
+// the last list counts, and before the first one there is none: reading goes on, and whatever moves money asks account-svc.
+// See docs/adr/0018.
+type Closed struct {
+	invoker  Invoker
+	accounts atomic.Pointer[map[string]struct{}] // by id
+}
+
+// NewClosed returns an empty list.
+func NewClosed(invoker Invoker) *Closed {
+	c := &Closed{invoker: invoker}
+	c.accounts.Store(&map[string]struct{}{})
+	return c
+}
+
+// Refresh reads the whole list. Accounts that were reopened are no longer on it. It is a round of a worker.
+func (c *Closed) Refresh(ctx context.Context) (more bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, closedTimeout)
+	defer cancel()
+	accounts := map[string]struct{}{}
+	for query := (ClosedQuery{}); ; {
+		var page ClosedAccounts
+		if err := c.invoker.Invoke(ctx, AppID, ClosedPath, query, &page); err != nil {
+			return false, err
+		}
+		for _, a := range page.Accounts {
+			accounts[a.AccountID] = struct{}{}
+		}
+		if !page.More {
+			break
+		}
+		if len(page.Accounts) == 0 {
+			return false, fmt.Errorf("%s: an empty page, and more to come", ClosedPath)
+		}
+		query.After = &page.Accounts[len(page.Accounts)-1]
+	}
+	c.accounts.Store(&accounts)
+	return false, nil
+}
+
+// Check returns ErrClosed if the claims are those of a closed account.
+func (c *Closed) Check(claims *Claims) error {
+	if _, closed := (*c.accounts.Load())[claims.AccountID()]; closed {
+		return ErrClosed
+	}
+	return nil
+}

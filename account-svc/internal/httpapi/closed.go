@@ -1,0 +1,38 @@
+package httpapi
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/bankmore/bankmore/account-svc/accountapi"
+	"github.com/bankmore/bankmore/account-svc/internal/account"
+	"github.com/bankmore/bankmore/platform/fault"
+	"github.com/bankmore/bankmore/platform/web"
+)
+
+// maxQueryBytes bounds a question without lists.
+const maxQueryBytes = 4 << 10
+
+// closed tells other services which accounts are closed, as far as a token from before may still be valid.
+func (h handlers) closed(r *http.Request) (web.Answer, error) {
+	var in accountapi.ClosedQuery
+	if err := web.DecodeInternal(r, &in, maxQueryBytes); err != nil {
+		return web.Answer{}, err
+	}
+	after := account.Closing{At: h.Tokens.OldestIssue(time.Now())}
+	if in.After != nil {
+		if !web.IsID(in.After.AccountID) {
+			return web.Answer{}, fault.BadArgument("Conta inválida.")
+		}
+		after = account.Closing{AccountID: in.After.AccountID, At: in.After.ClosedAt}
+	}
+	closings, err := h.Accounts.Closed(r.Context(), after, accountapi.MaxClosed+1)
+	if err != nil {
+		return web.Answer{}, err
+	}
+	out := accountapi.ClosedAccounts{More: len(closings) > accountapi.MaxClosed}
+	for _, c := range closings[:min(len(closings), accountapi.MaxClosed)] {
+		out.Accounts = append(out.Accounts, accountapi.ClosedAccount{AccountID: c.AccountID, ClosedAt: c.At})
+	}
+	return web.JSON(http.StatusOK, out)
+}
