@@ -88,12 +88,22 @@ func connect(ctx context.Context, rawURL string, defaults, fixed map[string]stri
 		config.ConnConfig.ConnectTimeout = connectTimeout
 	}
 	config.ShouldPing = func(_ context.Context, p pgxpool.ShouldPingParams) bool { return p.IdleDuration > idleUnchecked }
+	pooled, err := throughPooler(ctx, config.ConnConfig)
+	if err != nil {
+		return nil, fmt.Errorf("opening the database: %w", err)
+	}
+	var later map[string]string
+	if pooled { // which takes no settings with the connection
+		later = config.ConnConfig.RuntimeParams
+		config.ConnConfig.RuntimeParams = map[string]string{}
+		config.AfterConnect = set(later)
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}
 	shared := stdlib.OpenDBFromPool(pool)
-	db := &DB{engine: postgres, read: shared, write: shared, pool: pool}
+	db := &DB{engine: postgres, read: shared, write: shared, pool: pool, later: later}
 	if err := pool.Ping(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the database: %w", err), db.Close())
 	}
@@ -104,9 +114,16 @@ func connect(ctx context.Context, rawURL string, defaults, fixed map[string]stri
 // table holds up everybody behind it, so that limit stays.
 func (db *DB) patient() *sql.DB {
 	config := db.pool.Config().ConnConfig
-	config.RuntimeParams["statement_timeout"] = "0"
-	config.RuntimeParams["idle_in_transaction_session_timeout"] = "0"
-	return stdlib.OpenDB(*config)
+	settings := config.RuntimeParams
+	if db.later != nil {
+		settings = maps.Clone(db.later)
+	}
+	settings["statement_timeout"] = "0"
+	settings["idle_in_transaction_session_timeout"] = "0"
+	if db.later == nil {
+		return stdlib.OpenDB(*config)
+	}
+	return stdlib.OpenDB(*config, stdlib.OptionAfterConnect(set(settings)))
 }
 
 // migrationLock lets one replica migrate while the others wait, up to 5 minutes.

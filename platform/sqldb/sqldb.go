@@ -28,6 +28,8 @@ type DB struct {
 	engine      engine
 	read, write *sql.DB
 	pool        *pgxpool.Pool // PostgreSQL only
+
+	later map[string]string // PostgreSQL's settings, if a pooler takes them only once a session has begun
 }
 
 // engine is what differs between the two beyond their SQL.

@@ -1,0 +1,105 @@
+//go:build backends
+
+package sqldb_test
+
+import (
+	"bytes"
+	"context"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/bankmore/bankmore/platform/sqldb"
+	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
+)
+
+// through is a new database, by way of the PgBouncer at the address that a variable names.
+func through(t *testing.T, variable string, parameters ...string) string {
+	t.Helper()
+	address := os.Getenv(variable)
+	if address == "" {
+		t.Fatal(variable + ` is not set: eval "$(.ci/backends env)"`)
+	}
+	u, err := url.Parse(sqldbtest.Engines[1].URL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := u.Query()
+	for i := 0; i < len(parameters); i += 2 {
+		query.Set(parameters[i], parameters[i+1])
+	}
+	u.Host, u.RawQuery = address, query.Encode()
+	return u.String()
+}
+
+// setting is what a session has.
+func setting(t *testing.T, db *sqldb.DB, name string) (value string) {
+	t.Helper()
+	if err := db.Read().QueryRowContext(t.Context(), "SELECT current_setting($1)", name).Scan(&value); err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+// Through PgBouncer's session mode everything works as without it, and every session has its settings, which PgBouncer
+// does not take with the connection.
+func TestPgBouncerSessionMode(t *testing.T) {
+	rawURL := through(t, "BACKENDS_PGBOUNCER_SESSION", "lock_timeout", "1s")
+	db := sqldbtest.Reopen(t, rawURL)
+	var all sync.WaitGroup
+	for range 3 { // replicas that start together
+		all.Go(func() {
+			if err := db.Migrate(t.Context(), migrations); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	for i := range 32 { // several sessions at once, and each again
+		all.Go(func() {
+			if err := db.InTx(t.Context(), add(t.Context(), strings.Repeat("x", i+1))); err != nil {
+				t.Error(err)
+			}
+			err := db.InPipeline(t.Context(), func(p *sqldb.Pipeline) error {
+				batch := p.Batch()
+				batch.Queue("INSERT INTO parents (id) VALUES ($1)", strings.Repeat("y", i+1))
+				return p.Send(t.Context(), batch)
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			for name, want := range map[string]string{"statement_timeout": "8s", "lock_timeout": "1s", "application_name": "bankmore"} {
+				if got := setting(t, db, name); got != want {
+					t.Errorf("%s is %s, want %s", name, got, want)
+				}
+			}
+		})
+	}
+	all.Wait()
+	looking := sqldbtest.Look(t, rawURL)
+	for name, want := range map[string]string{"statement_timeout": "0", "lock_timeout": "1s", "default_transaction_read_only": "on", "work_mem": "64MB"} {
+		if got := setting(t, looking, name); got != want {
+			t.Errorf("for reading, %s is %s, want %s", name, got, want)
+		}
+	}
+	var out bytes.Buffer
+	if err := looking.Verify(t.Context(), &out, []sqldb.Invariant{{Name: "none", Query: "SELECT id FROM parents WHERE id = 'none'"}}); err != nil {
+		t.Errorf("%v\n%s", err, &out)
+	}
+}
+
+// What would break a service later is refused when it starts, whatever settings PgBouncer ignores, with what to set.
+func TestPgBouncerTransactionMode(t *testing.T) {
+	rawURL := through(t, "BACKENDS_PGBOUNCER_TRANSACTION")
+	for name, open := range map[string]sqldb.Opener{"serve, migrate": sqldb.Open, "verify": sqldb.OpenReadOnly} {
+		db, err := open(context.WithoutCancel(t.Context()), rawURL)
+		if err == nil {
+			t.Errorf("%s: accepted", name)
+			_ = db.Close()
+		} else if !strings.Contains(err.Error(), "set pool_mode = session for this database, or name PostgreSQL itself") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
