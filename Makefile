@@ -35,14 +35,15 @@ verify-across:
 	@echo "across the services"
 	@bin/ops verify
 
-# Where `make backup` puts a backup.
-dir ?= backups/$(shell date -u +%Y-%m-%dT%H%M%SZ)
+# Where `make backup` puts a backup (backups/<time>), and where it restores one of PostgreSQL to check it.
+to ?=
+scratch ?=
 
 .PHONY: backup
-backup: ## copy the databases, of what `make run` has or the *_DATABASE_URLs name, to dir (backups/<time>), and check the copies
+backup: ## copy the databases, of what `make run` has or the *_DATABASE_URLs name, into the folder to=…, and check the copy
 	@go build -o bin/ $(addprefix ./,$(services) ops)
-	@bin/ops backup $(dir)
-	@bin/ops verify -backup $(dir) $(if $(scratch),-scratch "$(scratch)")
+	@to=$(or $(to),backups/$$(date -u +%Y-%m-%dT%H%M%SZ)) && bin/ops backup "$$to" && \
+		bin/ops verify -backup "$$to" $(if $(scratch),-scratch '$(scratch)')
 
 .PHONY: dead-letters
 dead-letters: ## the events that fee-svc could not understand, on what `make run` runs or KAFKA_BOOTSTRAP_SERVERS names

@@ -105,8 +105,7 @@ func restorePostgres(ctx context.Context, file string, c Copy, url string) (err 
 	if err != nil {
 		return err
 	}
-	_, err = db.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+quoted(c.Schema))
-	if err := errors.Join(err, db.Close()); err != nil {
+	if err := errors.Join(createSchema(ctx, db, c.Schema), db.Close()); err != nil {
 		return err
 	}
 	cmd, err := program(ctx, url, "pg_restore", "--exit-on-error", "--single-transaction", "--schema="+c.Schema, "--no-owner", "--no-privileges",
@@ -124,6 +123,17 @@ func restorePostgres(ctx context.Context, file string, c Copy, url string) (err 
 	defer func() { err = errors.Join(err, looking.Close()) }()
 	// Without statistics the first plans would read whole tables, and the services keep their plans.
 	_, err = looking.Read().ExecContext(ctx, "ANALYZE")
+	return err
+}
+
+// createSchema creates a schema that is not there. (IF NOT EXISTS asks for the right to create one even where it is.)
+func createSchema(ctx context.Context, db *sqldb.DB, name string) error {
+	var there bool
+	err := db.Read().QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1)", name).Scan(&there)
+	if err != nil || there {
+		return err
+	}
+	_, err = db.Exec(ctx, "CREATE SCHEMA "+quoted(name))
 	return err
 }
 
