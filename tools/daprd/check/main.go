@@ -1,5 +1,6 @@
 // Command check reads Dapr's resources in the given folders as strictly as Dapr itself does not: a field that Dapr of
-// this version does not know, or a setting that a component of this version does not have, is an error.
+// this version does not know, or a setting that a component of this version does not have, is an error. So is a timeout
+// policy that can end daprd.
 package main
 
 import (
@@ -97,6 +98,38 @@ func check(path, contrib string) error {
 			problems = append(problems, settings(resource.Spec.Type, resource.Spec.Version, names, contrib))
 		case *configuration.Configuration:
 			problems = append(problems, resolution(resource.Spec.NameResolutionSpec, contrib))
+		case *resiliency.Resiliency:
+			problems = append(problems, timeouts(resource.Spec))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// Why a timeout policy is refused. docs/adr/0012-no-timeout-policy-on-calls-of-apps.md says more.
+const (
+	panics = "when a caller goes away, daprd writes to an answer that no longer exists, and ends (dapr/dapr#10371); " +
+		"bound the time in the callers and in the ingress"
+	races = "when a delivery is abandoned, two goroutines use one map, and Go ends daprd for it; " +
+		"bound the time in the app"
+)
+
+// timeouts returns an error for each timeout policy that can end daprd: on calls of apps, and on what components deliver
+// to apps. A timeout policy with the name of a default applies to every target that has none of its own.
+func timeouts(spec resiliency.ResiliencySpec) error {
+	var problems []error
+	for _, app := range slices.Sorted(maps.Keys(spec.Targets.Apps)) {
+		if spec.Targets.Apps[app].Timeout != "" {
+			problems = append(problems, fmt.Errorf("targets.apps.%s has a timeout: %s", app, panics))
+		}
+	}
+	for _, component := range slices.Sorted(maps.Keys(spec.Targets.Components)) {
+		if spec.Targets.Components[component].Inbound.Timeout != "" {
+			problems = append(problems, fmt.Errorf("targets.components.%s.inbound has a timeout: %s", component, races))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(spec.Policies.Timeouts)) {
+		if strings.HasPrefix(name, "Default") && strings.HasSuffix(name, "TimeoutPolicy") {
+			problems = append(problems, fmt.Errorf("policies.timeouts.%s is a timeout of whatever has none of its own, apps too: %s", name, panics))
 		}
 	}
 	return errors.Join(problems...)

@@ -32,6 +32,29 @@ spec:
       format: "{appid}"
 `
 
+const policies = `apiVersion: dapr.io/v1alpha1
+kind: Resiliency
+metadata:
+  name: resiliency
+spec:
+  policies:
+    timeouts:
+      short: 1s
+    retries:
+      again:
+        policy: constant
+  targets:
+    apps:
+      account-svc:
+        retry: again
+    components:
+      pubsub:
+        inbound:
+          retry: again
+        outbound:
+          retry: again
+`
+
 func TestCheck(t *testing.T) {
 	contrib, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/dapr/components-contrib").Output()
 	if err != nil {
@@ -56,6 +79,13 @@ func TestCheck(t *testing.T) {
 		{config, "format:", "formats:", "no setting formats"},
 		{config, "format:", "formats:", "needs the setting format"},
 		{config, "configuration:", "configurations:", "unknown field"},
+		{policies, "", "", ""},
+		{policies, "account-svc:\n        retry: again", "account-svc:\n        timeout: short", "targets.apps.account-svc has a timeout: when a caller goes away"},
+		{policies, "inbound:\n          retry: again", "inbound:\n          timeout: short", "targets.components.pubsub.inbound has a timeout: when a delivery is abandoned"},
+		{policies, "outbound:\n          retry: again", "outbound:\n          timeout: short", ""}, // which ends nothing
+		{policies, "short: 1s", "DefaultTimeoutPolicy: 1s", "policies.timeouts.DefaultTimeoutPolicy is a timeout of whatever has none of its own"},
+		{policies, "short: 1s", "DefaultAppTimeoutPolicy: 1s", "apps too: when a caller goes away"},
+		{policies, "short: 1s", "DefaultPubsubComponentInboundTimeoutPolicy: 1s", "policies.timeouts.DefaultPubsubComponentInboundTimeoutPolicy"},
 	} {
 		path := filepath.Join(t.TempDir(), "store.yaml")
 		if err := os.WriteFile(path, []byte(strings.Replace(test.resource, test.old, test.replacement, 1)), 0o600); err != nil {
