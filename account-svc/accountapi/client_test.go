@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -101,4 +105,46 @@ func TestBalances(t *testing.T) {
 		}
 		client.Close()
 	}
+}
+
+// hung is a ledger that never answers. It counts the calls that wait for it.
+type hung struct{ waiting, most atomic.Int32 }
+
+func (h *hung) Invoke(ctx context.Context, _, _ string, _, _ any) error {
+	now := h.waiting.Add(1)
+	defer h.waiting.Add(-1)
+	for most := h.most.Load(); now > most && !h.most.CompareAndSwap(most, now); most = h.most.Load() {
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// A ledger that hangs costs a caller without a deadline at most two flights of 5 s, that before its own and its own, and
+// however many callers there are, two calls wait for it.
+func TestHungLedger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ledger := new(hung)
+		client := accountapi.NewClient(ledger)
+		defer client.Close()
+		began := time.Now()
+		var all sync.WaitGroup
+		for i := range accountapi.MaxMovements {
+			all.Go(func() {
+				if _, err := client.Move(t.Context(), accountapi.Movement{RequestID: fmt.Sprint(i)}); !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("Move = %v, want a deadline error", err)
+				}
+			})
+		}
+		all.Wait()
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("the callers waited %s", took)
+		}
+		if n := ledger.most.Load(); n > 2 {
+			t.Errorf("%d calls waited at the same time", n)
+		}
+		began = time.Now()
+		if _, err := client.Balances(t.Context(), nil); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > 5*time.Second {
+			t.Errorf("Balances = %v after %s", err, time.Since(began))
+		}
+	})
 }

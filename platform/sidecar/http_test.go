@@ -147,14 +147,24 @@ func TestInvokeWithoutSidecar(t *testing.T) {
 	}
 }
 
+// An app that hangs costs its caller the time that the caller gives it, and then nothing: the connection is closed, by
+// which the sidecar knows that nobody waits any more.
 func TestInvokeEndsWithItsContext(t *testing.T) {
-	release := make(chan struct{})
-	client := over(t, "", func(http.ResponseWriter, *http.Request) { <-release })
-	defer close(release)
+	let := make(chan struct{})
+	client := over(t, "", func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // until then the server does not look for the end of the connection
+		<-r.Context().Done()
+		close(let)
+	})
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	if err := client.Invoke(ctx, "other-svc", "/x", number{}, new(number)); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Invoke = %v, want a deadline error", err)
+	}
+	select {
+	case <-let:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the connection is still open")
 	}
 }
 

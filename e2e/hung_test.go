@@ -1,0 +1,141 @@
+package e2e_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/bankmore/bankmore/e2e/client"
+	"github.com/bankmore/bankmore/e2e/stack"
+)
+
+// What a hung app may cost: the ingress waits 30 s for an answer to begin, a request for a transfer is answered 202
+// after 8 s. The rest is for a machine that is busy.
+const (
+	ingressPatience  = 30*time.Second + 10*time.Second
+	transferPatience = 8*time.Second + 6*time.Second
+)
+
+// No timeout policy in a sidecar bounds an app that hangs (docs/adr/0012). Its callers do: a transfer whose ledger hangs
+// is answered 202 in time, every request through the ingress is answered in our form, and once the callers have gone,
+// nothing of their requests is left in any sidecar, although the apps still hang.
+func TestHungApps(t *testing.T) {
+	const requests = 40 // at once, for each app
+	ana, bia := newPerson(t, "Ana Espera", "1000.00"), newPerson(t, "Bia Espera", "")
+	ana.pay(t, bia, "1.00")
+	settle(t)
+	before := goroutines(t)
+	resume := func() {
+		for _, id := range stack.Services {
+			if err := system.Apps[id].Service.Resume(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	defer resume() // whatever happens
+
+	pause(t, "account-svc")
+	inTime(t, requests, transferPatience, func() error {
+		receipt, err := ana.Transfer(t.Context(), key(), bia.Number, "1.00")
+		if err == nil && receipt.HTTPStatus != http.StatusAccepted {
+			err = fmt.Errorf("status %d while the ledger hangs", receipt.HTTPStatus)
+		}
+		return err
+	})
+
+	pause(t, "transfer-svc")
+	pause(t, "fee-svc")
+	var doors sync.WaitGroup
+	for _, request := range []func() error{
+		func() error { return unavailable(ana.Balance(t.Context())) }, // whose sidecar knows by now that its app hangs
+		func() error { return unavailable(ana.Transfers(t.Context(), client.Query{})) },
+		func() error { return unavailable(ana.Fees(t.Context(), client.Query{})) },
+	} {
+		doors.Go(func() { inTime(t, requests, ingressPatience, request) })
+	}
+	doors.Wait()
+	// Those who have waited are gone. What a sidecar keeps for a request is more than one goroutine.
+	eventually(t, 20*time.Second, func() error {
+		for id, now := range goroutines(t) {
+			if now > before[id]+requests/2 {
+				return fmt.Errorf("the sidecar of %s has %d goroutines, %d before", id, now, before[id])
+			}
+		}
+		return nil
+	})
+
+	resume()
+	waitOpen(t)
+	settle(t)
+	bia.waitBalance(t, strconv.Itoa(requests+1)+".00")
+	ana.waitBalance(t, strconv.Itoa(1000-3*(requests+1))+".00") // with the fees, whose events waited for fee-svc
+	checkLedger(t)
+}
+
+func pause(t *testing.T, id string) {
+	t.Helper()
+	if err := system.Apps[id].Service.Pause(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// inTime makes requests at once, each of which must succeed within limit.
+func inTime(t *testing.T, requests int, limit time.Duration, request func() error) {
+	t.Helper()
+	var all sync.WaitGroup
+	for range requests {
+		all.Go(func() {
+			began := time.Now()
+			if err := request(); err != nil {
+				t.Error(err)
+			}
+			if took := time.Since(began); took > limit {
+				t.Errorf("an answer took %s", took)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// unavailable checks that an app could not be reached, and that the answer is one of ours.
+func unavailable(_ any, err error) error {
+	var failure *client.Failure
+	if !errors.As(err, &failure) {
+		return fmt.Errorf("no answer of the ingress: %w", err)
+	}
+	if problem := unlikeFailure(err, http.StatusServiceUnavailable, "INTERNAL_ERROR"); problem != "" {
+		return errors.New(problem)
+	}
+	if failure.Header.Get("X-Request-ID") == "" {
+		return errors.New("an answer without X-Request-ID")
+	}
+	return nil
+}
+
+var goroutinesMetric = regexp.MustCompile(`(?m)^go_goroutines (\d+)$`)
+
+// goroutines is how many each sidecar has.
+func goroutines(t *testing.T) map[string]int {
+	t.Helper()
+	all := map[string]int{}
+	for id, app := range system.Apps {
+		text, err := fetch(context.WithoutCancel(t.Context()), app.Metrics+"/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := goroutinesMetric.FindSubmatch(text)
+		if found == nil {
+			t.Fatalf("the sidecar of %s does not say how many goroutines it has", id)
+		}
+		if all[id], err = strconv.Atoi(string(found[1])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
+}
