@@ -36,6 +36,9 @@ type Process struct {
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when cmd has ended
 	asked  bool          // somebody here made it end
+	served bool          // cmd was ready once
+
+	crashes []error // of those before cmd
 }
 
 // How long a process may take to answer, and how often it is asked.
@@ -52,6 +55,16 @@ func (p *Process) Name() string { return p.spec.Name }
 
 // LogFile is where everything goes that the process prints.
 func (p *Process) LogFile() string { return p.spec.LogFile }
+
+// PID is the id of the process, or of the last one if it has ended; 0 if it was never started.
+func (p *Process) PID() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd == nil {
+		return 0
+	}
+	return p.cmd.Process.Pid
+}
 
 // SetEnv gives the process another variable, from its next start on.
 func (p *Process) SetEnv(name, value string) { p.spec.Env = append(p.spec.Env, name+"="+value) }
@@ -73,6 +86,9 @@ func (p *Process) Launch() error {
 		return err
 	}
 	defer log.Close() // the child has its own descriptor
+	if p.served {
+		p.crashes = append(p.crashes, p.crashed())
+	}
 	cmd := exec.Command(p.spec.Command[0], p.spec.Command[1:]...)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = p.spec.Dir, p.spec.Env, log, log
 	cmd.SysProcAttr = attributes()
@@ -80,7 +96,7 @@ func (p *Process) Launch() error {
 		return fmt.Errorf("starting %s: %w", p.spec.Name, err)
 	}
 	exited := make(chan struct{})
-	p.cmd, p.exited, p.asked = cmd, exited, false
+	p.cmd, p.exited, p.asked, p.served = cmd, exited, false, false
 	go func() {
 		_ = cmd.Wait() // its state is read from cmd.ProcessState
 		close(exited)
@@ -99,6 +115,9 @@ func (p *Process) WaitReady(ctx context.Context) error {
 	for {
 		err := p.spec.Ready(ctx)
 		if err == nil {
+			p.mu.Lock()
+			p.served = p.exited == exited
+			p.mu.Unlock()
 			return nil
 		}
 		select {
@@ -159,10 +178,15 @@ func (p *Process) Exited() <-chan struct{} {
 	return p.exited
 }
 
-// Crashed returns an error if the process ended without anybody here having asked for it.
+// Crashed returns an error if the process ended without anybody here having asked for it, also if it was started again
+// since. One that was started again without having been ready is forgiven: what it needs was away.
 func (p *Process) Crashed() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return errors.Join(append(slices.Clone(p.crashes), p.crashed())...)
+}
+
+func (p *Process) crashed() error {
 	if p.cmd == nil || p.asked || p.running() {
 		return nil
 	}

@@ -74,3 +74,33 @@ func TestProcessThatCrashes(t *testing.T) {
 		t.Error("the crash was not noticed")
 	}
 }
+
+// A crash is not forgotten when the process is started again, however often it is asked for.
+func TestProcessThatCrashesAndIsStartedAgain(t *testing.T) {
+	p := script(t, `echo ready; trap 'echo ended; exit 0' TERM; while [ ! -e die ]; do sleep 0.02; done; rm die; echo ended; exit 3`)
+	if err := p.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	first := p.PID()
+	if err := os.WriteFile(filepath.Join(p.spec.Dir, "die"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	<-p.Exited()
+	if err := p.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := p.Crashed(); err == nil || !strings.Contains(err.Error(), "exit status 3") {
+			t.Errorf("the crash is forgotten: %v", err)
+		}
+	}
+	if p.PID() == first {
+		t.Error("it has the id of the process before")
+	}
+	if err := p.Terminate(); err != nil {
+		t.Error(err)
+	}
+	if err := p.Crashed(); err == nil || strings.Count(err.Error(), "ended by itself") != 1 {
+		t.Errorf("one crash, and one end that was asked for: %v", err)
+	}
+}
