@@ -7,6 +7,7 @@ services := account-svc transfer-svc fee-svc
 modules = $(shell go list -m -f '{{.Dir}}')
 # The race detector needs a C compiler (CI makes sure of one).
 race = $(shell command -v "$$(go env CC)" >/dev/null && [ "$$(go env CGO_ENABLED)" = 1 ] && echo -race)
+comma := ,
 # Time per fuzz target.
 fuzztime ?= 10s
 
@@ -73,16 +74,19 @@ test-backends: $(addprefix $(bin)/,daprd caddy broker) ## the same on PostgreSQL
 	go test $(race) -count=1 -tags backends $(on_servers)
 	go test $(race) -count=1 -tags backends -timeout 30m $(addsuffix /...,$(filter %/e2e,$(modules)))
 
-# Of the chaos suite: the rows to run (all), how often each, whether with the outages of a minute, how long the storm
+# Of the chaos suite: the rows to run (all), how often each, how often at most those whose repetitions take long (no
+# limit), how long clients hang up in a repetition of row 17, whether with the outages of a minute, how long the storm
 # lasts, the seed of its plan (drawn and printed), and how long anything may take to come to its end.
 rows ?=
 repetitions ?= 20
+long ?= 0
+hangups ?= 20s
 minute ?= true
 storm ?= 2m
 seed ?= 0
 patience ?= 2m
 chaos = go test $(race) -v -count=1 -timeout 2h -run '^TestChaos$$'
-chaos_flags = -rows '$(rows)' -repetitions $(repetitions) -minute=$(minute) -storm $(storm) -seed $(seed) -patience $(patience)
+chaos_flags = -rows '$(rows)' -repetitions $(repetitions) -long $(long) -hangups $(hangups) -minute=$(minute) -storm $(storm) -seed $(seed) -patience $(patience)
 
 .PHONY: chaos
 chaos: $(addprefix $(bin)/,daprd caddy broker) ## the fault matrix on SQLite and the embedded broker, as root; docs/chaos.md
@@ -92,6 +96,13 @@ chaos: $(addprefix $(bin)/,daprd caddy broker) ## the fault matrix on SQLite and
 chaos-backends: $(addprefix $(bin)/,daprd caddy broker) ## the same on PostgreSQL, Redis and Apache Kafka; .ci/backends starts some
 	@[ -n "$$BACKENDS_CONTROL" ] || { echo 'no servers: .ci/backends install && .ci/backends start && eval "$$(.ci/backends env)"'; exit 1; }
 	$(chaos) -tags chaos,backends ./e2e $(chaos_flags)
+
+# How long the soak lasts.
+soak ?= 10m
+
+.PHONY: soak
+soak: $(addprefix $(bin)/,daprd caddy broker) ## 256 connections, most of which hang up, for 10 minutes: nothing ends, nothing grows; docs/chaos.md
+	go test -v -count=1 -timeout 2h -run '^TestSoak$$' -tags chaos$(if $(BACKENDS_CONTROL),$(comma)backends) ./e2e -soak $(soak) -patience $(patience)
 
 # Of the mutations: which to try (all).
 names ?=

@@ -180,6 +180,7 @@ func (s *scene) again(f *fact) {
 
 // load is clients at work in the background.
 type load struct {
+	rest  time.Duration // of a client between two commands
 	stop  context.CancelFunc
 	ended sync.WaitGroup
 
@@ -195,12 +196,18 @@ const clients = 6
 // begin lets clients work until end. What they do is drawn from the seed, not when.
 func (s *scene) begin(seed uint64) {
 	s.Helper()
+	s.beginWith(seed, clients, 25*time.Millisecond)
+}
+
+// beginWith is begin with as many clients, each of which rests between two commands.
+func (s *scene) beginWith(seed uint64, clients int, rest time.Duration) {
+	s.Helper()
 	for i := range clients {
 		s.person(fmt.Sprintf("Cliente %d", i+1), "10000000.00") // more than is spent
 	}
 	people := s.people[len(s.people)-clients:]
 	ctx, stop := context.WithCancel(s.Context())
-	l := &load{stop: stop}
+	l := &load{rest: rest, stop: stop}
 	s.load = l
 	for i := range people {
 		random := rand.New(rand.NewPCG(seed, uint64(i)))
@@ -238,8 +245,7 @@ func (s *scene) draw(random *rand.Rand, people []*person) *fact {
 
 // work carries a command out as a sane client does: it repeats it until the outcome is known. A few ask once more.
 func (s *scene) work(l *load, f *fact) {
-	const pause = 25 * time.Millisecond
-	for limit := time.Now().Add(*patienceFlag); ; time.Sleep(4 * pause) {
+	for limit := time.Now().Add(*patienceFlag); ; time.Sleep(100 * time.Millisecond) {
 		s.ask(f)
 		known := f.known()
 		l.mu.Lock()
@@ -260,7 +266,7 @@ func (s *scene) work(l *load, f *fact) {
 			return
 		}
 	}
-	time.Sleep(pause)
+	time.Sleep(l.rest)
 	if strings.HasPrefix(f.key, "A") { // one of 32
 		s.ask(f)
 	}

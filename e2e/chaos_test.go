@@ -21,6 +21,8 @@ var (
 	rowsFlag        = flag.String("rows", "", "rows of the fault matrix to run, such as 3,4; storm is one; all if empty")
 	repetitionsFlag = flag.Int("repetitions", 20, "of each row")
 	minuteFlag      = flag.Bool("minute", true, "the outages of a whole minute in rows 11 and 12")
+	longFlag        = flag.Int("long", 0, "repetitions at most of a row whose repetitions take long, which are 17 and 19; as many as of the others if 0")
+	hangUpsFlag     = flag.Duration("hangups", 20*time.Second, "how long clients hang up in a repetition of row 17")
 	stormFlag       = flag.Duration("storm", 2*time.Minute, "how long the storm lasts")
 	patienceFlag    = flag.Duration("patience", 2*time.Minute, "how long a client asks for an outcome, and everything may take to come to its end; recovery and collectors rest for up to 30 s")
 	seedFlag        = flag.Uint64("seed", 0, "of the storm's plan; drawn if 0")
@@ -67,6 +69,7 @@ var matrix = []row{
 	{"14", "a sidecar is killed and restarted", sidecarsKilled},
 	{"15", "a rolling restart of every service under load", rollingRestarts},
 	{"16", "the database refuses writes", writesRefused},
+	{"17", "clients hang up while requests are under way and answers arrive", hangingUp},
 	{"18", "the answers to register and deactivate are lost", lostCustomers},
 	{"20", "databases are lost and come back from a backup", restoredBackups},
 	{"storm", "anything, any time, under load", storm},
@@ -159,8 +162,19 @@ func (s *scene) must(err error) {
 }
 
 // repeat makes a fault happen as often as asked.
-func (s *scene) repeat(fault func(n int)) {
-	for n := range *repetitionsFlag {
+func (s *scene) repeat(fault func(n int)) { s.repeatTimes(*repetitionsFlag, fault) }
+
+// repeatLong is repeat for a fault that takes long.
+func (s *scene) repeatLong(fault func(n int)) {
+	times := *repetitionsFlag
+	if *longFlag > 0 {
+		times = min(times, *longFlag)
+	}
+	s.repeatTimes(times, fault)
+}
+
+func (s *scene) repeatTimes(times int, fault func(n int)) {
+	for n := range times {
 		fault(n)
 		s.repetitions++
 		if s.Failed() {
@@ -195,12 +209,22 @@ func (s *scene) down(server stack.Server, pause time.Duration) {
 	s.must(server.Start(s.Context()))
 }
 
+// crashesTold is what the rows before have told of crashes, so that each is told once.
+var crashesTold string
+
+// lives checks that no process has ended by itself.
+func (s *scene) lives() {
+	s.Helper()
+	if err := system.Crashed(); err != nil && err.Error() != crashesTold {
+		crashesTold = err.Error()
+		s.violated("a process has crashed: %v", err)
+	}
+}
+
 // heal makes everything whole again: nothing armed, nothing cut, everything running.
 func (s *scene) heal() {
 	s.Helper()
-	if err := system.Crashed(); err != nil {
-		s.violated("a process has crashed: %v", err)
-	}
+	s.lives()
 	for _, app := range system.Apps {
 		s.must(app.Service.Disarm())
 		if app.Line != nil {
