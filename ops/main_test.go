@@ -53,8 +53,8 @@ func execute(t *testing.T, db *sqldb.DB, statement string) {
 
 func TestVerify(t *testing.T) {
 	dbs := databases(t)
-	wantRun(t, 0, "11 invariants checked, 0 violations", "verify")
-	wantRun(t, 0, "12 invariants checked, 0 violations", "verify", "-at-rest")
+	wantRun(t, 0, "12 invariants checked, 0 violations", "verify")
+	wantRun(t, 0, "13 invariants checked, 0 violations", "verify", "-at-rest")
 	execute(t, dbs["fee"], `INSERT INTO fees (id, transfer_id, account_number, amount, status, reason, created_at, due_at)
 		VALUES ('f', 't', '11', 200, 'WAIVED', 'X', 0, 0)`)
 	wantRun(t, 1, "VIOLATION a completed transfer, and no other, has one fee", "verify")
@@ -132,12 +132,12 @@ func TestBackup(t *testing.T) {
 	wantRun(t, 0, dir+" is whole", "backup", dir)
 	wantRun(t, 1, "never overwritten", "backup", dir)
 	wantRun(t, 0, "account-svc verify of sqlite:"+filepath.Join(dir, "account.db")+" within 10m0", "verify", "-backup", dir)
-	wantRun(t, 0, "11 invariants checked, 0 violations", "verify", "-backup", dir)
+	wantRun(t, 0, "12 invariants checked, 0 violations", "verify", "-backup", dir)
 	wantRun(t, 1, "VIOLATION no event stays", "verify", "-backup", dir, "-grace", "4m")
 
 	programs(t, map[string]int{"transfer-svc": 1})
 	wantRun(t, 1, "transfer-svc verify: exit status 1", "verify", "-backup", dir)
-	wantRun(t, 1, "11 invariants checked, 0 violations", "verify", "-backup", dir)
+	wantRun(t, 1, "12 invariants checked, 0 violations", "verify", "-backup", dir)
 	programs(t, nil)
 
 	wantRun(t, 1, "is there: move it away first", "restore", dir)
@@ -147,7 +147,7 @@ func TestBackup(t *testing.T) {
 	wantRun(t, 0, "transfer-svc as of 20", "restore", dir, "transfer-svc")
 	wantRun(t, 1, "account-svc: ", "verify")
 	wantRun(t, 0, "account-svc  as of 20", "restore", dir, "fee-svc", "account-svc")
-	wantRun(t, 0, "11 invariants checked, 0 violations", "verify")
+	wantRun(t, 0, "12 invariants checked, 0 violations", "verify")
 
 	if err := os.Remove(filepath.Join(dir, "backup.json")); err != nil {
 		t.Fatal(err)

@@ -169,14 +169,19 @@ func least(id *string, heads ...func() (string, bool)) (found bool) {
 
 // The rows of the three streams. Ids sort byte by byte on both engines.
 const (
-	selectTransfers = `SELECT id, origin_account_number, destination_account_number, amount, state, created_at, coalesce(completed_at, 0)
-		FROM transfers ORDER BY id`
-	selectLegs = `SELECT m.transfer_id, m.kind, m.type, a.number, m.counterparty, m.amount, m.created_at
-		FROM movements m JOIN accounts a ON a.id = m.account_id WHERE m.kind IN ('transfer', 'refund', 'fee') ORDER BY m.transfer_id`
+	selectTransfers = `SELECT id, request_id, fingerprint, origin_account_number, destination_account_number, amount, state, created_at,
+		coalesce(completed_at, 0) FROM transfers ORDER BY id`
+	selectLegs = `SELECT m.transfer_id, m.kind, m.type, a.number, m.counterparty, m.amount, m.created_at,
+		coalesce(m.transfer_request_id, ''), coalesce(m.transfer_fingerprint, '') FROM movements m JOIN accounts a ON a.id = m.account_id WHERE m.kind IN ('transfer', 'refund', 'fee') ORDER BY m.transfer_id`
 	selectFees = `SELECT transfer_id, account_number, amount, status, reason, created_at FROM fees ORDER BY transfer_id`
 )
 
+// request is what a customer asked for: its key, and the fingerprint of the rest. The ledger has none of a movement that
+// is no debit of a transfer, or of before it kept them.
+type request struct{ id, fingerprint string }
+
 type transfer struct {
+	request
 	origin, destination string
 	amount              money.Cents
 	state               string
@@ -184,11 +189,12 @@ type transfer struct {
 }
 
 func scanTransfer(rows *sql.Rows) (id string, t transfer, err error) {
-	err = rows.Scan(&id, &t.origin, &t.destination, &t.amount, &t.state, &t.created, &t.completed)
+	err = rows.Scan(&id, &t.request.id, &t.request.fingerprint, &t.origin, &t.destination, &t.amount, &t.state, &t.created, &t.completed)
 	return id, t, err
 }
 
 type leg struct {
+	request
 	kind, direction string
 	account, other  string
 	amount          money.Cents
@@ -196,7 +202,7 @@ type leg struct {
 }
 
 func scanLeg(rows *sql.Rows) (id string, l leg, err error) {
-	err = rows.Scan(&id, &l.kind, &l.direction, &l.account, &l.other, &l.amount, &l.created)
+	err = rows.Scan(&id, &l.kind, &l.direction, &l.account, &l.other, &l.amount, &l.created, &l.request.id, &l.request.fingerprint)
 	return id, l, err
 }
 

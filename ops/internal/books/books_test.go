@@ -87,10 +87,14 @@ var contras = map[string]string{"deposit": "cash", "fee": "fee-revenue", "transf
 func (w *world) move(account, direction, kind, other, transfer string, amount int, age time.Duration) {
 	w.t.Helper()
 	w.n++
+	request := "NULL" // which only a transfer's debit has
+	if kind == "transfer" && direction == "D" {
+		request = "'" + transfer + "'"
+	}
 	w.exec(w.account, fmt.Sprintf(`
-		INSERT INTO movements VALUES ('m%[1]d', 'k%[1]d', 'f', '%[2]s', %[1]d, '%[3]s', %[4]d, '%[5]s', '%[6]s', '%[7]s', '%[8]s', '', 0, %[9]d, NULL, NULL);
+		INSERT INTO movements VALUES ('m%[1]d', 'k%[1]d', 'f', '%[2]s', %[1]d, '%[3]s', %[4]d, '%[5]s', '%[6]s', '%[7]s', '%[8]s', '', 0, %[9]d, %[10]s, %[10]s);
 		UPDATE accounts SET balance = balance + CASE '%[3]s' WHEN 'C' THEN %[4]d ELSE -%[4]d END WHERE id = '%[2]s'`,
-		w.n, account, direction, amount, contras[kind], kind, other, transfer, at(age)))
+		w.n, account, direction, amount, contras[kind], kind, other, transfer, at(age), request))
 }
 
 func (w *world) debit(id string, age time.Duration) {
@@ -115,7 +119,7 @@ func (w *world) add(id, state string, age time.Duration) {
 		completed, lease = fmt.Sprint(at(age)), "NULL"
 	}
 	w.exec(w.transfer, fmt.Sprintf(`
-		INSERT INTO transfers VALUES ('%[1]s', '%[1]s', 'f', 'a', '11', '22', 1000, '%[2]s', %[3]s, %[3]s, %[4]d, %[4]d, %[5]s, %[6]s, 0)`,
+		INSERT INTO transfers VALUES ('%[1]s', '%[1]s', '%[1]s', 'a', '11', '22', 1000, '%[2]s', %[3]s, %[3]s, %[4]d, %[4]d, %[5]s, %[6]s, 0)`,
 		id, state, failure, at(age), completed, lease))
 }
 
@@ -191,6 +195,7 @@ const (
 	unfinishedLaw = "an unfinished transfer has moved what its state says"
 	stuckLaw      = "no transfer stays unfinished"
 	orphanLaw     = "a movement of a transfer, its refund or its fee has its transfer"
+	requestLaw    = "the debit of a transfer carries its transfer's request, by which it can be restored"
 	feeLaw        = "a completed transfer, and no other, has one fee, of its origin"
 	chargeLaw     = "a charged fee, and no other, is one movement of its amount"
 	pendingLaw    = "no fee stays pending but for its account's balance"
@@ -212,7 +217,7 @@ func testGoodBooks(t *testing.T, engine sqldbtest.Engine) {
 10 movements; customers have 998.00, cash -1000.00, transit 0.00, fee-revenue 2.00
 3 fees: 1 CHARGED, 1 PENDING, 1 WAIVED, of which 1 wait for their account's balance
 0 in flight
-12 invariants checked, 0 violations
+13 invariants checked, 0 violations
 `
 	if len(violated) > 0 || out != want {
 		t.Errorf("got\n%swant\n%s", out, want)
@@ -257,10 +262,16 @@ func testCheckFinds(t *testing.T, engine sqldbtest.Engine) {
 		"a transfer REFUNDING and credited":    {func(w *world) { w.add("x", "REFUNDING", now); w.debit("x", now); w.credit("x", now) }, []string{unfinishedLaw}},
 		"a transfer PENDING and credited":      {func(w *world) { w.add("x", "PENDING", now); w.credit("x", now) }, []string{unfinishedLaw, transitLaw}},
 		"a transfer PENDING and debited twice": {func(w *world) { w.add("x", "PENDING", now); w.debit("x", now); w.debit("x", now) }, []string{unfinishedLaw, transitLaw}},
-		"a fee of no transfer":                 {func(w *world) { w.addFee("x", "WAIVED", "X", now) }, []string{feeLaw}},
-		"a fee of a failed transfer":           {func(w *world) { w.addFee("t3", "WAIVED", "X", now) }, []string{feeLaw}},
-		"a fee of an unfinished transfer":      {func(w *world) { w.add("x", "PENDING", now); w.addFee("x", "WAIVED", "X", now) }, []string{feeLaw}},
-		"a fee of somebody else":               {func(w *world) { w.exec(w.fee, "UPDATE fees SET account_number = '22' WHERE id = 'ft5'") }, []string{feeLaw}},
+		"a debit of another request":           {movement("UPDATE movements SET transfer_request_id = 'y' WHERE id = 'm2'"), []string{requestLaw}},
+		"a debit of another payload":           {movement("UPDATE movements SET transfer_fingerprint = 'y' WHERE id = 'm2'"), []string{requestLaw}},
+		"a debit from before requests":         {movement("UPDATE movements SET transfer_request_id = NULL, transfer_fingerprint = NULL WHERE id = 'm2'"), nil},
+		"a request that was paid twice": {func(w *world) {
+			w.exec(w.transfer, "UPDATE transfers SET request_id = 'restored\u00a0t1', fingerprint = '' WHERE id = 't1'")
+		}, nil},
+		"a fee of no transfer":            {func(w *world) { w.addFee("x", "WAIVED", "X", now) }, []string{feeLaw}},
+		"a fee of a failed transfer":      {func(w *world) { w.addFee("t3", "WAIVED", "X", now) }, []string{feeLaw}},
+		"a fee of an unfinished transfer": {func(w *world) { w.add("x", "PENDING", now); w.addFee("x", "WAIVED", "X", now) }, []string{feeLaw}},
+		"a fee of somebody else":          {func(w *world) { w.exec(w.fee, "UPDATE fees SET account_number = '22' WHERE id = 'ft5'") }, []string{feeLaw}},
 		"two fees of a transfer": {func(w *world) {
 			w.exec(w.fee, "CREATE TABLE c AS SELECT * FROM fees; DROP TABLE fees; ALTER TABLE c RENAME TO fees; INSERT INTO fees SELECT * FROM fees WHERE id = 'ft5'")
 		}, []string{feeLaw}},

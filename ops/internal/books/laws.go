@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bankmore/bankmore/ops/internal/repair"
 	"github.com/bankmore/bankmore/platform/money"
 	"github.com/bankmore/bankmore/platform/sqldb"
 )
@@ -16,6 +17,7 @@ const (
 	unfinishedLaw = "an unfinished transfer has moved what its state says"
 	stuckLaw      = "no transfer stays unfinished"
 	orphanLaw     = "a movement of a transfer, its refund or its fee has its transfer"
+	requestLaw    = "the debit of a transfer carries its transfer's request, by which it can be restored"
 	feeLaw        = "a completed transfer, and no other, has one fee, of its origin"
 	chargeLaw     = "a charged fee, and no other, is one movement of its amount"
 	pendingLaw    = "no fee stays pending but for its account's balance"
@@ -26,7 +28,7 @@ const (
 )
 
 // always is how many of the laws hold at every moment; the last holds at rest only.
-const always = 11
+const always = 12
 
 // evidence is what the books say about one transfer, in constant space.
 type evidence struct {
@@ -83,6 +85,11 @@ func (e evidence) credited() bool {
 
 func (e evidence) refunded() bool {
 	return e.refund.is(e.transfer.amount, e.transfer.origin, e.transfer.destination)
+}
+
+// sameRequest reports whether transfer and debit tell of one request, as far as both know it.
+func (e evidence) sameRequest() bool {
+	return e.debit.request == request{} || e.debit.request == e.transfer.request || strings.HasPrefix(e.transfer.request.id, repair.NobodysRequest)
 }
 
 // held is what the transfer has in transit, if there is at most one movement of a kind.
@@ -144,6 +151,9 @@ func (a *audit) judge(e evidence) {
 }
 
 func (a *audit) judgeTransfer(e evidence) {
+	if e.transfers > 0 && e.debit.n > 0 && !e.sameRequest() {
+		a.violation(requestLaw, e)
+	}
 	if e.transfers == 0 {
 		if e.moved()+e.charge.n > 0 {
 			if a.flyingOr(orphanLaw, "transfers that began meanwhile", e, e.began) {

@@ -153,9 +153,9 @@ func (r *repair) present(ctx context.Context, tx *sql.Tx) (map[string]bool, erro
 	return present, rows.Err()
 }
 
-// nobodysRequest begins the request id of a transfer that no request is to find: it ends with a no-break space, which
+// NobodysRequest begins the request id of a transfer that no request is to find: it ends with a no-break space, which
 // web.RequestID lets nobody choose.
-const nobodysRequest = "restored\u00a0"
+const NobodysRequest = "restored\u00a0"
 
 // add adds the transfer of a debit, and returns the id of the transfer that has its request already, if there is one.
 func add(ctx context.Context, tx *sql.Tx, d debit) (other string, err error) {
@@ -167,7 +167,7 @@ func add(ctx context.Context, tx *sql.Tx, d debit) (other string, err error) {
 		}
 	}
 	if requestID == "" || other != "" {
-		requestID, fingerprint = nobodysRequest+d.id, ""
+		requestID, fingerprint = NobodysRequest+d.id, ""
 	}
 	_, err = tx.ExecContext(ctx, `
 		INSERT INTO transfers (id, request_id, fingerprint, origin_account_id, origin_account_number, destination_account_number,
