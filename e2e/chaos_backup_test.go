@@ -16,26 +16,28 @@ import (
 )
 
 // Row 20: databases are lost under load and come back from a backup that was taken under load, by the runbook's own
-// commands; then clients repeat their requests with the same keys. Every other time only transfer-svc's and fee-svc's
-// databases are lost.
+// commands; then clients repeat their requests with the same keys. First transfer-svc's and fee-svc's databases are lost,
+// then all three.
 func restoredBackups(s *scene) {
 	s.begin(20)
 	s.flows("at first")
 	known := s.missing() // which other rows may have left
 	since := 0
-	s.repeat(func(n int) {
-		dir := filepath.Join(s.TempDir(), fmt.Sprint("backup-", n))
-		s.ops("backup", dir)
-		s.ops(append([]string{"verify", "-backup", dir}, scratch()...)...)
-		s.flows("after the backup")
-		facts, everything := s.made(since), n%2 == 0
-		if everything {
-			s.loseEverything(facts, dir, known)
-		} else {
-			s.loseTransfers(facts, dir)
+	s.repeatLong(func(n int) {
+		for _, everything := range []bool{false, true} {
+			dir := filepath.Join(s.TempDir(), fmt.Sprintf("backup-%d-%t", n, everything))
+			s.ops("backup", dir)
+			s.ops(append([]string{"verify", "-backup", dir}, scratch()...)...)
+			s.flows("after the backup")
+			facts := s.made(since)
+			if everything {
+				s.loseEverything(facts, dir, known)
+			} else {
+				s.loseTransfers(facts, dir)
+			}
+			since += len(facts)
+			s.flows("after the restore")
 		}
-		since += len(facts)
-		s.flows("after the restore")
 	})
 	s.end()
 }

@@ -21,7 +21,7 @@ var (
 	rowsFlag        = flag.String("rows", "", "rows of the fault matrix to run, such as 3,4; storm is one; all if empty")
 	repetitionsFlag = flag.Int("repetitions", 20, "of each row")
 	minuteFlag      = flag.Bool("minute", true, "the outages of a whole minute in rows 11 and 12")
-	longFlag        = flag.Int("long", 0, "repetitions at most of a row whose repetitions take long, which are 17 and 19; as many as of the others if 0")
+	longFlag        = flag.Int("long", 0, "repetitions at most of a row whose repetitions take long, which are 17, 19 and 20; as many as of the others if 0")
 	hangUpsFlag     = flag.Duration("hangups", 20*time.Second, "how long clients hang up in a repetition of row 17")
 	stormFlag       = flag.Duration("storm", 2*time.Minute, "how long the storm lasts")
 	patienceFlag    = flag.Duration("patience", 2*time.Minute, "how long a client asks for an outcome, and everything may take to come to its end; recovery and collectors rest for up to 30 s")
