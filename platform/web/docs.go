@@ -15,5 +15,38 @@ func MountDocs(r chi.Router, name, title string, openAPI []byte) {
 		_, _ = w.Write(openAPI)                            // a client that went away is no failure of ours
 	})
 	base := "/swagger/" + name
-	r.Mount(base, v5emb.New(title, schema, base+"/"))
+	pages := files(v5emb.New(title, schema, base+"/"))
+	r.Get(base, pages)
+	r.Get(base+"/*", pages)
+}
+
+// files serves what handler has. What handler refuses is not found, in the one form of errors instead of the text of a
+// file server.
+func files(handler http.Handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		attempt := &refusable{ResponseWriter: w}
+		handler.ServeHTTP(attempt, r)
+		if attempt.refused {
+			WriteError(w, r, errNotFound)
+		}
+	}
+}
+
+// refusable keeps back an answer that is an error.
+type refusable struct {
+	http.ResponseWriter
+	refused bool
+}
+
+func (w *refusable) WriteHeader(status int) {
+	if w.refused = status >= http.StatusBadRequest; !w.refused {
+		w.ResponseWriter.WriteHeader(status)
+	}
+}
+
+func (w *refusable) Write(p []byte) (int, error) {
+	if w.refused {
+		return len(p), nil
+	}
+	return w.ResponseWriter.Write(p)
 }

@@ -57,12 +57,22 @@ var methods = []string{
 	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions,
 }
 
-// allowed lists the methods that the path of r has.
+// allowed lists the methods that the path of r has. What answers GET answers HEAD, too.
 func allowed(routes chi.Routes, r *http.Request) string {
 	path := strings.TrimSuffix(cmp.Or(r.URL.RawPath, r.URL.Path), "/")
+	for _, route := range routes.Routes() {
+		if route.SubRoutes != nil && route.Pattern == path+"/*" { // here, chi matches every method and lets that router refuse it
+			routes, path = route.SubRoutes, "/"
+			break
+		}
+	}
 	var found []string
 	for _, method := range methods {
-		if routes.Match(chi.NewRouteContext(), method, path) {
+		asked := method
+		if method == http.MethodHead {
+			asked = http.MethodGet
+		}
+		if routes.Match(chi.NewRouteContext(), asked, path) {
 			found = append(found, method)
 		}
 	}

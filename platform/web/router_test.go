@@ -67,6 +67,7 @@ func routes() *chi.Mux {
 	router.Method(http.MethodGet, "/api/thing", ok)
 	router.Method(http.MethodPost, "/api/thing", ok)
 	router.Route("/api/sub", func(r chi.Router) {
+		r.Method(http.MethodPost, "/", ok)
 		r.Method(http.MethodPut, "/{id}", ok)
 		r.Method(http.MethodGet, "/{id}/detail", ok)
 	})
@@ -95,13 +96,15 @@ func TestRouting(t *testing.T) {
 		{"GET", "/API/thing", 404, notFound, ""},
 		{"GET", "/api/sub/7/nope", 404, notFound, ""},
 		{"GET", "/api/../api/thing", 404, notFound, ""},
-		{"DELETE", "/api/thing", 405, notAllowed, "GET, POST"},
-		{"DELETE", "/api/thing/", 405, notAllowed, "GET, POST"},
+		{"DELETE", "/api/thing", 405, notAllowed, "GET, HEAD, POST"},
+		{"DELETE", "/api/thing/", 405, notAllowed, "GET, HEAD, POST"},
 		{"GET", "/api/sub/7", 405, notAllowed, "PUT"},
-		{"POST", "/api/sub/7/detail/", 405, notAllowed, "GET"},
+		{"PATCH", "/api/sub", 405, notAllowed, "POST"},
+		{"GET", "/api/sub/", 405, notAllowed, "POST"},
+		{"POST", "/api/sub/7/detail/", 405, notAllowed, "GET, HEAD"},
 		{"HEAD", "/api/sub/7", 405, notAllowed, "PUT"},
-		{"OPTIONS", "/api/thing", 405, notAllowed, "GET, POST"},
-		{"INVENTED", "/api/thing", 405, notAllowed, "GET, POST"},
+		{"OPTIONS", "/api/thing", 405, notAllowed, "GET, HEAD, POST"},
+		{"INVENTED", "/api/thing", 405, notAllowed, "GET, HEAD, POST"},
 	} {
 		w := ask(routes(), test.method, test.target)
 		if w.Code != test.status || w.Body.String() != test.body || w.Header().Get("Allow") != test.allow {
@@ -246,5 +249,22 @@ func TestDocs(t *testing.T) {
 	}
 	if w := ask(router, http.MethodGet, "/swagger/thing/swagger-ui.css"); w.Code != 200 || w.Body.Len() == 0 {
 		t.Errorf("the style sheet: %d, %d bytes", w.Code, w.Body.Len())
+	}
+	for _, refused := range []struct {
+		method, target string
+		status         int
+		body           string
+	}{
+		{http.MethodGet, "/swagger/thing/nothing", 404, `{"message":"Recurso não encontrado.","type":"NOT_FOUND"}`},
+		{http.MethodPost, "/swagger/thing", 405, `{"message":"Método não permitido.","type":"METHOD_NOT_ALLOWED"}`},
+		{http.MethodDelete, "/swagger/thing/swagger-ui.css", 405, `{"message":"Método não permitido.","type":"METHOD_NOT_ALLOWED"}`},
+	} {
+		w := ask(router, refused.method, refused.target)
+		if w.Code != refused.status || w.Body.String() != refused.body || w.Header().Get("Content-Type") != "application/json" {
+			t.Errorf("%s %s: %d %s\n%.300s", refused.method, refused.target, w.Code, w.Header(), w.Body)
+		}
+		if allow := w.Header().Get("Allow"); w.Code == 405 && allow != "GET, HEAD" {
+			t.Errorf("%s %s: Allow %q", refused.method, refused.target, allow)
+		}
 	}
 }
