@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -126,7 +127,6 @@ func programs(t *testing.T, codes map[string]int) {
 func TestBackup(t *testing.T) {
 	dbs := databases(t)
 	programs(t, nil)
-	// Of an event that waited when the backup was made, nobody knows how long it would have.
 	execute(t, dbs["transfer"], fmt.Sprintf("INSERT INTO outbox VALUES ('e', 't', 'k', '', %d, 0)", sqldb.Micros(time.Now().Add(-5*time.Minute))))
 	dir := filepath.Join(t.TempDir(), "b")
 	wantRun(t, 0, dir+" is whole", "backup", dir)
@@ -134,6 +134,16 @@ func TestBackup(t *testing.T) {
 	wantRun(t, 0, "account-svc verify of sqlite:"+filepath.Join(dir, "account.db")+" within 10m0", "verify", "-backup", dir)
 	wantRun(t, 0, "12 invariants checked, 0 violations", "verify", "-backup", dir)
 	wantRun(t, 1, "VIOLATION no event stays", "verify", "-backup", dir, "-grace", "4m")
+	manifest := filepath.Join(dir, "backup.json")
+	whole, err := os.ReadFile(manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	older := regexp.MustCompile(`"moment": "[^"]*"`).ReplaceAllString(string(whole), `"moment": "`+time.Now().Add(-2*time.Minute).UTC().Format(time.RFC3339)+`"`)
+	if err := os.WriteFile(manifest, []byte(older), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wantRun(t, 0, "12 invariants checked, 0 violations", "verify", "-backup", dir, "-grace", "4m") // it had waited for 3 minutes then
 
 	programs(t, map[string]int{"transfer-svc": 1})
 	wantRun(t, 1, "transfer-svc verify: exit status 1", "verify", "-backup", dir)
@@ -149,7 +159,7 @@ func TestBackup(t *testing.T) {
 	wantRun(t, 0, "account-svc  as of 20", "restore", dir, "fee-svc", "account-svc")
 	wantRun(t, 0, "12 invariants checked, 0 violations", "verify")
 
-	if err := os.Remove(filepath.Join(dir, "backup.json")); err != nil {
+	if err := os.Remove(manifest); err != nil {
 		t.Fatal(err)
 	}
 	wantRun(t, 1, "no whole backup: it has no backup.json", "verify", "-backup", dir)
