@@ -11,11 +11,11 @@ import (
 )
 
 // tell publishes the event of a completed transfer of 10.00 from account 18 to 26, as transfer-svc does.
-func tell(t *testing.T, id, request string) {
+func tell(t *testing.T, client *kgo.Client, id, request string) {
 	t.Helper()
 	event := fmt.Sprintf(`{"specversion":"1.0","id":%[1]q,"source":"transfer-svc","type":"t","data":{"id":%[1]q,"request_id":%[2]q,`+
 		`"origin_account_number":"18","destination_account_number":"26","amount":"10.00","completed_at":"2026-01-31T12:00:00Z"}}`, id, request)
-	if err := dial(t).ProduceSync(t.Context(), &kgo.Record{Topic: deadletter.Target, Key: []byte("18"), Value: []byte(event)}).FirstErr(); err != nil {
+	if err := client.ProduceSync(t.Context(), &kgo.Record{Topic: deadletter.Target, Key: []byte("18"), Value: []byte(event)}).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -26,21 +26,22 @@ func transferID(i int) string { return fmt.Sprintf("0190f3a1-7b00-7000-8000-%012
 func TestMissing(t *testing.T) {
 	dbs := databases(t)
 	startBroker(t)
+	client := dial(t)
 	execute(t, dbs["account"], `INSERT INTO customers (account_id, name, cpf_hash, cpf_encrypted, password_hash, created_at) VALUES ('a', 'Ana', 'a', '', '', 0);
 		INSERT INTO accounts (id, number) VALUES ('a', '18')`)
 	const transfer = "INSERT INTO transfers VALUES ('%s', '%s', 'f', 'a', '18', '26', 1000, 'COMPLETED', NULL, NULL, 0, 0, 0, NULL, 0)"
 	for i := range 250 {
-		tell(t, transferID(i), fmt.Sprint("r", i))
+		tell(t, client, transferID(i), fmt.Sprint("r", i))
 		execute(t, dbs["transfer"], fmt.Sprintf(transfer, transferID(i), fmt.Sprint("r", i)))
 	}
-	if err := dial(t).ProduceSync(t.Context(), &kgo.Record{Topic: deadletter.Target, Value: []byte("no event")}).FirstErr(); err != nil {
+	if err := client.ProduceSync(t.Context(), &kgo.Record{Topic: deadletter.Target, Value: []byte("no event")}).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
 	wantRun(t, 0, "250 events of completed transfers, 0 transfers are missing; 1 events that cannot be understood", "missing")
 
-	tell(t, transferID(900), "pedido || 900")
-	tell(t, transferID(900), "pedido || 900") // the broker has it twice
-	tell(t, transferID(901), "asked for again")
+	tell(t, client, transferID(900), "pedido || 900")
+	tell(t, client, transferID(900), "pedido || 900") // the broker has it twice
+	tell(t, client, transferID(901), "asked for again")
 	execute(t, dbs["transfer"], fmt.Sprintf(transfer, transferID(902), "asked for again"))
 	wantRun(t, 1, "MISSING transfer "+transferID(900)+` of 10.00 from 18 to 26, request "pedido || 900", completed at 2026-01-31T12:00:00Z, and account 26`+
 		"\n253 events of completed transfers, 1 transfers are missing", "missing")
@@ -49,12 +50,13 @@ func TestMissing(t *testing.T) {
 // fee-svc skips what the topic holds and takes what comes later, unless it runs.
 func TestSkipEvents(t *testing.T) {
 	startBroker(t)
+	client := dial(t)
 	for i := range 20 {
-		tell(t, transferID(i), "r")
+		tell(t, client, transferID(i), "r")
 	}
 	wantRun(t, 0, "fee-svc skips 20 events\n", "skip-events")
 	wantRun(t, 0, "fee-svc skips 0 events\n", "skip-events")
-	tell(t, transferID(20), "r")
+	tell(t, client, transferID(20), "r")
 
 	fees := dial(t, kgo.ConsumerGroup("fee-svc"), kgo.ConsumeTopics(deadletter.Target))
 	fetches := fees.PollFetches(t.Context())
