@@ -28,6 +28,10 @@ type ownServer struct {
 	process *os.Process
 }
 
+func init() {
+	redisServers["redis"] = func(t *testing.T) string { return startServer(t).config.URL }
+}
+
 func startServer(t *testing.T, arguments ...string) ownServer {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "redis") // a socket's path has to be short
