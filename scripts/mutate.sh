@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
-# Breaks the code on purpose, once for each patch in e2e/mutations, and runs the rows of the fault matrix that the patch
-# names: they must find violations, or they would prove nothing; and none before anything is broken.
+# Breaks the code on purpose, once for each patch in e2e/mutations, and runs what the patch names, which must notice it, or
+# it would prove nothing; and which must find nothing before anything is broken. A patch names
+#   Rows: 1,2              rows of the fault matrix, which must find violations, or
+#   Tests: PACKAGE NAME    a test in a package, which must fail. It needs no servers.
+#
 #   scripts/mutate.sh [NAME…]      all, or those in e2e/mutations/NAME.patch
 #   REPETITIONS                    of each row; 3
 # With the variables of .ci/backends on PostgreSQL, Redis and Apache Kafka; all are then those that break its SQL.
@@ -16,6 +19,7 @@ if [ $# = 0 ]; then
 	mapfile -t names < <(grep -l "$every" e2e/mutations/*.patch | xargs -n 1 basename -s .patch)
 fi
 
+touch "$tree/log"
 fail() {
 	tail -n 40 "$tree/log"
 	echo "$*" >&2
@@ -23,6 +27,7 @@ fail() {
 }
 
 rows_of() { sed -n 's/^Rows: //p' "$root/e2e/mutations/$1.patch"; }
+test_of() { sed -n 's/^Tests: //p' "$root/e2e/mutations/$1.patch"; }
 
 copy() { # of what is under version control, as it is now
 	rm -rf "$tree/src"
@@ -36,27 +41,62 @@ matrix() {
 	make -C "$tree/src" $suite rows="$1" repetitions="${REPETITIONS:-3}" minute=false patience=45s >"$tree/log" 2>&1
 }
 
-printf '%-28s %-6s %s\n' mutation rows result
+# one runs a test on the copy. A name that no test has would pass.
+one() { # PACKAGE NAME
+	(cd "$tree/src" && go test -count=1 -v -run "^$2\$" "$1") >"$tree/log" 2>&1 || return 1
+	grep -q "^--- PASS: $2 " "$tree/log" || fail "$1 has no test $2"
+}
+
+first_message() { grep -m 1 -oE '[a-z_]+_test\.go:[0-9]+: .*' "$tree/log" | cut -c 1-160 || true; }
+
+line() { printf '%-28s %-6s %s\n' "$@"; }
+
+for name in "${names[@]}"; do # before anything takes minutes
+	[ -n "$(rows_of "$name")$(test_of "$name")" ] || fail "$name names neither rows nor a test"
+	git apply --check "e2e/mutations/$name.patch"
+done
+
+line mutation rows result
 copy
 all=$(for name in "${names[@]}"; do rows_of "$name"; done | tr , '\n' | sort -nu | paste -sd ,)
-matrix "$all" || fail "there are violations, or rows that do not end, before anything is broken"
-printf '%-28s %-6s %s\n' none all "no violation"
+if [ -n "$all" ]; then
+	matrix "$all" || fail "there are violations, or rows that do not end, before anything is broken"
+	line none all "no violation"
+fi
+tests=$(for name in "${names[@]}"; do test_of "$name"; done | sort -u)
+if [ -n "$tests" ]; then
+	while read -r package name; do
+		one "$package" "$name" || fail "$name fails before anything is broken"
+	done <<<"$tests"
+	line none tests "no failure"
+fi
 
 survived=()
 for name in "${names[@]}"; do
 	rows=$(rows_of "$name")
+	read -r package test_name < <(test_of "$name"; echo) || true
 	copy
 	git -C "$tree/src" apply "$root/e2e/mutations/$name.patch"
-	(cd "$tree/src" && go build -o /dev/null ./account-svc ./transfer-svc ./fee-svc ./ops) # what does not compile proves nothing either
+	# What does not compile proves nothing either.
+	if [ -z "$rows" ]; then
+		(cd "$tree/src" && go vet "$package")
+		if one "$package" "$test_name"; then
+			survived+=("$name")
+			line "$name" test SURVIVED
+		else
+			grep -q "^--- FAIL: $test_name " "$tree/log" || fail "$name: $test_name has not failed, but something else"
+			line "$name" test "$(first_message)"
+		fi
+		continue
+	fi
+	(cd "$tree/src" && go build -o /dev/null ./account-svc ./transfer-svc ./fee-svc ./ops)
 	if matrix "$rows"; then
 		survived+=("$name")
-		result="SURVIVED"
+		line "$name" "$rows" SURVIVED
 	else # the table's total: effects, violations
 		violations=$(awk '$1 == "total" {print $3}' "$tree/log")
 		[ "${violations:-0}" -gt 0 ] || fail "$name: failed without a violation"
-		first=$(grep -m 1 -oE '[a-z_]+_test\.go:[0-9]+: .*' "$tree/log" | cut -c 1-160) || true
-		result="$violations violations, the first: $first"
+		line "$name" "$rows" "$violations violations, the first: $(first_message)"
 	fi
-	printf '%-28s %-6s %s\n' "$name" "$rows" "$result"
 done
 [ ${#survived[@]} = 0 ] || { echo "not noticed: ${survived[*]}" >&2; exit 1; }
