@@ -35,7 +35,7 @@ const unsettled = `
 	UNION ALL SELECT 'transfer ' || id || ' has no fee' FROM transfer.transfers
 		WHERE state = 'COMPLETED' AND id NOT IN (SELECT transfer_id FROM fee.fees)
 	UNION ALL SELECT 'fee ' || id || ' is not collected' FROM fee.fees
-		WHERE status = 'PENDING' AND (reason <> 'INSUFFICIENT_BALANCE'
+		WHERE status = 'PENDING' AND (account_number NOT IN (SELECT account_number FROM fee.debtors WHERE waits)
 			OR transfer_id IN (SELECT transfer_id FROM account.movements WHERE kind = 'fee'))`
 
 // settle waits until nothing is on its way any more.

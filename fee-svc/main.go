@@ -102,7 +102,7 @@ func serve(ctx context.Context) (err error) {
 	defer stop()
 	workers.Go(func() { worker.Run(ctx, "fee collector", collectInterval, due, collector.Round) })
 	workers.Go(func() { worker.Run(ctx, "closed accounts", accountapi.ClosedInterval, nil, closed.Refresh) })
-	workers.Go(func() { worker.Run(ctx, "fee recall", config.Fees.RecallInterval(), nil, collector.Recall) })
+	workers.Go(func() { worker.Run(ctx, "fee recall", fee.RecallInterval, nil, collector.Recall) })
 	workers.Go(func() { worker.Run(ctx, "fee gauges", measureInterval, nil, collector.Measure) })
 	workers.Go(func() { worker.Run(ctx, "outbox relay", publishInterval, charged, relay.Round) })
 	workers.Go(func() { worker.Run(ctx, "outbox gauges", measureInterval, nil, relay.Measure) })

@@ -37,8 +37,8 @@ func TestConfig(t *testing.T) {
 		"negative fee":                {append(local, "TRANSFER_FEE_AMOUNT=-0.01"), []string{"TRANSFER_FEE_AMOUNT"}},
 		"fee is no amount":            {append(local, "TRANSFER_FEE_AMOUNT=2,00"), []string{"Valor inválido"}},
 		"all wrong": {
-			append(production, "TRANSFER_FEE_AMOUNT=-1", "FEE_RETRY_MIN=0s", "FEE_RETRY_MAX=-1s"),
-			[]string{"TRANSFER_FEE_AMOUNT", "FEE_RETRY_MIN", "FEE_RETRY_MAX"},
+			append(production, "TRANSFER_FEE_AMOUNT=-1", "FEE_BALANCE_INTERVAL=0s"),
+			[]string{"TRANSFER_FEE_AMOUNT", "FEE_BALANCE_INTERVAL"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -52,7 +52,7 @@ func TestConfig(t *testing.T) {
 					t.Errorf("%v does not name %s", err, name)
 				}
 			}
-			if err == nil && (c.Fees != fee.Config{Amount: 200, RetryMin: 5 * time.Second, RetryMax: time.Hour}) {
+			if err == nil && (c.Fees != fee.Config{Amount: 200, BalanceInterval: 30 * time.Second}) {
 				t.Errorf("defaults: %+v", c.Fees)
 			}
 		})
@@ -63,7 +63,7 @@ func TestConfig(t *testing.T) {
 func TestVerifyConfig(t *testing.T) {
 	for variable, ok := range map[string]bool{
 		"VERIFY_MAX_UNFINISHED=1s": true, "VERIFY_MAX_UNFINISHED=0s": false, "VERIFY_MAX_UNFINISHED=-1s": false, "VERIFY_MAX_UNFINISHED=soon": false,
-		"FEE_RETRY_MAX=1s": false, "FEE_RETRY_MAX=6h": true,
+		"FEE_BALANCE_INTERVAL=0s": false, "FEE_BALANCE_INTERVAL=10s": true,
 	} {
 		var c VerifyConfig
 		err := config.Load(&c, []string{"DATABASE_URL=sqlite:x.db", variable}, localDefaults)
@@ -73,7 +73,7 @@ func TestVerifyConfig(t *testing.T) {
 	}
 }
 
-// fakeDapr stands in for daprd and account-svc behind it: every debit is applied.
+// fakeDapr stands in for daprd and account-svc behind it: everybody is rich, and every debit is applied.
 func fakeDapr(t *testing.T, commands chan<- accountapi.Movement) *httptest.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1.0/healthz/outbound", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
@@ -86,6 +86,19 @@ func fakeDapr(t *testing.T, commands chan<- accountapi.Movement) *httptest.Serve
 		for _, m := range in.Commands {
 			commands <- m
 			out.Results = append(out.Results, accountapi.MovementResult{Status: accountapi.StatusApplied})
+		}
+		if err := json.MarshalWrite(w, out); err != nil {
+			t.Error(err)
+		}
+	})
+	mux.HandleFunc("POST "+accountapi.BalancesPath, func(w http.ResponseWriter, r *http.Request) {
+		var in accountapi.Balances
+		if err := json.UnmarshalRead(r.Body, &in); err != nil || r.Header.Get("dapr-app-id") != accountapi.AppID {
+			t.Errorf("call for %s: %v", r.Header.Get("dapr-app-id"), err)
+		}
+		var out accountapi.BalanceResults
+		for _, q := range in.Accounts {
+			out.Accounts = append(out.Accounts, accountapi.Standing{AccountNumber: q.AccountNumber, Active: true, Balance: 100000})
 		}
 		if err := json.MarshalWrite(w, out); err != nil {
 			t.Error(err)

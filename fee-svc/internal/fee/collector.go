@@ -2,6 +2,7 @@ package fee
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -14,25 +15,38 @@ import (
 	"github.com/bankmore/bankmore/platform/worker"
 )
 
-// Ledger applies movements: done, definitively refused, or an error, which means that the outcome is unknown and the
-// same movement must be sent again. *accountapi.Client is one.
+// Ledger applies movements and tells what accounts have. *accountapi.Client is one.
 type Ledger interface {
+	// Balances returns one standing per question, in order, or an error, after which nothing is known.
+	Balances(ctx context.Context, questions []accountapi.BalanceQuestion) ([]accountapi.Standing, error)
+	// Move answers done, definitively refused, or an error, which means that the outcome is unknown and the same movement
+	// must be sent again.
 	Move(ctx context.Context, m accountapi.Movement) (accountapi.Outcome, error)
 }
 
-// Queue is the fees that wait to be collected.
+// Queue is the debtors, accounts with pending fees. A debtor belongs to one collector at a time.
 type Queue interface {
-	// Claim returns up to limit pending fees that are due at now, longest due first, and makes them due again at until:
-	// unless they are settled before, another collector takes them then.
-	Claim(ctx context.Context, now, until time.Time, limit int) ([]Claim, error)
-	// Settle writes what became of claims in one transaction, together with the event of each fee that is now charged.
-	// A settlement takes effect only if its fee is still pending at the settlement's attempt. It returns the settlements
-	// that took effect.
-	Settle(ctx context.Context, now time.Time, settlements []Settlement) (effective []Settlement, err error)
-	// Recall makes up to limit pending fees that are due after latest due at now, and returns how many.
+	// Claim returns up to limit debtors that are due at now, longest due first, and keeps them from other collectors until
+	// until, or until they are released.
+	Claim(ctx context.Context, now, until time.Time, limit int) ([]Debtor, error)
+	// Owed returns the oldest pending fees of each account, up to each of them, in the order of their ids.
+	Owed(ctx context.Context, accountNumbers []string, each int) ([]Claim, error)
+	// Settle writes what became of claims, together with the event of each fee that is now charged, and releases debtors,
+	// in one transaction. A settlement takes effect only if its fee is still pending at the settlement's attempt, a release
+	// only if no other collector has claimed its debtor since. A debtor that is released and owes nothing is no debtor any
+	// more. Settle returns the settlements that took effect.
+	Settle(ctx context.Context, now time.Time, settlements []Settlement, releases []Release) (effective []Settlement, err error)
+	// Recall makes up to limit debtors that are due after latest due at now, ends up to limit claims that last longer than
+	// latest, makes up to limit accounts debtors that have pending fees and are none, and returns how many they were.
 	Recall(ctx context.Context, now, latest time.Time, limit int) (int, error)
 	// Backlog returns what is pending.
 	Backlog(ctx context.Context) (Backlog, error)
+}
+
+// Debtor is an account with pending fees that one collector has claimed.
+type Debtor struct {
+	AccountNumber string
+	Waits         bool // for balance, as far as the last collector knew
 }
 
 // Backlog is the fees that are pending. Those whose account had no balance may be so for months, through nobody's fault;
@@ -43,7 +57,7 @@ type Backlog struct {
 	Oldest        time.Time // since when the oldest waits for collection; zero if none does
 }
 
-// Claim is a fee that one collector may charge for a while.
+// Claim is a fee of a debtor, which its collector may charge.
 type Claim struct {
 	Fee
 	Attempt  int // 1, 2, 3, …: the ledger's refusals so far, plus one
@@ -62,21 +76,28 @@ func (c Claim) requestID() string {
 
 // How a collector paces itself.
 const (
-	portion  = 256              // fees per round, as many as the ledger takes in a call
-	lease    = 15 * time.Second // as long wait the fees of a collector that was killed
+	portion  = 256              // debtors per round, and fees, as many as the ledger takes in a call
+	atOnce   = 32               // fees of one debtor per round: so many may the ledger refuse if the balance goes meanwhile
+	lease    = 15 * time.Second // as long wait the debtors of a collector that was killed
 	patience = lease / 2        // for the ledger's answers; what is left of the lease is for writing them down
 	writing  = 5 * time.Second
 
 	recallPortion = 10_000
 )
 
+// share is how many fees of each debtor a round looks at.
+func share(debtors int) int { return max(1, min(atOnce, portion/debtors)) }
+
 var (
 	outcomes = promauto.NewCounterVec(prometheus.CounterOpts{
 		Name: "fee_collections_total",
 		Help: "Attempts to collect a fee, by outcome (charged, refused, waived, unknown).",
 	}, []string{"outcome"})
+	asked = promauto.NewCounterVec(prometheus.CounterOpts{
+		Name: "fee_debtors_asked_total", Help: "Accounts whose balance was asked for, by answer (covered, short, inactive, unknown).",
+	}, []string{"answer"})
 	recalls = promauto.NewCounter(prometheus.CounterOpts{
-		Name: "fee_recalls_total", Help: "Fees made due because they had been put off too far: a replica's clock is wrong.",
+		Name: "fee_recalls_total", Help: "Accounts with pending fees made due because they had been put off too far, or because nobody had them in view.",
 	})
 	pendingFees = promauto.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "fee_pending", Help: "Fees not yet charged or waived, by what they wait for (collection, balance).",
@@ -91,15 +112,21 @@ func init() {
 	for _, outcome := range []string{"charged", "refused", "waived", "unknown"} {
 		outcomes.WithLabelValues(outcome)
 	}
+	for _, answer := range []string{"covered", "short", "inactive", "unknown"} {
+		asked.WithLabelValues(answer)
+	}
 	setPending(Backlog{})
 }
 
 // Collector charges pending fees. It is the only code that does, and any number of replicas may run one: a claim keeps
 // them apart, and should two of them charge the same fee all the same, they use the same key.
+//
+// It asks the ledger what its debtors have before it sends a debit, since a debit that is refused is a key that the
+// ledger keeps for ever. So an account without balance costs one question per interval, however many fees it owes.
 type Collector struct {
 	queue     Queue
 	ledger    Ledger
-	pace      pace
+	interval  time.Duration
 	latestDue func(now time.Time) time.Time
 	now       func() time.Time
 	events    worker.Bell
@@ -115,7 +142,7 @@ func NewCollectorAt(queue Queue, ledger Ledger, config Config, events worker.Bel
 	return &Collector{
 		queue:     queue,
 		ledger:    ledger,
-		pace:      pace{retryMin: config.RetryMin, retryMax: config.RetryMax},
+		interval:  config.BalanceInterval,
 		latestDue: config.LatestDue,
 		now:       clock,
 		events:    events,
@@ -125,33 +152,85 @@ func NewCollectorAt(queue Queue, ledger Ledger, config Config, events worker.Bel
 // Round collects one portion; it is a worker.Round. A portion that was claimed is finished even if ctx ends meanwhile.
 func (c *Collector) Round(ctx context.Context) (more bool, err error) {
 	now := c.now()
+	until := now.Add(lease)
 	finishing := context.WithoutCancel(ctx)
 	charging, cancel := context.WithTimeout(finishing, patience) // begins with the lease, however long the claim takes
 	defer cancel()
-	claims, err := c.queue.Claim(ctx, now, now.Add(lease), portion)
-	if err != nil || len(claims) == 0 {
+	debtors, err := c.queue.Claim(ctx, now, until, portion)
+	if err != nil || len(debtors) == 0 {
 		return false, err
 	}
 	crashpoint.Reach("fees", "claimed")
-	answers := c.charge(charging, claims)
+	cases, err := c.ask(charging, debtors)
+	if cases == nil {
+		return false, err // the lease ends by itself
+	}
+	c.charge(charging, cases)
 	crashpoint.Reach("fees", "answered")
 
 	now = c.now()
-	settlements := make([]Settlement, len(claims))
-	for i, claim := range claims {
-		settlements[i] = c.pace.settle(claim, answers[i], now)
+	var settlements []Settlement
+	releases := make([]Release, len(cases))
+	for i := range cases {
+		own := cases[i].settle()
+		releases[i] = cases[i].release(own, c.interval, until, now)
+		settlements = append(settlements, own...)
+		more = more || cases[i].rest && !releases[i].DueAt.After(now)
 	}
 	settling, cancel := context.WithTimeout(finishing, writing)
 	defer cancel()
-	effective, err := c.queue.Settle(settling, now, settlements)
-	if err != nil {
-		return false, fmt.Errorf("settling %d fees: %w", len(claims), err)
+	effective, settleErr := c.queue.Settle(settling, now, settlements, releases)
+	if settleErr != nil {
+		return false, errors.Join(err, fmt.Errorf("settling %d fees of %d accounts: %w", len(settlements), len(cases), settleErr))
 	}
 	c.count(effective)
-	if err := firstUnknown(answers); err != nil {
+	if err == nil {
+		err = firstUnknown(cases)
+	}
+	if err != nil {
 		return false, err // the next round after a breath
 	}
-	return len(claims) == portion, nil
+	return more || len(debtors) == portion, nil
+}
+
+// ask finds out what each debtor owes and what it has. If the ledger does not tell, the cases have no tries, and come
+// with the error. There are no cases if the database does not tell.
+func (c *Collector) ask(ctx context.Context, debtors []Debtor) ([]collection, error) {
+	numbers := make([]string, len(debtors))
+	for i, d := range debtors {
+		numbers[i] = d.AccountNumber
+	}
+	each := share(len(debtors))
+	claims, err := c.queue.Owed(ctx, numbers, each)
+	if err != nil {
+		return nil, err
+	}
+	owed := map[string][]Claim{}
+	for _, claim := range claims {
+		owed[claim.AccountNumber] = append(owed[claim.AccountNumber], claim)
+	}
+	cases := make([]collection, len(debtors))
+	questions := make([]accountapi.BalanceQuestion, len(debtors))
+	for i, d := range debtors {
+		cases[i] = collection{debtor: d, rest: len(owed[d.AccountNumber]) == each}
+		questions[i].AccountNumber = d.AccountNumber
+		for _, claim := range owed[d.AccountNumber] {
+			questions[i].RequestIDs = append(questions[i].RequestIDs, claim.requestID())
+		}
+	}
+	standings, err := c.ledger.Balances(ctx, questions)
+	if err != nil {
+		for i := range cases {
+			cases[i].unanswered = true
+		}
+		asked.WithLabelValues("unknown").Add(float64(len(cases)))
+		return cases, fmt.Errorf("asking for the balances of %d accounts: %w", len(cases), err)
+	}
+	for i, standing := range standings {
+		cases[i].plan(owed[standing.AccountNumber], standing)
+		asked.WithLabelValues(cases[i].answer(standing)).Inc()
+	}
+	return cases, nil
 }
 
 // answer is what the ledger said to one claim.
@@ -160,25 +239,26 @@ type answer struct {
 	err     error // the outcome is unknown
 }
 
-// charge sends all claims at once; the ledger's client joins them into few calls.
-func (c *Collector) charge(ctx context.Context, claims []Claim) []answer {
-	answers := make([]answer, len(claims))
+// charge sends the tries of all cases at once; the ledger's client joins them into few calls.
+func (c *Collector) charge(ctx context.Context, cases []collection) {
 	var waiting sync.WaitGroup
-	for i, claim := range claims {
-		waiting.Go(func() {
-			answers[i].outcome, answers[i].err = c.ledger.Move(ctx, accountapi.Movement{
-				RequestID:     claim.requestID(),
-				AccountNumber: claim.AccountNumber,
-				Type:          accountapi.Debit,
-				Kind:          accountapi.KindFee,
-				Amount:        claim.Amount,
-				TransferID:    claim.TransferID,
-				Description:   Description,
+	for i := range cases {
+		tries, answers := cases[i].tries, cases[i].answers
+		for j, claim := range tries {
+			waiting.Go(func() {
+				answers[j].outcome, answers[j].err = c.ledger.Move(ctx, accountapi.Movement{
+					RequestID:     claim.requestID(),
+					AccountNumber: claim.AccountNumber,
+					Type:          accountapi.Debit,
+					Kind:          accountapi.KindFee,
+					Amount:        claim.Amount,
+					TransferID:    claim.TransferID,
+					Description:   Description,
+				})
 			})
-		})
+		}
 	}
 	waiting.Wait()
-	return answers
 }
 
 func (c *Collector) count(effective []Settlement) {
@@ -192,26 +272,28 @@ func (c *Collector) count(effective []Settlement) {
 	}
 }
 
-func firstUnknown(answers []answer) error {
+func firstUnknown(cases []collection) error {
 	var first error
-	unknown := 0
-	for _, a := range answers {
-		if a.err != nil {
-			unknown++
-			if first == nil {
-				first = a.err
+	unknown, all := 0, 0
+	for _, each := range cases {
+		for _, a := range each.answers {
+			all++
+			if a.err != nil {
+				unknown++
+				if first == nil {
+					first = a.err
+				}
 			}
 		}
 	}
 	if unknown == 0 {
 		return nil
 	}
-	return fmt.Errorf("%d of %d fees have an unknown outcome and will be tried again, the first: %w", unknown, len(answers), first)
+	return fmt.Errorf("%d of %d fees have an unknown outcome and will be tried again, the first: %w", unknown, all, first)
 }
 
-// Recall makes fees due that have been put off too far, or nobody would collect them until then; it is a worker.Round, for
-// every Config.RecallInterval. More often, a replica whose clock is wrong, and who recalls what the others rightly put off
-// or puts off what they recall, would make an account without balance refuse all the time, each time for ever.
+// Recall makes debtors due that have been put off too far, or nobody would ask about them until then, and finds those
+// that a replica of the version before debtors has left behind; it is a worker.Round, for every RecallInterval.
 func (c *Collector) Recall(ctx context.Context) (more bool, err error) {
 	now := c.now()
 	recalled, err := c.queue.Recall(ctx, now, c.latestDue(now), recallPortion)

@@ -2,9 +2,12 @@ package fee_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"math"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -27,7 +30,7 @@ const (
 // The collector's lease, which a crash leaves behind.
 const lease = 15 * time.Second
 
-var config = fee.Config{Amount: 200, RetryMin: 5 * time.Second, RetryMax: time.Hour}
+var config = fee.Config{Amount: 200, BalanceInterval: 30 * time.Second}
 
 var _ fee.Ledger = (*accountapi.Client)(nil)
 
@@ -94,12 +97,28 @@ func (b *bank) drain() {
 	b.ledger.way = nil
 	for range 6 {
 		b.clock.advance(2 * lease)
-		for more := true; more; {
-			var err error
-			if more, err = b.collector(b.store).Round(b.t.Context()); err != nil {
-				b.t.Fatal(err)
-			}
+		b.collect()
+	}
+}
+
+// collect runs rounds while they say that more is waiting, and returns how many. No time passes.
+func (b *bank) collect() (rounds int) {
+	b.t.Helper()
+	for more := true; more; rounds++ {
+		var err error
+		if more, err = b.collector(b.store).Round(b.t.Context()); err != nil {
+			b.t.Fatal(err)
 		}
+	}
+	return rounds
+}
+
+// pass lets time pass, a second at a time, with a collector at work.
+func (b *bank) pass(d time.Duration) {
+	b.t.Helper()
+	for range d / time.Second {
+		b.clock.advance(time.Second)
+		b.collect()
 	}
 }
 
@@ -192,70 +211,319 @@ func TestCollects(t *testing.T) {
 	}
 }
 
-func TestRoundsGoOnWhilePortionsAreFull(t *testing.T) {
+func TestRoundsGoOnWhileThereIsMore(t *testing.T) {
 	b := newBank(t, map[string]money.Cents{rich: 1 << 40})
 	ids := b.record(rich, 300)
-	collector := b.collector(b.store)
-	for i, want := range []bool{true, false, false} {
-		if more, err := collector.Round(t.Context()); err != nil || more != want {
-			t.Errorf("round %d: more %v, %v", i, more, err)
-		}
+	if rounds := b.collect(); rounds != 10 { // 32 at once
+		t.Errorf("%d rounds", rounds)
 	}
 	b.expect(rich, ids, fee.Charged)
 	b.check(rich)
 }
 
-// A refusal for lack of balance holds for ever under its key; the next attempt has a key of its own.
+// An account without balance costs questions, and neither debits nor refusals. Its fee is charged within a minute after
+// the balance suffices.
 func TestCollectsLaterWhenBalanceComes(t *testing.T) {
 	b := newBank(t, map[string]money.Cents{poor: 100})
 	ids := b.record(poor, 1)
-	b.drain()
+	b.pass(10 * time.Minute)
 	b.expect(poor, ids, fee.Pending)
 	if got := b.fees(poor)[ids[0]].Description(); got != "Tarifa de transferência: aguardando saldo" {
 		t.Errorf("description %q", got)
 	}
-	b.check(poor)
-	refusals := len(b.ledger.decided)
-	b.ledger.deposit(poor, 1000)
-	for range 8 {
-		b.clock.advance(time.Hour)
-		b.drain()
+	if b.ledger.calls != 0 || b.ledger.asked < 20 || b.ledger.asked > 28 { // each 22.5 to 30 s
+		t.Errorf("%d debits, %d questions", b.ledger.calls, b.ledger.asked)
 	}
+	b.ledger.deposit(poor, 100)
+	b.pass(time.Minute)
 	b.expect(poor, ids, fee.Charged)
 	b.check(poor)
-	if got, want := len(b.ledger.decided), refusals+1; refusals < 2 || got != want {
-		t.Errorf("%d keys were decided, want %d refusals and one more", got, refusals)
+	if _, ok := b.ledger.decided[ids[0]+":fee"]; !ok {
+		t.Error("it was not charged under its first key")
 	}
 }
 
-func TestBackoffForLackOfBalanceGrowsToItsCap(t *testing.T) {
-	b := newBank(t, map[string]money.Cents{poor: 0})
-	b.record(poor, 1)
-	const days = 2
-	for range days * 24 * 60 {
-		if _, err := b.collector(b.store).Round(t.Context()); err != nil {
+// Who owes 10,000 fees costs as much as who owes one, until there is balance. Then the oldest are charged, as many as it
+// covers, and within a minute.
+func TestDebtorOfManyFees(t *testing.T) {
+	const many = 10_000
+	var counts []string
+	for _, n := range []int{1, many} {
+		b := newBank(t, map[string]money.Cents{poor: 199})
+		ids := b.record(poor, n)
+		queue := &counted{Queue: b.store}
+		before := b.written()
+		for range 3600 {
+			b.clock.advance(time.Second)
+			for more := true; more; {
+				var err error
+				if more, err = b.collector(queue).Round(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if b.written() != before {
+			t.Error("fees were written to that wait for balance")
+		}
+		t.Logf("%d fees, an hour without balance: %d questions about %d accounts, %d debits, %d refusals, %d calls of the store",
+			n, b.ledger.asks, b.ledger.asked, b.ledger.calls, b.ledger.refusals(), queue.calls)
+		if b.ledger.calls != 0 || b.ledger.refusals() != 0 || b.ledger.asked < 120 || b.ledger.asked > 161 || queue.calls != 3*b.ledger.asks {
+			t.Errorf("%d debits, %d questions, %d calls of the store", b.ledger.calls, b.ledger.asked, queue.calls)
+		}
+		counts = append(counts, fmt.Sprint(b.ledger.calls, b.ledger.refusals()))
+		if n == 1 {
+			continue
+		}
+		b.ledger.deposit(poor, 601) // 8.00: four fees
+		b.pass(time.Minute)
+		b.expect(poor, ids[:4], fee.Charged)
+		b.expect(poor, ids[4:], fee.Pending)
+		b.ledger.deposit(poor, 2*many*100)
+		b.pass(time.Minute)
+		b.expect(poor, ids, fee.Charged)
+		age := map[string]int{}
+		for i, id := range ids {
+			age[id] = i
+		}
+		round := func(i int) int { return (i + 28) / 32 } // the first four, then 32 at once, which travel together
+		for i, id := range b.ledger.order {
+			if round(age[id]) != round(i) {
+				t.Fatalf("the %dth debit is of the %dth fee", i, age[id])
+			}
+		}
+		if refusals := b.ledger.refusals(); refusals != 0 {
+			t.Errorf("%d refusals", refusals)
+		}
+		b.check(poor)
+	}
+	if counts[0] != counts[1] {
+		t.Errorf("debits and refusals: %s for one fee, %s for %d", counts[0], counts[1], many)
+	}
+}
+
+// counted counts the calls that find debtors, and what follows them.
+type counted struct {
+	fee.Queue
+	calls int
+}
+
+func (c *counted) Claim(ctx context.Context, now, until time.Time, limit int) ([]fee.Debtor, error) {
+	debtors, err := c.Queue.Claim(ctx, now, until, limit)
+	if len(debtors) > 0 {
+		c.calls++
+	}
+	return debtors, err
+}
+
+func (c *counted) Owed(ctx context.Context, accountNumbers []string, each int) ([]fee.Claim, error) {
+	c.calls++
+	return c.Queue.Owed(ctx, accountNumbers, each)
+}
+
+func (c *counted) Settle(ctx context.Context, now time.Time, settlements []fee.Settlement, releases []fee.Release) ([]fee.Settlement, error) {
+	c.calls++
+	return c.Queue.Settle(ctx, now, settlements, releases)
+}
+
+// written sums up what collectors write to fees.
+func (b *bank) written() (sum string) {
+	b.t.Helper()
+	err := b.db.Read().QueryRowContext(b.t.Context(), "SELECT count(*) || ' ' || sum(attempt) || ' ' || sum(unknowns) || ' ' || sum(length(reason)) || ' ' || sum(length(status)) FROM fees").Scan(&sum)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return sum
+}
+
+// 10,000 accounts without balance cost 40 questions in bulk per interval. Who gets balance pays within a minute.
+func TestManyDebtorsWithoutBalance(t *testing.T) {
+	const many = 10_000
+	balances := map[string]money.Cents{}
+	accounts := make([]string, many)
+	for i := range accounts {
+		accounts[i] = fmt.Sprint(1_000_000 + i)
+		balances[accounts[i]] = 0
+	}
+	b := newBank(t, balances)
+	service := fee.NewService(b.store, config, worker.NewBell())
+	defer service.Close()
+	for chunk := range slices.Chunk(accounts, 1000) {
+		transfers := make([]fee.Transfer, len(chunk))
+		for i, account := range chunk {
+			transfers[i] = fee.Transfer{ID: uuid.Must(uuid.NewV7()).String(), AccountNumber: account, Amount: 15000}
+		}
+		if _, err := service.Record(t.Context(), transfers); err != nil {
 			t.Fatal(err)
 		}
-		b.clock.advance(time.Minute)
 	}
-	// Ten doublings of 5 s reach the hour; from there on once per 45 to 60 minutes.
-	if b.ledger.calls < days*24 || b.ledger.calls > 10+days*24*60/45+1 {
-		t.Errorf("%d attempts in %d days", b.ledger.calls, days)
+	const minutes = 5
+	b.pass(minutes * time.Minute)
+	t.Logf("%d accounts, %d minutes without balance: %d questions about %d accounts, %d debits",
+		many, minutes, b.ledger.asks, b.ledger.asked, b.ledger.calls)
+	// Jitter spreads the accounts over a quarter of the interval, a second at a time here: so many portions are not full.
+	intervals := minutes*60/22 + 1
+	if b.ledger.calls != 0 || b.ledger.asked > many*intervals || b.ledger.asked < many*minutes*2 || b.ledger.asks > (many/256+10)*intervals {
+		t.Errorf("%d debits, %d questions about %d accounts", b.ledger.calls, b.ledger.asks, b.ledger.asked)
+	}
+	some := []string{accounts[0], accounts[many/2], accounts[many-1]}
+	for _, account := range some {
+		b.ledger.deposit(account, 200)
+	}
+	b.pass(time.Minute)
+	if b.ledger.calls != len(some) || b.ledger.refusals() != 0 {
+		t.Errorf("%d debits, %d refusals", b.ledger.calls, b.ledger.refusals())
+	}
+	for _, account := range accounts {
+		b.ledger.deposit(account, 200)
+	}
+	b.pass(time.Minute)
+	if got := b.events(); got != many || b.ledger.refusals() != 0 {
+		t.Errorf("%d of %d fees are charged, %d refusals", got, many, b.ledger.refusals())
+	}
+	b.check(accounts...)
+}
+
+// No fee is charged before an older one, not even one that the balance would cover.
+func TestOldestFirst(t *testing.T) {
+	b := newBank(t, map[string]money.Cents{poor: 300})
+	var ids []string
+	for _, amount := range []money.Cents{500, 200} {
+		fees := []fee.Fee{{
+			ID: uuid.Must(uuid.NewV7()).String(), TransferID: uuid.Must(uuid.NewV7()).String(), AccountNumber: poor, Amount: amount,
+			Status: fee.Pending, CreatedAt: b.clock.Now(),
+		}}
+		if _, err := b.store.Add(t.Context(), fees); err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, fees[0].TransferID)
+	}
+	b.pass(2 * time.Minute)
+	b.expect(poor, ids, fee.Pending)
+	b.ledger.deposit(poor, 200)
+	b.pass(time.Minute)
+	b.expect(poor, ids[:1], fee.Charged)
+	b.expect(poor, ids[1:], fee.Pending)
+	b.check(poor)
+}
+
+// The balance goes between the question and the debit, again and again: each time the ledger refuses at most as many fees
+// as a round takes of one account, and the next round is an interval later.
+func TestBalanceThatGoesMeanwhile(t *testing.T) {
+	b := newBank(t, map[string]money.Cents{poor: 0})
+	ids := b.record(poor, 100)
+	b.ledger.spend = func() { b.ledger.balances[poor] = 0 }
+	const minutes = 5
+	for range minutes * 60 {
+		b.ledger.deposit(poor, 1<<30)
+		b.pass(time.Second)
+	}
+	if got, most := b.ledger.refusals(), 32*minutes*60/22+32; got == 0 || got > most {
+		t.Errorf("%d refusals in %d minutes, want at most %d", got, minutes, most)
+	}
+	b.ledger.spend = nil
+	b.ledger.deposit(poor, 100*200)
+	b.pass(time.Minute)
+	b.expect(poor, ids, fee.Charged)
+	b.check(poor)
+}
+
+// A database that was restored has forgotten 29 refusals and the charge after them, which emptied the account. All of it
+// is found again without waiting, and nothing is paid twice.
+func TestForgottenAttemptsAreFoundAtOnce(t *testing.T) {
+	b := newBank(t, map[string]money.Cents{poor: 0})
+	ids := b.record(poor, 3)
+	for _, id := range ids {
+		debit := func(requestID string) {
+			_, err := b.ledger.Move(t.Context(), accountapi.Movement{
+				RequestID: requestID, AccountNumber: poor, Type: accountapi.Debit, Kind: accountapi.KindFee, Amount: 200, TransferID: id,
+				Description: fee.Description,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		debit(id + ":fee")
+		for attempt := 2; attempt < 30; attempt++ {
+			debit(fmt.Sprint(id, ":fee:", attempt))
+		}
+		b.ledger.deposit(poor, 200)
+		debit(id + ":fee:30")
+	}
+	before := len(b.ledger.decided)
+	if rounds := b.collect(); rounds > 32 {
+		t.Errorf("%d rounds", rounds)
+	}
+	b.expect(poor, ids, fee.Charged)
+	if got := len(b.ledger.decided); got != before {
+		t.Errorf("%d new decisions", got-before)
+	}
+	b.check(poor)
+}
+
+// A debit takes the last of the balance and its answer is lost, or its collector dies: the next question tells that it is
+// decided, although the balance would not cover it.
+func TestLostAnswerThatEmptiedTheAccount(t *testing.T) {
+	for name, queue := range map[string]func(b *bank) fee.Queue{
+		"lost answer": func(b *bank) fee.Queue {
+			b.ledger.way = func(accountapi.Movement) delivery { return lostAnswer }
+			return b.store
+		},
+		"crash": func(b *bank) fee.Queue { return &crashing{b.store, "before settling"} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBank(t, map[string]money.Cents{poor: 400})
+			ids := b.record(poor, 3)
+			if _, err := b.collector(queue(b)).Round(t.Context()); err == nil {
+				t.Error("no error")
+			}
+			b.ledger.way = nil
+			b.pass(lease + time.Second)
+			b.expect(poor, ids[:2], fee.Charged)
+			b.expect(poor, ids[2:], fee.Pending)
+			b.check(poor)
+		})
 	}
 }
 
-// Replicas whose clocks disagree ask an account without balance more often, but not all the time: each refusal is kept.
+// While the ledger does not say what accounts have, nothing is debited. Soon after it does, everything is.
+func TestUnansweredQuestion(t *testing.T) {
+	b := newBank(t, map[string]money.Cents{rich: 100000, poor: 0})
+	ids, poorIDs := b.record(rich, 3), b.record(poor, 1)
+	b.collect()
+	b.expect(rich, ids, fee.Charged)
+	ids = b.record(rich, 3)
+	b.ledger.unasked = true
+	before := b.ledger.calls
+	for range 60 {
+		b.clock.advance(time.Second)
+		if _, err := b.collector(b.store).Round(t.Context()); err != nil && !errors.Is(err, errUnknown) {
+			t.Fatal(err)
+		}
+	}
+	if b.ledger.calls != before {
+		t.Errorf("%d debits without a balance", b.ledger.calls-before)
+	}
+	if got := b.fees(poor)[poorIDs[0]].Reason; got != fee.ReasonInsufficientBalance {
+		t.Errorf("what was known to wait for balance has reason %q", got)
+	}
+	b.ledger.unasked = false
+	b.pass(2 * time.Second)
+	b.expect(rich, ids, fee.Charged)
+	b.check(rich, poor)
+}
+
+// Replicas whose clocks disagree ask about an account without balance more often, but not all the time.
 func TestReplicasWithDifferentClocks(t *testing.T) {
 	for _, ahead := range []time.Duration{-2 * time.Hour, -20 * time.Minute, 2 * time.Hour} {
 		t.Run(ahead.String(), func(t *testing.T) {
 			b := newBank(t, map[string]money.Cents{poor: 0})
 			b.record(poor, 1)
 			wrong := fee.NewCollectorAt(b.store, b.ledger, config, worker.NewBell(), func() time.Time { return b.clock.Now().Add(ahead) })
-			const hours = 24
-			for minute := range hours * 60 {
+			const minutes = 60
+			for second := range minutes * 60 {
 				for _, c := range []*fee.Collector{b.collector(b.store), wrong} {
 					rounds := []worker.Round{c.Round}
-					if minute%int(config.RecallInterval().Minutes()) == 0 {
+					if second%int(fee.RecallInterval.Seconds()) == 0 {
 						rounds = append(rounds, c.Recall)
 					}
 					for _, round := range rounds {
@@ -264,10 +532,10 @@ func TestReplicasWithDifferentClocks(t *testing.T) {
 						}
 					}
 				}
-				b.clock.advance(time.Minute)
+				b.clock.advance(time.Second)
 			}
-			if b.ledger.calls < hours || b.ledger.calls > 10+4*hours {
-				t.Errorf("%d attempts in %d hours", b.ledger.calls, hours)
+			if b.ledger.asked < minutes-1 || b.ledger.asked > 2*3*minutes {
+				t.Errorf("%d questions in %d minutes", b.ledger.asked, minutes)
 			}
 		})
 	}
@@ -305,7 +573,7 @@ func TestUnknownOutcomeRepeatsTheKey(t *testing.T) {
 				b.expect(poor, poorIDs, fee.Pending)
 				b.clock.advance(time.Minute)
 			}
-			if got := b.ledger.calls; got != 4*6 {
+			if got := b.ledger.calls; got != 4*3 { // the others have no balance
 				t.Errorf("%d calls", got)
 			}
 			b.drain()
@@ -347,11 +615,11 @@ func TestMeasureTellsWhatFeesWaitFor(t *testing.T) {
 	b.clock.advance(10 * time.Minute)
 	expect("recorded", 3, 0, 600)
 	b.drain()
-	expect("refused", 0, 3, 0)
+	expect("without balance", 0, 3, 0)
 	b.clock = newClock()
 	b.record(rich, 2)
 	b.clock.advance(10 * time.Minute)
-	expect("recorded beside refused ones", 2, 3, 600)
+	expect("recorded beside those", 2, 3, 600)
 	b.drain()
 	expect("charged", 0, 3, 0)
 	b.check(rich, poor)

@@ -26,22 +26,22 @@ type crashing struct {
 
 var errCrash = errors.New("crash")
 
-func (c *crashing) Claim(ctx context.Context, now, until time.Time, limit int) ([]fee.Claim, error) {
+func (c *crashing) Claim(ctx context.Context, now, until time.Time, limit int) ([]fee.Debtor, error) {
 	if c.at == "before the claim" {
 		return nil, errCrash
 	}
-	claims, err := c.Queue.Claim(ctx, now, until, limit)
+	debtors, err := c.Queue.Claim(ctx, now, until, limit)
 	if c.at == "after the claim" {
 		return nil, errCrash
 	}
-	return claims, err
+	return debtors, err
 }
 
-func (c *crashing) Settle(ctx context.Context, now time.Time, settlements []fee.Settlement) ([]fee.Settlement, error) {
+func (c *crashing) Settle(ctx context.Context, now time.Time, settlements []fee.Settlement, releases []fee.Release) ([]fee.Settlement, error) {
 	if c.at == "before settling" {
 		return nil, errCrash
 	}
-	effective, err := c.Queue.Settle(ctx, now, settlements)
+	effective, err := c.Queue.Settle(ctx, now, settlements, releases)
 	if c.at == "after settling" {
 		return nil, errCrash
 	}
@@ -121,10 +121,10 @@ func TestSlowClaim(t *testing.T) {
 // slowClaim is a database that answers claims late, whatever their context says.
 type slowClaim struct{ fee.Queue }
 
-func (s slowClaim) Claim(ctx context.Context, now, until time.Time, limit int) ([]fee.Claim, error) {
-	claims, err := s.Queue.Claim(ctx, now, until, limit)
+func (s slowClaim) Claim(ctx context.Context, now, until time.Time, limit int) ([]fee.Debtor, error) {
+	debtors, err := s.Queue.Claim(ctx, now, until, limit)
 	time.Sleep(until.Sub(now))
-	return claims, err
+	return debtors, err
 }
 
 // A stop signal in the middle of a portion lets it end.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -21,18 +22,22 @@ type database struct {
 	mu       sync.Mutex
 	rows     []*row // in the order of their creation
 	byID     map[string]*row
+	debtors  map[string]*debtor // by account number
 	events   []feeapi.Charged
 	onChange func(before, after row) // before is zero if the fee is new
 }
 
 // row is a fee, with what a collector knows of it.
-type row struct {
-	fee.Claim
-	due time.Time
+type row struct{ fee.Claim }
+
+// debtor is when an account may be claimed.
+type debtor struct {
+	fee.Debtor
+	due, claimed time.Time
 }
 
 func newDatabase(onChange func(before, after row)) *database {
-	return &database{byID: map[string]*row{}, onChange: onChange}
+	return &database{byID: map[string]*row{}, debtors: map[string]*debtor{}, onChange: onChange}
 }
 
 // Add implements fee.Store.
@@ -47,8 +52,18 @@ func (d *database) Add(ctx context.Context, fees []fee.Fee) (added []bool, _ err
 		if added = append(added, !present); present {
 			continue
 		}
-		r := &row{fee.Claim{Fee: f, Attempt: 1}, f.CreatedAt}
+		r := &row{fee.Claim{Fee: f, Attempt: 1}}
 		d.rows, d.byID[f.ID] = append(d.rows, r), r
+		if f.Status == fee.Pending {
+			owing := d.debtors[f.AccountNumber]
+			if owing == nil {
+				owing = &debtor{Debtor: fee.Debtor{AccountNumber: f.AccountNumber}, due: f.CreatedAt}
+				d.debtors[f.AccountNumber] = owing
+			}
+			if f.CreatedAt.Before(owing.due) {
+				owing.due = f.CreatedAt
+			}
+		}
 		d.onChange(row{}, *r)
 	}
 	return added, nil
@@ -68,7 +83,7 @@ func (d *database) Get(_ context.Context, id string) (fee.Fee, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if r := d.byID[id]; r != nil {
-		return r.Fee, nil
+		return d.shown(r), nil
 	}
 	return fee.Fee{}, fee.ErrNotFound
 }
@@ -79,26 +94,58 @@ func (d *database) List(_ context.Context, accountNumber, before string, limit i
 	defer d.mu.Unlock()
 	for _, r := range d.rows {
 		if r.AccountNumber == accountNumber && (before == "" || r.ID < before) {
-			page = append(page, r.Fee)
+			page = append(page, d.shown(r))
 		}
 	}
 	slices.SortFunc(page, func(a, b fee.Fee) int { return strings.Compare(b.ID, a.ID) })
 	return page[:min(limit, len(page))], nil
 }
 
+// shown is a fee as its customer sees it.
+func (d *database) shown(r *row) fee.Fee {
+	f := r.Fee
+	if owing := d.debtors[f.AccountNumber]; f.Status == fee.Pending && owing != nil && owing.Waits {
+		f.Reason = fee.ReasonInsufficientBalance
+	}
+	return f
+}
+
+// sorted are the debtors in the order of their account numbers.
+func (d *database) sorted() []*debtor {
+	return slices.SortedFunc(maps.Values(d.debtors), func(a, b *debtor) int { return strings.Compare(a.AccountNumber, b.AccountNumber) })
+}
+
 // Claim implements fee.Queue.
-func (d *database) Claim(_ context.Context, now, until time.Time, limit int) (claims []fee.Claim, _ error) {
+func (d *database) Claim(_ context.Context, now, until time.Time, limit int) (claimed []fee.Debtor, _ error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	byDue := slices.Clone(d.rows)
-	slices.SortStableFunc(byDue, func(a, b *row) int { return a.due.Compare(b.due) })
-	for _, r := range byDue {
-		if len(claims) < limit && r.Status == fee.Pending && !r.due.After(now) {
-			r.due = until
+	byDue := d.sorted()
+	slices.SortStableFunc(byDue, func(a, b *debtor) int { return a.due.Compare(b.due) })
+	for _, owing := range byDue {
+		if len(claimed) < limit && !owing.due.After(now) && !owing.claimed.After(now) {
+			owing.claimed = until
+			claimed = append(claimed, owing.Debtor)
+		}
+	}
+	slices.SortFunc(claimed, func(a, b fee.Debtor) int { return strings.Compare(a.AccountNumber, b.AccountNumber) })
+	return claimed, nil
+}
+
+// Owed implements fee.Queue.
+func (d *database) Owed(ctx context.Context, accountNumbers []string, each int) (claims []fee.Claim, _ error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	byID := slices.SortedFunc(slices.Values(d.rows), func(a, b *row) int { return strings.Compare(a.ID, b.ID) })
+	taken := map[string]int{}
+	for _, r := range byID {
+		if r.Status == fee.Pending && slices.Contains(accountNumbers, r.AccountNumber) && taken[r.AccountNumber] < each {
+			taken[r.AccountNumber]++
 			claims = append(claims, r.Claim)
 		}
 	}
-	slices.SortFunc(claims, func(a, b fee.Claim) int { return strings.Compare(a.ID, b.ID) })
 	return claims, nil
 }
 
@@ -106,17 +153,24 @@ func (d *database) Claim(_ context.Context, now, until time.Time, limit int) (cl
 func (d *database) Recall(_ context.Context, now, latest time.Time, limit int) (recalled int, _ error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, r := range d.rows {
-		if recalled < limit && r.Status == fee.Pending && r.due.After(latest) {
-			r.due = now
-			recalled++
+	for _, owing := range d.sorted() {
+		late := owing.due.After(latest) || owing.claimed.After(latest)
+		if recalled == limit || !late {
+			continue
+		}
+		recalled++
+		if owing.due.After(latest) {
+			owing.due = now
+		}
+		if owing.claimed.After(latest) {
+			owing.claimed = time.Time{}
 		}
 	}
 	return recalled, nil
 }
 
 // Settle implements fee.Queue.
-func (d *database) Settle(ctx context.Context, now time.Time, settlements []fee.Settlement) (effective []fee.Settlement, _ error) {
+func (d *database) Settle(ctx context.Context, now time.Time, settlements []fee.Settlement, releases []fee.Release) (effective []fee.Settlement, _ error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -133,7 +187,7 @@ func (d *database) Settle(ctx context.Context, now time.Time, settlements []fee.
 			continue
 		}
 		before := *r
-		r.Status, r.Reason, r.Attempt, r.Unknowns, r.due = s.Status, s.Reason, s.Next, s.Unknowns, s.DueAt
+		r.Status, r.Reason, r.Attempt, r.Unknowns = s.Status, s.Reason, s.Next, s.Unknowns
 		if r.Status == fee.Charged {
 			r.ChargedAt = now
 			d.events = append(d.events, feeapi.Charged{
@@ -143,7 +197,21 @@ func (d *database) Settle(ctx context.Context, now time.Time, settlements []fee.
 		d.onChange(before, *r)
 		effective = append(effective, s)
 	}
+	for _, r := range releases {
+		d.release(r)
+	}
 	return effective, nil
+}
+
+func (d *database) release(r fee.Release) {
+	owing := d.debtors[r.AccountNumber]
+	switch {
+	case owing == nil:
+	case !slices.ContainsFunc(d.rows, func(f *row) bool { return f.AccountNumber == r.AccountNumber && f.Status == fee.Pending }):
+		delete(d.debtors, r.AccountNumber)
+	case owing.claimed.Equal(r.Until):
+		owing.due, owing.claimed, owing.Waits = r.DueAt, time.Time{}, r.Waits
+	}
 }
 
 // Backlog implements fee.Queue.
@@ -153,7 +221,7 @@ func (d *database) Backlog(context.Context) (b fee.Backlog, _ error) {
 	for _, r := range d.rows {
 		switch {
 		case r.Status != fee.Pending:
-		case r.Reason == fee.ReasonInsufficientBalance && r.Unknowns == 0:
+		case d.debtors[r.AccountNumber].Waits:
 			b.ForBalance++
 		default:
 			if b.ForCollection++; b.ForCollection == 1 || r.CreatedAt.Before(b.Oldest) {

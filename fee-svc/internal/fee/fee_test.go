@@ -55,12 +55,13 @@ func TestConfigValidate(t *testing.T) {
 		config Config
 		want   []string // named in the error
 	}{
-		"defaults":        {Config{Amount: 200, RetryMin: 5 * time.Second, RetryMax: time.Hour}, nil},
-		"fees off":        {Config{Amount: 0, RetryMin: time.Second, RetryMax: time.Second}, nil},
-		"negative":        {Config{Amount: -1, RetryMin: time.Second, RetryMax: time.Second}, []string{"TRANSFER_FEE_AMOUNT"}},
-		"no wait":         {Config{RetryMax: time.Second}, []string{"FEE_RETRY_MIN"}},
-		"all at once":     {Config{Amount: -1, RetryMin: -1, RetryMax: -2}, []string{"TRANSFER_FEE_AMOUNT", "FEE_RETRY_MIN", "FEE_RETRY_MAX"}},
-		"cap below least": {Config{RetryMin: 2, RetryMax: 1}, []string{"FEE_RETRY_MAX"}},
+		"defaults":     {Config{Amount: 200, BalanceInterval: 30 * time.Second}, nil},
+		"fees off":     {Config{Amount: 0, BalanceInterval: time.Second}, nil},
+		"longest wait": {Config{Amount: 200, BalanceInterval: 40 * time.Second}, nil},
+		"negative":     {Config{Amount: -1, BalanceInterval: time.Second}, []string{"TRANSFER_FEE_AMOUNT"}},
+		"no wait":      {Config{}, []string{"FEE_BALANCE_INTERVAL"}},
+		"too long":     {Config{BalanceInterval: 41 * time.Second}, []string{"FEE_BALANCE_INTERVAL"}},
+		"all at once":  {Config{Amount: -1, BalanceInterval: -1}, []string{"TRANSFER_FEE_AMOUNT", "FEE_BALANCE_INTERVAL"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := test.config.Validate()

@@ -3,6 +3,7 @@ package fee_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -32,10 +33,17 @@ type ledger struct {
 	decided  map[string]accountapi.Outcome // by request id
 	payloads map[string]accountapi.Movement
 	debits   map[string]int // by transfer id
+	order    []string       // transfer ids of the debits
 	defects  []string
 	late     []accountapi.Movement
 	calls    int
+	asks     int // calls of Balances
+	asked    int // accounts in them
 
+	// unasked makes Balances fail.
+	unasked bool
+	// spend is called when Balances has been answered: what happens between a question and a debit.
+	spend func()
 	// way decides about each command; nil: all arrive.
 	way func(m accountapi.Movement) delivery
 }
@@ -45,6 +53,41 @@ func newLedger(balances map[string]money.Cents) *ledger {
 		balances: balances, inactive: map[string]bool{}, decided: map[string]accountapi.Outcome{},
 		payloads: map[string]accountapi.Movement{}, debits: map[string]int{},
 	}
+}
+
+// Balances implements fee.Ledger.
+func (l *ledger) Balances(ctx context.Context, questions []accountapi.BalanceQuestion) ([]accountapi.Standing, error) {
+	standings, err := l.standings(ctx, questions)
+	if l.spend != nil && err == nil {
+		l.spend()
+	}
+	return standings, err
+}
+
+func (l *ledger) standings(ctx context.Context, questions []accountapi.BalanceQuestion) ([]accountapi.Standing, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asks++
+	l.asked += len(questions)
+	keys := 0
+	standings := make([]accountapi.Standing, len(questions))
+	for i, q := range questions {
+		balance, exists := l.balances[q.AccountNumber]
+		standings[i] = accountapi.Standing{AccountNumber: q.AccountNumber, Active: exists && !l.inactive[q.AccountNumber], Balance: balance}
+		for _, id := range q.RequestIDs {
+			if _, ok := l.decided[id]; ok {
+				standings[i].Decided = append(standings[i].Decided, id)
+			}
+		}
+		keys += len(q.RequestIDs)
+	}
+	if len(questions) > accountapi.MaxBalances || keys > accountapi.MaxBalanceKeys {
+		l.defects = append(l.defects, fmt.Sprintf("asked about %d accounts and %d keys at once", len(questions), keys))
+	}
+	if l.unasked {
+		return nil, errUnknown
+	}
+	return standings, ctx.Err()
 }
 
 func (l *ledger) Move(ctx context.Context, m accountapi.Movement) (accountapi.Outcome, error) {
@@ -116,7 +159,20 @@ func (l *ledger) apply(m accountapi.Movement) accountapi.Outcome {
 	}
 	l.balances[m.AccountNumber] -= m.Amount
 	l.debits[m.TransferID]++
+	l.order = append(l.order, m.TransferID)
 	return accountapi.Outcome{}
+}
+
+// refusals counts the keys that were refused for lack of balance: each is a row that the ledger keeps for ever.
+func (l *ledger) refusals() (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, outcome := range l.decided {
+		if outcome.Refusal != nil && outcome.Refusal.Type == "INSUFFICIENT_BALANCE" {
+			n++
+		}
+	}
+	return n
 }
 
 // clock is a time that tests move.

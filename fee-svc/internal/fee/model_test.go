@@ -54,7 +54,7 @@ func TestModel(t *testing.T) {
 var corners = []string{
 	"an event that came before", "CHARGED", "CHARGED after a refusal", "WAIVED", "PENDING after an unknown outcome",
 	"a settlement after another collector's", "a debit decided before", "a debit that arrives late and decides",
-	"a settlement that arrives late", "a fee that was put off too far",
+	"a settlement that arrives late", "a debtor that was put off too far", "a debtor that waits for balance", "a debit of what was decided",
 }
 
 // TestModelRepeats makes sure that a schedule tells all: what it leads to is the same every time.
@@ -112,20 +112,29 @@ var moves = map[string]func(w *world, which int){
 	},
 	"event":   func(w *world, i int) { w.event(transfers[i%len(transfers)], w.replicas[i/len(transfers)%2]) },
 	"collect": func(w *world, i int) { w.collect(w.replicas[i%2]) },
+	"collect and ask": func(w *world, i int) {
+		w.collect(w.replicas[i%2])
+		w.untilDebits(w.replicas[i%2])
+	},
+	"race": func(w *world, i int) {
+		w.collect(w.replicas[i%2])
+		w.untilDebits(w.replicas[i%2])
+		w.pay([]string{poor, rich}[i/2%2], -5000)
+	},
 	"recall":  func(w *world, i int) { w.recall(w.replicas[i%2]) },
 	"advance": func(w *world, i int) { w.advance(w.replicas[i%2]) },
 	"wait":    func(w *world, i int) { w.wait([]time.Duration{time.Second, 6 * time.Second, 5 * time.Minute}[i%3]) },
 	"crash":   func(w *world, i int) { w.crash(i%2, i/2%2 == 1) },
 	"pay in":  func(w *world, i int) { w.pay([]string{poor, rich}[i%2], 200) },
-	"pay out": func(w *world, i int) { w.pay([]string{poor, rich}[i%2], -500) },
+	"pay out": func(w *world, i int) { w.pay([]string{poor, rich}[i%2], -5000) },
 	"close":   func(w *world, i int) { w.close([]string{poor, rich}[i%2]) },
 }
 
 // verbs are the moves as often as they are to be made, the harmless first: rapid shrinks towards them.
 var verbs = slices.Concat(
-	slices.Repeat([]string{"answer"}, 12), slices.Repeat([]string{"collect", "wait"}, 4),
+	slices.Repeat([]string{"answer"}, 12), slices.Repeat([]string{"wait"}, 4), slices.Repeat([]string{"collect", "collect and ask"}, 2),
 	slices.Repeat([]string{"event", "pay in", "lose answer", "lose request", "delay", "deliver late"}, 2),
-	[]string{"deliver again", "crash", "pay out", "close", "recall", "advance"},
+	[]string{"deliver again", "crash", "pay out", "race", "close", "recall", "advance"},
 )
 
 func pick[T any](from []T, which int, do func(T)) {
@@ -141,20 +150,21 @@ var transfers = []fee.Transfer{
 	{ID: "00000000-0000-7000-8000-000000000003", AccountNumber: rich, Amount: 15000},
 }
 
-// pacing lets fees that wait for balance come back within minutes.
-var pacing = fee.Config{Amount: 200, RetryMin: 5 * time.Second, RetryMax: time.Minute}
+// pacing is the usual one.
+var pacing = fee.Config{Amount: 200, BalanceInterval: 30 * time.Second}
 
 // world is all that one schedule happens in, and the model: what must follow from what has happened.
 type world struct {
 	*schedtest.Schedule
-	db       *database
-	ledger   *ledger
-	replicas []*replica
-	born     int
-	running  []*delivered
-	wrong    string          // the first rule that was broken
-	seen     map[string]bool // corners that this schedule has come to
-	story    string          // as far as it came
+	db        *database
+	ledger    *ledger
+	replicas  []*replica
+	born      int
+	unclaimed bool // a replica's clock has run ahead, or a claim was recalled: since then two collectors may have a debtor
+	running   []*delivered
+	wrong     string          // the first rule that was broken
+	seen      map[string]bool // corners that this schedule has come to
+	story     string          // as far as it came
 
 	cash  money.Cents            // all the customers' money and the bank's fees
 	moved map[string]money.Cents // what has been debited, by transfer
@@ -170,6 +180,8 @@ type world struct {
 type sending struct {
 	movement accountapi.Movement
 	at       time.Time
+	known    bool // the ledger has said that it is decided
+	covered  bool // or that there is balance for it
 }
 
 // delivered is an event that a replica has been told of.
@@ -203,6 +215,10 @@ type replica struct {
 	collecting atomic.Bool
 	recalling  atomic.Bool
 	ahead      atomic.Int64 // how far its clock is, in nanoseconds
+
+	mu      sync.Mutex
+	covered map[string]money.Cents // what the last answer leaves for debits, by account
+	decided map[string]bool        // keys, by the last answer
 }
 
 func (w *world) start() *replica {
@@ -225,13 +241,20 @@ func (r *replica) Add(ctx context.Context, fees []fee.Fee) ([]bool, error) {
 }
 
 // Claim implements fee.Queue.
-func (r *replica) Claim(ctx context.Context, now, until time.Time, limit int) ([]fee.Claim, error) {
-	return schedtest.Ask(ctx, r.Process, "claim", func() ([]fee.Claim, error) {
-		claims, err := r.world.db.Claim(context.Background(), now, until, limit)
-		for _, c := range claims {
-			r.world.Tell("    %s is leased for attempt %d", r.world.NameOf(c.TransferID), c.Attempt)
+func (r *replica) Claim(ctx context.Context, now, until time.Time, limit int) ([]fee.Debtor, error) {
+	return schedtest.Ask(ctx, r.Process, "claim", func() ([]fee.Debtor, error) {
+		debtors, err := r.world.db.Claim(context.Background(), now, until, limit)
+		for _, d := range debtors {
+			r.world.Tell("    account %s is claimed", d.AccountNumber)
 		}
-		return claims, err
+		return debtors, err
+	})
+}
+
+// Owed implements fee.Queue.
+func (r *replica) Owed(ctx context.Context, accountNumbers []string, each int) ([]fee.Claim, error) {
+	return schedtest.Ask(ctx, r.Process, "owed by "+strings.Join(accountNumbers, ", "), func() ([]fee.Claim, error) {
+		return r.world.db.Owed(context.Background(), accountNumbers, each)
 	})
 }
 
@@ -239,22 +262,27 @@ func (r *replica) Claim(ctx context.Context, now, until time.Time, limit int) ([
 func (r *replica) Recall(ctx context.Context, now, latest time.Time, limit int) (int, error) {
 	return schedtest.Ask(ctx, r.Process, "recall", func() (int, error) {
 		recalled, err := r.world.db.Recall(context.Background(), now, latest, limit)
-		r.world.Tell("    %d fees are recalled", recalled)
-		r.world.sees("a fee that was put off too far", recalled > 0)
+		r.world.Tell("    %d debtors are recalled", recalled)
+		r.world.sees("a debtor that was put off too far", recalled > 0)
+		r.world.unclaimed = r.world.unclaimed || recalled > 0 // it may arrive late, too
 		return recalled, err
 	})
 }
 
 // Settle implements fee.Queue.
-func (r *replica) Settle(ctx context.Context, now time.Time, settlements []fee.Settlement) ([]fee.Settlement, error) {
+func (r *replica) Settle(ctx context.Context, now time.Time, settlements []fee.Settlement, releases []fee.Release) ([]fee.Settlement, error) {
 	w := r.world
 	var words []string
 	for _, s := range settlements {
 		words = append(words, fmt.Sprintf("%s %s %s", w.NameOf(s.ID), s.Status, s.Reason))
 	}
+	for _, d := range releases {
+		w.sees("a debtor that waits for balance", d.Waits)
+		words = append(words, "account "+d.AccountNumber+map[bool]string{true: " waits"}[d.Waits])
+	}
 	slices.Sort(words)
 	return schedtest.Ask(ctx, r.Process, "settle ["+strings.Join(words, "; ")+"]", func() ([]fee.Settlement, error) {
-		effective, err := w.db.Settle(context.Background(), now, settlements)
+		effective, err := w.db.Settle(context.Background(), now, settlements, releases)
 		w.sees("a settlement that arrives late", ctx.Err() != nil && len(effective) > 0)
 		w.sees("a settlement after another collector's", len(effective) < len(settlements))
 		return effective, err
@@ -266,11 +294,41 @@ func (r *replica) Backlog(ctx context.Context) (fee.Backlog, error) {
 	return r.world.db.Backlog(ctx)
 }
 
+// Balances implements fee.Ledger.
+func (r *replica) Balances(ctx context.Context, questions []accountapi.BalanceQuestion) ([]accountapi.Standing, error) {
+	var about []string
+	for _, q := range questions {
+		about = append(about, q.AccountNumber)
+	}
+	standings, err := schedtest.Ask(ctx, r.Process, "balances of "+strings.Join(about, ", "), func() ([]accountapi.Standing, error) {
+		return r.world.ledger.Balances(context.Background(), questions)
+	})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.covered, r.decided = map[string]money.Cents{}, map[string]bool{}
+	for _, s := range standings {
+		if r.covered[s.AccountNumber] = s.Balance; !s.Active {
+			r.covered[s.AccountNumber] = 1 << 40 // it refuses whatever it is sent
+		}
+		for _, key := range s.Decided {
+			r.decided[key] = true
+		}
+	}
+	return standings, err
+}
+
 // Move implements fee.Ledger.
 func (r *replica) Move(ctx context.Context, m accountapi.Movement) (accountapi.Outcome, error) {
 	if ctx.Err() == nil {
+		r.mu.Lock()
+		known := r.decided[m.RequestID]
+		if !known {
+			r.covered[m.AccountNumber] -= m.Amount
+		}
+		covered := r.covered[m.AccountNumber] >= 0
+		r.mu.Unlock()
 		r.world.mu.Lock()
-		r.world.debits = append(r.world.debits, sending{m, time.Now()})
+		r.world.debits = append(r.world.debits, sending{m, time.Now(), known, covered})
 		r.world.mu.Unlock()
 	}
 	return schedtest.Ask(ctx, r.Process, r.world.debit(m), func() (accountapi.Outcome, error) {
@@ -327,6 +385,17 @@ func (w *world) collect(r *replica) {
 	w.Pass(time.Millisecond)
 }
 
+// untilDebits answers what a collector asks before it sends debits.
+func (w *world) untilDebits(r *replica) {
+	for _, question := range []string{"claim", "owed", "balances"} {
+		for _, call := range w.Waiting() {
+			if call.Process == r.Process && strings.HasPrefix(call.Name, question) {
+				w.Answer(call)
+			}
+		}
+	}
+}
+
 func (w *world) recall(r *replica) {
 	if r.recalling.Swap(true) {
 		return
@@ -343,6 +412,7 @@ func (w *world) recall(r *replica) {
 func (w *world) advance(r *replica) {
 	w.Tell("the clock of %s runs ahead", r.Name)
 	r.ahead.Store(int64(3 * time.Hour))
+	w.unclaimed = true
 }
 
 func (w *world) wait(d time.Duration) {
@@ -436,6 +506,9 @@ func (w *world) check() {
 	}
 	for _, r := range w.db.rows {
 		w.checkFee(r)
+		if r.Status == fee.Pending && w.db.debtors[r.AccountNumber] == nil {
+			w.breaks("%s is pending, and account %s is no debtor", w.NameOf(r.TransferID), r.AccountNumber)
+		}
 	}
 }
 
@@ -462,19 +535,24 @@ func (w *world) checkFee(r *row) {
 	}
 }
 
-// checkLeases sees to it that no collector sends a debit without a lease, or for a fee that is not recorded.
+// checkLeases sees to it that no collector sends a debit without a claim (unless claims have ended that
+// their collectors believe in), or for a fee that is not recorded, or without
+// having been told that the balance covers it or that it is decided.
 func (w *world) checkLeases() {
 	w.mu.Lock()
 	debits := w.debits
 	w.debits = nil
 	w.mu.Unlock()
 	for _, s := range debits {
-		r := w.db.of(s.movement.TransferID)
+		w.sees("a debit of what was decided", s.known)
+		r, d := w.db.of(s.movement.TransferID), w.db.debtors[s.movement.AccountNumber]
 		switch {
 		case r == nil:
 			w.breaks("a debit is sent for a fee that is in no database")
-		case r.Status == fee.Pending && !r.due.After(s.at):
-			w.breaks("%s is sent without a lease", w.debit(s.movement))
+		case !w.unclaimed && r.Status == fee.Pending && (d == nil || !d.claimed.After(s.at)):
+			w.breaks("%s is sent without a claim", w.debit(s.movement))
+		case !s.known && !s.covered:
+			w.breaks("%s is sent, and the ledger has not said that there is balance for it", w.debit(s.movement))
 		}
 	}
 }
@@ -535,7 +613,7 @@ func (w *world) calm() {
 		if backlog, _ := w.db.Backlog(context.Background()); w.wrong != "" || (backlog == fee.Backlog{} && len(w.running) == 0) {
 			return
 		}
-		w.wait(pacing.RetryMax)
+		w.wait(time.Minute)
 		for _, r := range w.replicas {
 			w.collect(r)
 			w.recall(r)

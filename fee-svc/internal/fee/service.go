@@ -3,6 +3,7 @@ package fee
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/bankmore/bankmore/platform/batch"
@@ -13,10 +14,15 @@ import (
 
 // Config is what the environment decides about fees.
 type Config struct {
-	Amount   money.Cents   `env:"TRANSFER_FEE_AMOUNT" envDefault:"2.00"` // of each new fee; 0.00 turns fees off
-	RetryMin time.Duration `env:"FEE_RETRY_MIN" envDefault:"5s"`         // after the first refusal for lack of balance
-	RetryMax time.Duration `env:"FEE_RETRY_MAX" envDefault:"1h"`         // between refusals, at most
+	Amount money.Cents `env:"TRANSFER_FEE_AMOUNT" envDefault:"2.00"` // of each new fee; 0.00 turns fees off
+	// BalanceInterval is how often an account whose balance does not cover its oldest fee is asked about, at most
+	// maxBalanceInterval. A question follows at once, too, when the account owes another fee.
+	BalanceInterval time.Duration `env:"FEE_BALANCE_INTERVAL" envDefault:"30s"`
 }
+
+// maxBalanceInterval and a lease are less than a minute: a fee is collected within a minute after the balance suffices,
+// even if the collector that claims its debtor is killed.
+const maxBalanceInterval = 40 * time.Second
 
 // Validate returns an error for each value out of range.
 func (c Config) Validate() error {
@@ -24,11 +30,8 @@ func (c Config) Validate() error {
 	if c.Amount < 0 {
 		problems = append(problems, errors.New("TRANSFER_FEE_AMOUNT is negative"))
 	}
-	if c.RetryMin <= 0 {
-		problems = append(problems, errors.New("FEE_RETRY_MIN is not positive"))
-	}
-	if c.RetryMax < c.RetryMin {
-		problems = append(problems, errors.New("FEE_RETRY_MAX is less than FEE_RETRY_MIN"))
+	if c.BalanceInterval <= 0 || c.BalanceInterval > maxBalanceInterval {
+		problems = append(problems, fmt.Errorf("FEE_BALANCE_INTERVAL is %s: want more than 0s and at most %s", c.BalanceInterval, maxBalanceInterval))
 	}
 	return errors.Join(problems...)
 }

@@ -2,6 +2,7 @@ package fee
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,92 +15,164 @@ func refused(typ string) answer {
 }
 
 func TestSettle(t *testing.T) {
-	p := pace{retryMin: 4 * time.Second, retryMax: time.Minute}
-	now := time.Now()
 	done, unknown := answer{}, answer{err: errors.New("timeout")}
 	for name, test := range map[string]struct {
-		claim    Claim
-		answer   answer
-		want     Settlement
-		earliest time.Duration // of DueAt, from now
-		latest   time.Duration
-		outcome  string
+		claim   Claim
+		answer  answer
+		want    Settlement
+		outcome string
 	}{
-		"done": {
-			Claim{Attempt: 1}, done,
-			Settlement{Attempt: 1, Status: Charged, Next: 1}, 0, 0, "charged",
-		},
-		"done at last": {
-			Claim{Fee: Fee{Reason: ReasonInsufficientBalance}, Attempt: 7, Unknowns: 3}, done,
-			Settlement{Attempt: 7, Status: Charged, Next: 7}, 0, 0, "charged",
-		},
+		"done":         {Claim{Attempt: 1}, done, Settlement{Attempt: 1, Status: Charged, Next: 1}, "charged"},
+		"done at last": {Claim{Fee: Fee{Reason: ReasonInsufficientBalance}, Attempt: 7, Unknowns: 3}, done, Settlement{Attempt: 7, Status: Charged, Next: 7}, "charged"},
 		"no balance": {
 			Claim{Attempt: 1}, refused("INSUFFICIENT_BALANCE"),
-			Settlement{Attempt: 1, Status: Pending, Reason: ReasonInsufficientBalance, Next: 2}, 3 * time.Second, 4 * time.Second, "refused",
+			Settlement{Attempt: 1, Status: Pending, Reason: ReasonInsufficientBalance, Next: 2}, "refused",
 		},
 		"no balance after lost answers": {
 			Claim{Attempt: 2, Unknowns: 5}, refused("INSUFFICIENT_BALANCE"),
-			Settlement{Attempt: 2, Status: Pending, Reason: ReasonInsufficientBalance, Next: 3}, 6 * time.Second, 8 * time.Second, "refused",
+			Settlement{Attempt: 2, Status: Pending, Reason: ReasonInsufficientBalance, Next: 3}, "refused",
 		},
-		"no balance for long": {
-			Claim{Attempt: 1000}, refused("INSUFFICIENT_BALANCE"),
-			Settlement{Attempt: 1000, Status: Pending, Reason: ReasonInsufficientBalance, Next: 1001}, 45 * time.Second, time.Minute, "refused",
-		},
-		"inactive": {
-			Claim{Attempt: 1}, refused("INACTIVE_ACCOUNT"),
-			Settlement{Attempt: 1, Status: Waived, Reason: ReasonInactiveAccount, Next: 1}, 0, 0, "waived",
-		},
-		"no account": {
-			Claim{Attempt: 3}, refused("INVALID_ACCOUNT"),
-			Settlement{Attempt: 3, Status: Waived, Reason: ReasonUnknownAccount, Next: 3}, 0, 0, "waived",
-		},
+		"inactive":   {Claim{Attempt: 1}, refused("INACTIVE_ACCOUNT"), Settlement{Attempt: 1, Status: Waived, Reason: ReasonInactiveAccount, Next: 1}, "waived"},
+		"no account": {Claim{Attempt: 3}, refused("INVALID_ACCOUNT"), Settlement{Attempt: 3, Status: Waived, Reason: ReasonUnknownAccount, Next: 3}, "waived"},
 		"a refusal of the future": {
-			Claim{Attempt: 1}, refused("SOMETHING_NEW"),
-			Settlement{Attempt: 1, Status: Waived, Reason: "SOMETHING_NEW", Next: 1}, 0, 0, "waived",
+			Claim{Attempt: 1}, refused("SOMETHING_NEW"), Settlement{Attempt: 1, Status: Waived, Reason: "SOMETHING_NEW", Next: 1}, "waived",
 		},
-		"unknown": {
-			Claim{Attempt: 1}, unknown,
-			Settlement{Attempt: 1, Status: Pending, Next: 1, Unknowns: 1}, 150 * time.Millisecond, 200 * time.Millisecond, "unknown",
-		},
+		"unknown": {Claim{Attempt: 1}, unknown, Settlement{Attempt: 1, Status: Pending, Next: 1, Unknowns: 1}, "unknown"},
 		"unknown again": {
 			Claim{Fee: Fee{Reason: ReasonInsufficientBalance}, Attempt: 2, Unknowns: 2}, unknown,
-			Settlement{Attempt: 2, Status: Pending, Reason: ReasonInsufficientBalance, Next: 2, Unknowns: 3}, 600 * time.Millisecond, 800 * time.Millisecond, "unknown",
-		},
-		"unknown for long": {
-			Claim{Attempt: 1, Unknowns: 1_000_000}, unknown,
-			Settlement{Attempt: 1, Status: Pending, Next: 1, Unknowns: 1_000_001}, 22500 * time.Millisecond, 30 * time.Second, "unknown",
+			Settlement{Attempt: 2, Status: Pending, Reason: ReasonInsufficientBalance, Next: 2, Unknowns: 3}, "unknown",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			got := settle(test.claim, test.answer)
+			if got != test.want {
+				t.Errorf("got %+v, want %+v", got, test.want)
+			}
+			if got.outcome() != test.outcome {
+				t.Errorf("outcome %s, want %s", got.outcome(), test.outcome)
+			}
+		})
+	}
+}
+
+// Which fees are debited: as many as the balance covers, oldest first, and those of which the ledger has decided.
+func TestPlan(t *testing.T) {
+	claims := []Claim{
+		{Fee: Fee{TransferID: "a", Amount: 200}, Attempt: 1}, {Fee: Fee{TransferID: "b", Amount: 500}, Attempt: 3},
+		{Fee: Fee{TransferID: "c", Amount: 100}, Attempt: 1},
+	}
+	for name, test := range map[string]struct {
+		standing accountapi.Standing
+		want     string
+		short    bool
+	}{
+		"enough":                  {accountapi.Standing{Active: true, Balance: 800}, "a b c", false},
+		"not enough for the last": {accountapi.Standing{Active: true, Balance: 799}, "a b", true},
+		"none before an older":    {accountapi.Standing{Active: true, Balance: 699}, "a", true},
+		"nothing":                 {accountapi.Standing{Active: true, Balance: 199}, "", true},
+		"decided before":          {accountapi.Standing{Active: true, Balance: 200, Decided: []string{"a:fee", "b:fee:3"}}, "a b c", false},
+		"decided, and no balance": {accountapi.Standing{Active: true, Decided: []string{"b:fee:3"}}, "b", true},
+		"another attempt decided": {accountapi.Standing{Active: true, Decided: []string{"b:fee", "b:fee:2"}}, "", true},
+		"closed":                  {accountapi.Standing{}, "a b c", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var c collection
+			c.plan(claims, test.standing)
+			var tries []string
+			for _, claim := range c.tries {
+				tries = append(tries, claim.TransferID)
+			}
+			if got := strings.Join(tries, " "); got != test.want || c.short != test.short || len(c.answers) != len(c.tries) {
+				t.Errorf("got %q, short %t, %d answers", got, c.short, len(c.answers))
+			}
+		})
+	}
+}
+
+// When a debtor is due again. Its first fee is at attempt 1, with some lost answers.
+func TestRelease(t *testing.T) {
+	const interval = 20 * time.Second
+	now := time.Now()
+	done, unknown := answer{}, answer{err: errors.New("timeout")}
+	replayed := refused("INSUFFICIENT_BALANCE")
+	replayed.outcome.Replayed = true
+	for name, test := range map[string]struct {
+		short    bool
+		unknowns int
+		answers  []answer
+		waits    bool
+		earliest time.Duration // from now
+		latest   time.Duration
+		rest     bool
+	}{
+		"nothing owed":              {false, 0, nil, false, 0, 0, false},
+		"all charged":               {false, 0, []answer{done, done}, false, 0, 0, false},
+		"some charged":              {true, 0, []answer{done}, true, 0, 0, true},
+		"no balance":                {true, 0, nil, true, 15 * time.Second, interval, true},
+		"refused":                   {false, 0, []answer{refused("INSUFFICIENT_BALANCE")}, true, 15 * time.Second, interval, true},
+		"one charged, one refused":  {false, 0, []answer{done, refused("INSUFFICIENT_BALANCE")}, true, 0, 0, true},
+		"a refusal replayed":        {false, 0, []answer{replayed}, false, 0, 0, true},
+		"replayed, and no balance":  {true, 0, []answer{replayed}, true, 0, 0, true},
+		"waived":                    {false, 0, []answer{refused("INACTIVE_ACCOUNT")}, false, 0, 0, false},
+		"unknown":                   {false, 0, []answer{unknown}, false, 150 * time.Millisecond, 200 * time.Millisecond, true},
+		"unknown beside charged":    {false, 0, []answer{unknown, done}, false, 150 * time.Millisecond, 200 * time.Millisecond, true},
+		"unknown again":             {false, 2, []answer{unknown}, false, 600 * time.Millisecond, 800 * time.Millisecond, true},
+		"unknown for long":          {true, 1_000_000, []answer{unknown}, true, 22500 * time.Millisecond, 30 * time.Second, true},
+		"unknown beside no balance": {true, 0, []answer{unknown}, true, 150 * time.Millisecond, 200 * time.Millisecond, true},
+		"unknown beside a refusal":  {false, 0, []answer{unknown, refused("INSUFFICIENT_BALANCE")}, true, 150 * time.Millisecond, 200 * time.Millisecond, true},
+	} {
+		t.Run(name, func(t *testing.T) {
 			for range 20 { // the jitter is random
-				got := p.settle(test.claim, test.answer, now)
+				c := collection{debtor: Debtor{AccountNumber: "18"}, short: test.short, answers: test.answers}
+				for range test.answers {
+					c.tries = append(c.tries, Claim{Attempt: 1, Unknowns: test.unknowns})
+				}
+				until := now.Add(lease)
+				got := c.release(c.settle(), interval, until, now)
 				wait := got.DueAt.Sub(now)
 				if wait < test.earliest || wait > test.latest {
 					t.Errorf("due in %s, want %s to %s", wait, test.earliest, test.latest)
 				}
 				got.DueAt = time.Time{}
-				if got != test.want {
-					t.Errorf("got %+v, want %+v", got, test.want)
+				if want := (Release{AccountNumber: "18", Until: until, Waits: test.waits}); got != want || c.rest != test.rest {
+					t.Errorf("got %+v, rest %t", got, c.rest)
 				}
-				if latest := (Config{RetryMax: p.retryMax}).LatestDue(now); now.Add(wait).After(latest) {
+				if latest := (Config{BalanceInterval: interval}).LatestDue(now); now.Add(wait).After(latest) {
 					t.Errorf("due in %s, would be recalled", wait)
-				}
-				if got.outcome() != test.outcome {
-					t.Errorf("outcome %s, want %s", got.outcome(), test.outcome)
 				}
 			}
 		})
 	}
 }
 
-// Whatever FEE_RETRY_MAX is, no lease and no pause after an unknown outcome is recalled.
+// Who is not told what a debtor has knows no more than before, and asks again soon.
+func TestReleaseUnanswered(t *testing.T) {
+	now := time.Now()
+	for _, waits := range []bool{false, true} {
+		c := collection{debtor: Debtor{AccountNumber: "18", Waits: waits}, unanswered: true}
+		got := c.release(nil, time.Minute, now, now)
+		if wait := got.DueAt.Sub(now); got.Waits != waits || wait < 750*time.Millisecond || wait > time.Second {
+			t.Errorf("waits %t: %+v", waits, got)
+		}
+	}
+}
+
+func TestShare(t *testing.T) {
+	for debtors, want := range map[int]int{1: 32, 8: 32, 9: 28, 100: 2, 128: 2, 129: 1, 256: 1} {
+		if got := share(debtors); got != want || got*debtors > accountapi.MaxBalanceKeys || got*debtors > 256 {
+			t.Errorf("%d debtors: %d fees of each", debtors, got)
+		}
+	}
+}
+
+// Whatever FEE_BALANCE_INTERVAL is, no claim and no pause after an unknown outcome is recalled.
 func TestLatestDue(t *testing.T) {
 	now := time.Now()
-	for retryMax, want := range map[time.Duration]time.Duration{
-		time.Second: 30*time.Second + 5*time.Minute, time.Hour: time.Hour + 5*time.Minute,
+	for interval, want := range map[time.Duration]time.Duration{
+		time.Second: 30*time.Second + 5*time.Minute, 40 * time.Second: 40*time.Second + 5*time.Minute,
 	} {
-		if got := (Config{RetryMax: retryMax}).LatestDue(now).Sub(now); got != want {
-			t.Errorf("%s: got %s, want %s", retryMax, got, want)
+		if got := (Config{BalanceInterval: interval}).LatestDue(now).Sub(now); got != want {
+			t.Errorf("%s: got %s, want %s", interval, got, want)
 		}
 	}
 }

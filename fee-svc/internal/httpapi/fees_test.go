@@ -36,9 +36,9 @@ func seed(t *testing.T, s *service) {
 	}
 	_, err := s.store.Settle(t.Context(), created.Add(time.Minute), []fee.Settlement{
 		{ID: feeID(1), Attempt: 1, Status: fee.Charged, Next: 1},
-		{ID: feeID(3), Attempt: 1, Status: fee.Pending, Reason: fee.ReasonInsufficientBalance, Next: 2, DueAt: created},
+		{ID: feeID(3), Attempt: 1, Status: fee.Pending, Reason: fee.ReasonInsufficientBalance, Next: 2},
 		{ID: feeID(4), Attempt: 1, Status: fee.Waived, Reason: fee.ReasonInactiveAccount, Next: 1},
-	})
+	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

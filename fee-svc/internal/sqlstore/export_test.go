@@ -1,7 +1,13 @@
 package sqlstore
 
-// UpdateSettled and SelectBacklog let a test see how a database runs them.
+// Statements that a test lets a database explain.
 const (
-	UpdateSettled = updateSettled
-	SelectBacklog = selectBacklog
+	UpdateSettled      = updateSettled
+	UpdateReleased     = updateReleased
+	SelectBacklog      = selectBacklog
+	SelectDue          = selectDue
+	SelectDebtors      = selectDebtors
+	SelectOwed         = selectOwed
+	SelectOwedPostgres = selectOwedPostgres
+	OwesNothing        = owesNothing
 )

@@ -5,7 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"time"
 
 	"github.com/bankmore/bankmore/fee-svc/internal/fee"
 	"github.com/bankmore/bankmore/platform/sqldb"
@@ -36,9 +38,40 @@ func (s *Store) addSQLite(ctx context.Context, fees []fee.Fee) (inserted map[str
 				return err
 			}
 		}
-		return nil
+		return owe(ctx, tx, debts(fees, inserted))
 	})
 	return inserted, err
+}
+
+// debts are when the accounts of inserted fees that are pending begin to owe, by account number.
+func debts(fees []fee.Fee, inserted map[string]bool) map[string]time.Time {
+	since := map[string]time.Time{}
+	for _, f := range fees {
+		if !inserted[f.ID] || f.Status != fee.Pending {
+			continue
+		}
+		if before, ok := since[f.AccountNumber]; !ok || f.CreatedAt.Before(before) {
+			since[f.AccountNumber] = f.CreatedAt
+		}
+	}
+	return since
+}
+
+// makeDebtor makes an account a debtor, or a debtor due earlier. It locks the row in either case, so that nobody who
+// sees no pending fee of the account deletes it meanwhile.
+const makeDebtor = `ON CONFLICT (account_number) DO UPDATE SET due_at = excluded.due_at WHERE debtors.due_at > excluded.due_at`
+
+func owe(ctx context.Context, tx *sql.Tx, since map[string]time.Time) error {
+	for chunk := range slices.Chunk(slices.Sorted(maps.Keys(since)), maxRows) {
+		var args []any
+		for _, number := range chunk {
+			args = append(args, number, sqldb.Micros(since[number]))
+		}
+		if _, err := tx.ExecContext(ctx, "INSERT INTO debtors (account_number, due_at) VALUES "+sqldb.Rows(len(chunk), 2)+" "+makeDebtor, args...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 const (
@@ -46,7 +79,8 @@ const (
 	insertWidth   = 8
 )
 
-// insertValues are the insertColumns of a new fee, which is due at once.
+// insertValues are the insertColumns of a new fee. Its due_at is for a replica of the version before debtors, to which it
+// is due at once.
 func insertValues(f fee.Fee) []any {
 	created := sqldb.Micros(f.CreatedAt)
 	return []any{f.ID, f.TransferID, f.AccountNumber, int64(f.Amount), string(f.Status), string(f.Reason), created, created}
@@ -73,7 +107,10 @@ func insert(ctx context.Context, tx *sql.Tx, fees []fee.Fee, inserted map[string
 	return rows.Err()
 }
 
-const feeColumns = "id, transfer_id, account_number, amount, status, reason, created_at, charged_at"
+// feeColumns are those of a fee as its customer sees it: one whose account is known to have too little waits for balance.
+const feeColumns = `id, transfer_id, account_number, amount, status,
+	CASE WHEN status = 'PENDING' AND EXISTS (SELECT 1 FROM debtors WHERE debtors.account_number = fees.account_number AND debtors.waits)
+		THEN 'INSUFFICIENT_BALANCE' ELSE reason END, created_at, charged_at`
 
 // Get implements fee.Store.
 func (s *Store) Get(ctx context.Context, id string) (fee.Fee, error) {
@@ -105,7 +142,7 @@ func (s *Store) List(ctx context.Context, accountNumber, before string, limit in
 	return fees, sqldb.Away(rows.Err())
 }
 
-// scanFee reads feeColumns, and what follows them into more.
+// scanFee reads feeColumns or returnedColumns, and what follows them into more.
 func scanFee(row interface{ Scan(dest ...any) error }, more ...any) (f fee.Fee, err error) {
 	var created int64
 	var charged sql.NullInt64

@@ -23,10 +23,19 @@ func (s *Store) addPostgres(ctx context.Context, fees []fee.Fee) (inserted map[s
 	err = s.db.InPipeline(ctx, func(p *sqldb.Pipeline) error {
 		inserted = make(map[string]bool, len(fees))
 		batch := p.Batch()
-		batch.Queue("INSERT INTO fees ("+insertColumns+`)
-			SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::bigint[], $8::bigint[])
-				AS f (`+insertColumns+`) ORDER BY transfer_id -- the same for everybody, so that nobody waits in a circle
-			ON CONFLICT (transfer_id) DO NOTHING RETURNING id`, sqldb.Columns(rows)...).
+		// The orders are the same for everybody, so that nobody waits in a circle.
+		batch.Queue(`
+			WITH added AS (
+				INSERT INTO fees (`+insertColumns+`)
+				SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::bigint[], $8::bigint[])
+					AS f (`+insertColumns+`) ORDER BY transfer_id
+				ON CONFLICT (transfer_id) DO NOTHING RETURNING id, account_number, status, created_at
+			), owing AS (
+				INSERT INTO debtors (account_number, due_at)
+				SELECT account_number, min(created_at) FROM added WHERE status = 'PENDING' GROUP BY account_number ORDER BY account_number
+				`+makeDebtor+`
+			)
+			SELECT id FROM added`, sqldb.Columns(rows)...).
 			Query(func(rows pgx.Rows) error {
 				var id string
 				_, err := pgx.ForEachRow(rows, []any{&id}, func() error {
@@ -41,32 +50,24 @@ func (s *Store) addPostgres(ctx context.Context, fees []fee.Fee) (inserted map[s
 }
 
 const updateSettled = "UPDATE fees SET " + setNext + `
-	FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
+	FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[])
 		AS next (` + nextColumns + ") WHERE " + settledFees + " RETURNING " + returnedColumns
 
+const selectOwedPostgres = "SELECT " + returnedColumns + `, fees.attempt, fees.unknowns
+	FROM unnest($1::text[]) AS debtor (number) CROSS JOIN LATERAL (
+		SELECT * FROM fees WHERE account_number = debtor.number AND status = 'PENDING' ORDER BY id LIMIT $2) AS fees
+	ORDER BY fees.id`
+
 // settlePostgres is settleSQLite in three round trips.
-func (s *Store) settlePostgres(ctx context.Context, now time.Time, settlements []fee.Settlement) (settled []fee.Fee, err error) {
-	if len(settlements) == 0 {
+func (s *Store) settlePostgres(ctx context.Context, now time.Time, settlements []fee.Settlement, releases []fee.Release) (settled []fee.Fee, err error) {
+	if len(settlements) == 0 && len(releases) == 0 {
 		return nil, nil
-	}
-	rows := make([][]any, len(settlements))
-	for i, s := range settlements {
-		rows[i] = nextValues(s, now)
 	}
 	err = s.db.InPipeline(ctx, func(p *sqldb.Pipeline) error {
 		settled = nil
 		update := p.Batch()
-		update.Queue(updateSettled, sqldb.Columns(rows)...).
-			Query(func(rows pgx.Rows) error {
-				for rows.Next() {
-					f, err := scanFee(rows)
-					if err != nil {
-						return err
-					}
-					settled = append(settled, f)
-				}
-				return rows.Err()
-			})
+		queueSettlements(update, now, settlements, &settled)
+		queueReleases(update, releases)
 		if err := p.Send(ctx, update); err != nil {
 			return err
 		}
@@ -82,3 +83,43 @@ func (s *Store) settlePostgres(ctx context.Context, now time.Time, settlements [
 	})
 	return settled, err
 }
+
+func queueSettlements(batch *pgx.Batch, now time.Time, settlements []fee.Settlement, settled *[]fee.Fee) {
+	if len(settlements) == 0 {
+		return
+	}
+	rows := make([][]any, len(settlements))
+	for i, s := range settlements {
+		rows[i] = nextValues(s, now)
+	}
+	batch.Queue(updateSettled, sqldb.Columns(rows)...).
+		Query(func(rows pgx.Rows) error {
+			for rows.Next() {
+				f, err := scanFee(rows)
+				if err != nil {
+					return err
+				}
+				*settled = append(*settled, f)
+			}
+			return rows.Err()
+		})
+}
+
+// queueReleases locks the debtors first. Who adds a fee locks its debtor too (makeDebtor), so the statements after the
+// lock see every fee that had been added by then.
+func queueReleases(batch *pgx.Batch, releases []fee.Release) {
+	if len(releases) == 0 {
+		return
+	}
+	rows := make([][]any, len(releases))
+	for i, r := range releases {
+		rows[i] = releaseValues(r)
+	}
+	numbers := accounts(releases)
+	batch.Queue("SELECT account_number FROM debtors WHERE account_number = ANY($1) ORDER BY account_number FOR UPDATE", numbers)
+	batch.Queue("DELETE FROM debtors WHERE account_number = ANY($1) AND "+owesNothing, numbers)
+	batch.Queue(updateReleased, sqldb.Columns(rows)...)
+}
+
+const updateReleased = "UPDATE debtors SET " + setReleased + `
+	FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::boolean[]) AS next (` + releaseColumns + ") WHERE " + released

@@ -17,53 +17,111 @@ import (
 )
 
 // Claim implements fee.Queue.
-func (s *Store) Claim(ctx context.Context, now, until time.Time, limit int) (claims []fee.Claim, err error) {
+func (s *Store) Claim(ctx context.Context, now, until time.Time, limit int) (debtors []fee.Debtor, err error) {
 	// A collector asks several times a second and mostly in vain: only a reader then, and the writer is left alone.
 	var due bool
-	err = s.db.Read().QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM fees WHERE status = 'PENDING' AND due_at <= $1)", sqldb.Micros(now)).Scan(&due)
+	err = s.db.Read().QueryRowContext(ctx, selectDue, sqldb.Micros(now)).Scan(&due)
 	if err != nil || !due {
 		return nil, sqldb.Away(err)
 	}
 	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
-		claims = nil
-		rows, err := tx.QueryContext(ctx, `
-			WITH due AS (SELECT id FROM fees WHERE status = 'PENDING' AND due_at <= $2 ORDER BY due_at, id LIMIT $3`+s.db.SkipLocked()+`)
-			UPDATE fees SET due_at = $1 WHERE id IN (SELECT id FROM due)
-			RETURNING `+feeColumns+`, attempt, unknowns`, sqldb.Micros(until), sqldb.Micros(now), limit)
+		debtors = nil
+		rows, err := tx.QueryContext(ctx, "WITH due AS ("+selectDebtors+s.db.SkipLocked()+`)
+			UPDATE debtors SET claimed_until = $3 WHERE account_number IN (SELECT account_number FROM due)
+			RETURNING account_number, waits`, sqldb.Micros(now), limit, sqldb.Micros(until))
 		if err != nil {
-			return fmt.Errorf("claiming fees: %w", err)
+			return fmt.Errorf("claiming debtors: %w", err)
 		}
 		defer rows.Close()
 		for rows.Next() {
-			var c fee.Claim
-			if c.Fee, err = scanFee(rows, &c.Attempt, &c.Unknowns); err != nil {
-				return fmt.Errorf("claiming fees: %w", err)
+			var d fee.Debtor
+			if err := rows.Scan(&d.AccountNumber, &d.Waits); err != nil {
+				return fmt.Errorf("claiming debtors: %w", err)
 			}
-			claims = append(claims, c)
+			debtors = append(debtors, d)
 		}
 		return rows.Err()
 	})
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(claims, func(a, b fee.Claim) int { return strings.Compare(a.ID, b.ID) }) // RETURNING keeps no order
-	return claims, nil
+	slices.SortFunc(debtors, func(a, b fee.Debtor) int { return strings.Compare(a.AccountNumber, b.AccountNumber) }) // RETURNING keeps no order
+	return debtors, nil
+}
+
+const (
+	selectDebtors = `SELECT account_number FROM debtors WHERE due_at <= $1 AND claimed_until <= $1
+		ORDER BY due_at, account_number LIMIT $2`
+	// With EXISTS, PostgreSQL would read the table rather than the index, since it expects to find a row soon.
+	selectDue = `SELECT count(*) > 0 FROM (SELECT account_number FROM debtors WHERE due_at <= $1 AND claimed_until <= $1
+		ORDER BY due_at, account_number LIMIT 1) AS due`
+)
+
+// selectOwed takes the accounts as one parameter in JSON.
+const selectOwed = "SELECT " + returnedColumns + `, fees.attempt, fees.unknowns
+	FROM (SELECT value AS number FROM json_each($1)) AS debtor JOIN fees ON fees.id IN (
+		SELECT id FROM fees AS own WHERE own.account_number = debtor.number AND own.status = 'PENDING' ORDER BY own.id LIMIT $2)
+	ORDER BY fees.id`
+
+// Owed implements fee.Queue.
+func (s *Store) Owed(ctx context.Context, accountNumbers []string, each int) (claims []fee.Claim, err error) {
+	query, accounts := selectOwedPostgres, any(accountNumbers)
+	if !s.db.Pipelined() {
+		query = selectOwed
+		if accounts, err = list(accountNumbers); err != nil {
+			return nil, err
+		}
+	}
+	rows, err := s.db.Read().QueryContext(ctx, query, accounts, each)
+	if err != nil {
+		return nil, sqldb.Away(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var c fee.Claim
+		if c.Fee, err = scanFee(rows, &c.Attempt, &c.Unknowns); err != nil {
+			return nil, sqldb.Away(err)
+		}
+		claims = append(claims, c)
+	}
+	return claims, sqldb.Away(rows.Err())
+}
+
+// list is texts as one parameter for SQLite's json_each.
+func list(texts []string) (string, error) {
+	text, err := json.Marshal(texts)
+	return string(text), err
 }
 
 // Recall implements fee.Queue.
 func (s *Store) Recall(ctx context.Context, now, latest time.Time, limit int) (int, error) {
-	return s.db.Exec(ctx, `
-		WITH late AS (SELECT id FROM fees WHERE status = 'PENDING' AND due_at > $2 LIMIT $3`+s.db.SkipLocked()+`)
-		UPDATE fees SET due_at = $1 WHERE id IN (SELECT id FROM late)`, sqldb.Micros(now), sqldb.Micros(latest), limit)
+	late, err := s.db.Exec(ctx, `
+		WITH late AS (SELECT account_number FROM debtors WHERE due_at > $2 OR claimed_until > $2 LIMIT $3`+s.db.SkipLocked()+`)
+		UPDATE debtors SET due_at = CASE WHEN due_at > $2 THEN $1 ELSE due_at END,
+			claimed_until = CASE WHEN claimed_until > $2 THEN 0 ELSE claimed_until END
+		WHERE account_number IN (SELECT account_number FROM late)`, sqldb.Micros(now), sqldb.Micros(latest), limit)
+	if err != nil {
+		return 0, fmt.Errorf("recalling debtors: %w", err)
+	}
+	// A replica of the version before this table adds fees without their debtors.
+	found, err := s.db.Exec(ctx, `
+		INSERT INTO debtors (account_number, due_at)
+		SELECT DISTINCT account_number, CAST($1 AS BIGINT) FROM fees
+		WHERE status = 'PENDING' AND NOT EXISTS (SELECT 1 FROM debtors WHERE debtors.account_number = fees.account_number)
+		LIMIT $2 ON CONFLICT (account_number) DO NOTHING`, sqldb.Micros(now), limit)
+	if err != nil {
+		return 0, fmt.Errorf("finding debtors: %w", err)
+	}
+	return late + found, nil
 }
 
 // Settle implements fee.Queue.
-func (s *Store) Settle(ctx context.Context, now time.Time, settlements []fee.Settlement) ([]fee.Settlement, error) {
+func (s *Store) Settle(ctx context.Context, now time.Time, settlements []fee.Settlement, releases []fee.Release) ([]fee.Settlement, error) {
 	settle := s.settleSQLite
 	if s.db.Pipelined() {
 		settle = s.settlePostgres
 	}
-	settled, err := settle(ctx, now, settlements)
+	settled, err := settle(ctx, now, settlements, releases)
 	if err != nil {
 		return nil, fmt.Errorf("settling fees: %w", err)
 	}
@@ -74,7 +132,7 @@ func (s *Store) Settle(ctx context.Context, now time.Time, settlements []fee.Set
 	return slices.DeleteFunc(slices.Clone(settlements), func(s fee.Settlement) bool { return !changed[s.ID] }), nil
 }
 
-func (s *Store) settleSQLite(ctx context.Context, now time.Time, settlements []fee.Settlement) (settled []fee.Fee, err error) {
+func (s *Store) settleSQLite(ctx context.Context, now time.Time, settlements []fee.Settlement, releases []fee.Release) (settled []fee.Fee, err error) {
 	err = s.db.InTx(ctx, func(tx *sql.Tx) error {
 		settled = nil
 		for chunk := range slices.Chunk(settlements, maxRows) {
@@ -83,6 +141,9 @@ func (s *Store) settleSQLite(ctx context.Context, now time.Time, settlements []f
 				return err
 			}
 			settled = append(settled, fees...)
+		}
+		if err := release(ctx, tx, releases); err != nil {
+			return err
 		}
 		messages, err := events(settled)
 		if err != nil {
@@ -93,13 +154,62 @@ func (s *Store) settleSQLite(ctx context.Context, now time.Time, settlements []f
 	return settled, err
 }
 
-// What a settlement sets, from rows of nextColumns named next. settledFees spells "pending" so that PostgreSQL cannot
-// answer it by fees_due: it would for want of statistics, reading every fee that is pending to settle a few.
+// owesNothing is true of a debtor without pending fees. PostgreSQL would make a join of NOT EXISTS, and read every fee that is
+// pending, since with statistics from before a backlog it takes fees_owed for empty.
+const owesNothing = "(SELECT id FROM fees WHERE fees.account_number = debtors.account_number AND fees.status = 'PENDING' LIMIT 1) IS NULL"
+
+// A release sets these, from rows of releaseColumns named next.
 const (
-	nextColumns = "id, settled, status, reason, attempt, unknowns, due_at, charged_at"
-	nextWidth   = 8
+	releaseColumns = "account_number, claimed_until, due_at, waits"
+	releaseWidth   = 4
+	setReleased    = "due_at = next.due_at, claimed_until = 0, waits = next.waits"
+	released       = "debtors.account_number = next.account_number AND debtors.claimed_until = next.claimed_until"
+)
+
+func releaseValues(r fee.Release) []any {
+	return []any{r.AccountNumber, sqldb.Micros(r.Until), sqldb.Micros(r.DueAt), r.Waits}
+}
+
+// accounts are those that releases name.
+func accounts(releases []fee.Release) []string {
+	numbers := make([]string, len(releases))
+	for i, r := range releases {
+		numbers[i] = r.AccountNumber
+	}
+	return numbers
+}
+
+// release deletes the debtors that owe nothing, and makes the others due at their time.
+func release(ctx context.Context, tx *sql.Tx, releases []fee.Release) error {
+	numbers, err := list(accounts(releases))
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, "DELETE FROM debtors WHERE account_number IN (SELECT value FROM json_each($1)) AND "+owesNothing, numbers)
+	if err != nil {
+		return err
+	}
+	for chunk := range slices.Chunk(releases, maxRows) {
+		args := make([]any, 0, releaseWidth*len(chunk))
+		for _, r := range chunk {
+			args = append(args, releaseValues(r)...)
+		}
+		_, err := tx.ExecContext(ctx, "WITH next ("+releaseColumns+") AS (VALUES "+sqldb.Rows(len(chunk), releaseWidth)+`)
+			UPDATE debtors SET `+setReleased+" FROM next WHERE "+released, args...)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// What a settlement sets, from rows of nextColumns named next. settledFees spells "pending" so that PostgreSQL cannot
+// answer it by an index of pending fees: it would for want of statistics, reading every fee that is pending to settle a few.
+const (
+	nextColumns = "id, settled, status, reason, attempt, unknowns, charged_at"
+	nextWidth   = 7
 	setNext     = `status = next.status, reason = next.reason, attempt = next.attempt, unknowns = next.unknowns,
-		due_at = next.due_at, charged_at = next.charged_at`
+		charged_at = next.charged_at`
 	settledFees     = "fees.id = next.id AND fees.status NOT IN ('CHARGED', 'WAIVED') AND fees.attempt = next.settled"
 	returnedColumns = `fees.id, fees.transfer_id, fees.account_number, fees.amount, fees.status, fees.reason, fees.created_at,
 		fees.charged_at`
@@ -107,12 +217,11 @@ const (
 
 func nextValues(s fee.Settlement, now time.Time) []any {
 	charged := sql.NullInt64{Int64: sqldb.Micros(now), Valid: s.Status == fee.Charged}
-	return []any{s.ID, s.Attempt, string(s.Status), string(s.Reason), s.Next, s.Unknowns, sqldb.Micros(s.DueAt), charged}
+	return []any{s.ID, s.Attempt, string(s.Status), string(s.Reason), s.Next, s.Unknowns, charged}
 }
 
 // settle moves the fees that are still pending at their settlement's attempt, and returns them as they are now. A
-// settlement whose lease has run out meanwhile is as good as one in time: what the ledger decided under a key stays
-// true, and an outcome that is unknown at worst makes the fee due earlier, with the same key.
+// settlement whose claim has run out meanwhile is as good as one in time: what the ledger decided under a key stays true.
 func settle(ctx context.Context, tx *sql.Tx, now time.Time, settlements []fee.Settlement) (fees []fee.Fee, err error) {
 	args := make([]any, 0, nextWidth*len(settlements))
 	for _, s := range settlements {
@@ -152,14 +261,14 @@ func events(settled []fee.Fee) (messages []outbox.Message, err error) {
 }
 
 const selectBacklog = `
-	SELECT count(CASE WHEN reason <> $1 OR unknowns > 0 THEN 1 END), count(CASE WHEN reason = $1 AND unknowns = 0 THEN 1 END),
-		coalesce(min(CASE WHEN reason <> $1 OR unknowns > 0 THEN created_at END), 0)
-	FROM fees WHERE status = 'PENDING'`
+	SELECT count(CASE WHEN debtors.waits IS NOT TRUE THEN 1 END), count(CASE WHEN debtors.waits THEN 1 END),
+		coalesce(min(CASE WHEN debtors.waits IS NOT TRUE THEN fees.created_at END), 0)
+	FROM fees LEFT JOIN debtors ON debtors.account_number = fees.account_number WHERE fees.status = 'PENDING'`
 
 // Backlog implements fee.Queue.
 func (s *Store) Backlog(ctx context.Context) (b fee.Backlog, err error) {
 	var oldest int64
-	row := s.db.Read().QueryRowContext(ctx, selectBacklog, string(fee.ReasonInsufficientBalance))
+	row := s.db.Read().QueryRowContext(ctx, selectBacklog)
 	if err := row.Scan(&b.ForCollection, &b.ForBalance, &oldest); err != nil {
 		return fee.Backlog{}, sqldb.Away(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -114,12 +115,14 @@ func testVerifyFinds(t *testing.T, engine sqldbtest.Engine) {
 		"a fee has a time of charging exactly":    "UPDATE fees SET charged_at = 1 WHERE id = 'f2'",
 		"a waived fee has a reason":               "UPDATE fees SET status = 'WAIVED' WHERE id = 'f2'",
 		"no fee stays pending unless it waits for balance": `
-			UPDATE fees SET created_at = created_at - 600000001, due_at = due_at + 15000000 WHERE id = 'f2'`, // claimed just now
-		"no fee stays pending unless":                       "UPDATE fees SET created_at = created_at - 600000001, reason = 'ELSE' WHERE id = 'f2'",
-		"no fee is due later than a collector puts it off":  "UPDATE fees SET due_at = due_at + 3600000001 WHERE id = 'f2'",
-		"an event waits only for a charged fee":             "DELETE FROM fees WHERE id = 'f1'",
-		"an event waits only for a charged fee of its":      "UPDATE fees SET status = 'PENDING', charged_at = NULL WHERE id = 'f1'",
-		"an event waits only for a charged fee of its acco": "UPDATE outbox SET topic = 'elsewhere'",
+			UPDATE fees SET created_at = created_at - 600000001 WHERE id = 'f2'; UPDATE debtors SET claimed_until = due_at + 15000000`, // claimed just now
+		"no fee stays pending unless it waits for balance: fee f2": `
+			UPDATE fees SET created_at = created_at - 600000001 WHERE id = 'f2'; DELETE FROM debtors`,
+		"no debtor is due later than a collector puts it off": "UPDATE debtors SET due_at = due_at + 3600000001",
+		"no debtor is due later than a collector":             "UPDATE debtors SET claimed_until = due_at + 3600000001",
+		"an event waits only for a charged fee":               "DELETE FROM fees WHERE id = 'f1'",
+		"an event waits only for a charged fee of its":        "UPDATE fees SET status = 'PENDING', charged_at = NULL WHERE id = 'f1'",
+		"an event waits only for a charged fee of its acco":   "UPDATE outbox SET topic = 'elsewhere'",
 	} {
 		t.Run(name, func(t *testing.T) {
 			db := engine.Open(t, sqlstore.Migrations())
@@ -150,7 +153,7 @@ func TestVerifyLetsFeesWait(t *testing.T) { sqldbtest.Each(t, testVerifyLetsFees
 func testVerifyLetsFeesWait(t *testing.T, engine sqldbtest.Engine) {
 	db := engine.Open(t, sqlstore.Migrations())
 	now := seed(t, db)
-	err := exec(t.Context(), db, "UPDATE fees SET created_at = 0, attempt = 90, reason = 'INSUFFICIENT_BALANCE' WHERE id = 'f2'")
+	err := exec(t.Context(), db, "UPDATE fees SET created_at = 0 WHERE id = 'f2'; UPDATE debtors SET waits = TRUE")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,16 +169,25 @@ func TestQueriesUseIndexes(t *testing.T) { sqldbtest.Each(t, testQueriesUseIndex
 func testQueriesUseIndexes(t *testing.T, engine sqldbtest.Engine) {
 	db := engine.Open(t, sqlstore.Migrations())
 	for query, index := range map[string]string{
-		"SELECT EXISTS (SELECT 1 FROM fees WHERE status = 'PENDING' AND due_at <= 1)":               "fees_due",
-		"SELECT id FROM fees WHERE status = 'PENDING' AND due_at <= 1 ORDER BY due_at, id LIMIT 10": "fees_due",
-		"SELECT id FROM fees WHERE status = 'PENDING' AND due_at > 1 LIMIT 10":                      "fees_due",
-		"SELECT * FROM fees WHERE account_number = '18' AND id < 'x' ORDER BY id DESC LIMIT 10":     "fees_of_account",
-		"SELECT * FROM fees WHERE account_number = '18' ORDER BY id DESC LIMIT 10":                  "fees_of_account",
-		strings.ReplaceAll(sqlstore.SelectBacklog, "$1", "'INSUFFICIENT_BALANCE'"):                  "fees_due",
+		strings.NewReplacer("$1", "1", "$2", "10").Replace(sqlstore.SelectDebtors):              "debtors_due",
+		"SELECT 1 FROM debtors WHERE account_number = '18' AND " + sqlstore.OwesNothing:         "fees_owed",
+		"SELECT * FROM fees WHERE account_number = '18' AND id < 'x' ORDER BY id DESC LIMIT 10": "fees_of_account",
+		"SELECT * FROM fees WHERE account_number = '18' ORDER BY id DESC LIMIT 10":              "fees_of_account",
+		sqlstore.SelectBacklog: "fees_due|fees_owed",
 	} {
-		if plan := engine.Plan(t, db, query); !strings.Contains(plan, index) {
+		plan := engine.Plan(t, db, query)
+		if !slices.ContainsFunc(strings.Split(index, "|"), func(name string) bool { return strings.Contains(plan, name) }) {
 			t.Errorf("%s\n%s", query, plan)
 		}
+	}
+}
+
+// Of each debtor's fees only those are read that are asked for.
+func TestOwedReadsByKey(t *testing.T) {
+	plan := sqldbtest.SQLite.Plan(t, sqldbtest.SQLite.Open(t, sqlstore.Migrations()), sqlstore.SelectOwed, `["18"]`, 1)
+	if !strings.Contains(plan, "SEARCH fees USING INDEX sqlite_autoindex_fees_1 (id=?)") ||
+		!strings.Contains(plan, "SEARCH own USING COVERING INDEX fees_owed (account_number=?)") {
+		t.Error(plan)
 	}
 }
 
@@ -203,7 +215,7 @@ func seed(t *testing.T, db *sqldb.DB) (now time.Time) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.Settle(t.Context(), now, []fee.Settlement{{ID: "f1", Attempt: 1, Status: fee.Charged, Next: 1}}); err != nil {
+	if _, err := store.Settle(t.Context(), now, []fee.Settlement{{ID: "f1", Attempt: 1, Status: fee.Charged, Next: 1}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	return now

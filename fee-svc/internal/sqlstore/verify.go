@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/bankmore/bankmore/fee-svc/feeapi"
-	"github.com/bankmore/bankmore/fee-svc/internal/fee"
 	"github.com/bankmore/bankmore/platform/sqldb"
 )
 
@@ -27,11 +26,14 @@ func invariants(unfinishedSince, latestDue time.Time) []sqldb.Invariant {
 		{Name: "a waived fee has a reason", Query: `
 			SELECT 'fee ' || id || ' has none' FROM fees WHERE status = 'WAIVED' AND reason = ''`},
 		{Name: "no fee stays pending unless it waits for balance", Query: `
-			SELECT 'fee ' || id || ' is pending since ' || created_at || ', attempt ' || attempt || ', ' || unknowns || ' answers lost'
-			FROM fees WHERE status = 'PENDING' AND reason <> $2 AND created_at < $1`,
-			Args: []any{sqldb.Micros(unfinishedSince), string(fee.ReasonInsufficientBalance)}},
-		{Name: "no fee is due later than a collector puts it off", Query: `
-			SELECT 'fee ' || id || ' is due at ' || due_at || ', attempt ' || attempt FROM fees WHERE status = 'PENDING' AND due_at > $1`,
+			SELECT 'fee ' || f.id || ' is pending since ' || f.created_at || ', attempt ' || f.attempt || ', ' || f.unknowns || ' answers lost' ||
+				CASE WHEN d.account_number IS NULL THEN ', and account ' || f.account_number || ' is no debtor' ELSE '' END
+			FROM fees f LEFT JOIN debtors d ON d.account_number = f.account_number
+			WHERE f.status = 'PENDING' AND d.waits IS NOT TRUE AND f.created_at < $1`,
+			Args: []any{sqldb.Micros(unfinishedSince)}},
+		{Name: "no debtor is due later than a collector puts it off", Query: `
+			SELECT 'account ' || account_number || ' is due at ' || due_at || ' and claimed until ' || claimed_until
+			FROM debtors WHERE due_at > $1 OR claimed_until > $1`,
 			Args: []any{sqldb.Micros(latestDue)}},
 		{Name: "no fee's outcome stays unknown", Args: []any{unknownLimit}, Query: `
 			SELECT 'fee ' || id || ' has no known outcome after ' || unknowns || ' tries of attempt ' || attempt
@@ -45,7 +47,7 @@ func invariants(unfinishedSince, latestDue time.Time) []sqldb.Invariant {
 }
 
 // Verify checks the invariants of the fees and writes what violates them to out. A fee that was created before
-// unfinishedSince must have ended or wait for balance, and none may be due after latestDue.
+// unfinishedSince must have ended or wait for balance, and no debtor may be due after latestDue.
 func (s *Store) Verify(ctx context.Context, out io.Writer, unfinishedSince, latestDue time.Time) error {
 	return s.db.Verify(ctx, out, invariants(unfinishedSince, latestDue))
 }

@@ -173,7 +173,12 @@ const (
 		coalesce(completed_at, 0) FROM transfers ORDER BY id`
 	selectLegs = `SELECT m.transfer_id, m.kind, m.type, a.number, m.counterparty, m.amount, m.created_at,
 		coalesce(m.transfer_request_id, ''), coalesce(m.transfer_fingerprint, '') FROM movements m JOIN accounts a ON a.id = m.account_id WHERE m.kind IN ('transfer', 'refund', 'fee') ORDER BY m.transfer_id`
-	selectFees = `SELECT transfer_id, account_number, amount, status, reason, created_at FROM fees ORDER BY transfer_id`
+	// A pending fee waits for balance if its account does, whatever the fee's own row tells of the past.
+	selectFees = `SELECT transfer_id, account_number, amount, status, CASE
+			WHEN status <> 'PENDING' THEN reason
+			WHEN EXISTS (SELECT 1 FROM debtors WHERE debtors.account_number = fees.account_number AND debtors.waits) THEN 'INSUFFICIENT_BALANCE'
+			ELSE '' END, created_at
+		FROM fees ORDER BY transfer_id`
 )
 
 // request is what a customer asked for: its key, and the fingerprint of the rest. The ledger has none of a movement that

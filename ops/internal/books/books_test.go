@@ -52,7 +52,7 @@ func (w *world) reset(t *testing.T) {
 	t.Helper()
 	w.t, w.n = t, 0
 	w.exec(w.transfer, "DELETE FROM transfers; DELETE FROM outbox")
-	w.exec(w.fee, "DELETE FROM fees; DELETE FROM outbox")
+	w.exec(w.fee, "DELETE FROM fees; DELETE FROM debtors; DELETE FROM outbox")
 	w.exec(w.account, `
 		DELETE FROM movements; DELETE FROM accounts; DELETE FROM customers;
 		INSERT INTO customers VALUES ('a', 'Ana', 'a', '', '', 0), ('b', 'Bia', 'b', '', '', 0);
@@ -132,6 +132,9 @@ func (w *world) addFee(id, status, reason string, age time.Duration) {
 	w.exec(w.fee, fmt.Sprintf(`
 		INSERT INTO fees (id, transfer_id, account_number, amount, status, reason, created_at, charged_at, due_at)
 		VALUES ('f%[1]s', '%[1]s', '11', 200, '%[2]s', '%[3]s', %[5]d, %[4]s, 0)`, id, status, reason, charged, at(age)))
+	if status == "PENDING" {
+		w.exec(w.fee, "INSERT INTO debtors (account_number, due_at) VALUES ('11', 0) ON CONFLICT DO NOTHING")
+	}
 }
 
 func (w *world) addEvent(db *sqldb.DB, age time.Duration) {
@@ -152,10 +155,12 @@ func (w *world) ordinary() {
 	w.debit("t2", old)
 	w.refund("t2", old)
 	w.add("t3", "FAILED", old)
-	w.add("t4", "COMPLETED", old)
-	w.debit("t4", old)
-	w.credit("t4", old)
-	w.addFee("t4", "PENDING", "INSUFFICIENT_BALANCE", old)
+	w.add("t4", "COMPLETED", old) // from 22, who then has too little for the fee
+	w.exec(w.transfer, `UPDATE transfers SET origin_account_id = 'b', origin_account_number = '22', destination_account_number = '11' WHERE id = 't4'`)
+	w.move("b", "D", "transfer", "11", "t4", 1000, old)
+	w.move("a", "C", "transfer", "22", "t4", 1000, old)
+	w.addFee("t4", "PENDING", "", old)
+	w.exec(w.fee, "UPDATE fees SET account_number = '22' WHERE id = 'ft4'; UPDATE debtors SET account_number = '22', waits = TRUE")
 	w.add("t5", "COMPLETED", old)
 	w.debit("t5", old)
 	w.credit("t5", old)
@@ -281,7 +286,7 @@ func testCheckFinds(t *testing.T, engine sqldbtest.Engine) {
 		"a waived fee that was charged":    {func(w *world) { w.charge("t5", now) }, []string{chargeLaw}},
 		"a fee waived for no reason":       {func(w *world) { w.exec(w.fee, "UPDATE fees SET reason = '' WHERE id = 'ft5'") }, []string{chargeLaw}},
 		"a fee charged to somebody else":   {movement("UPDATE movements SET account_id = 'b' WHERE kind = 'fee'"), []string{chargeLaw}},
-		"a pending fee charged otherwise":  {func(w *world) { w.move("b", "D", "fee", "", "t4", 200, now) }, []string{chargeLaw}},
+		"a pending fee charged otherwise":  {func(w *world) { w.move("a", "D", "fee", "", "t4", 200, now) }, []string{chargeLaw}},
 		"a charge for a failed transfer":   {func(w *world) { w.charge("t3", now) }, []string{chargeLaw}},
 		"a balance from nowhere":           {movement("UPDATE accounts SET balance = balance + 1 WHERE id = 'a'"), []string{sumLaw}},
 		"a lost movement":                  {movement("DELETE FROM movements WHERE kind = 'deposit'"), []string{sumLaw}},

@@ -81,7 +81,7 @@ func largeBatch(t *testing.T, store Store) {
 	if added := add(t, store, fees...); slices.Contains(added, true) {
 		t.Error("some were added twice")
 	}
-	claims := claim(t, store, 0, 1000)
+	claims := owed(t, store, "18")
 	settlements := make([]fee.Settlement, len(claims))
 	for i, c := range claims {
 		settlements[i] = asCharged(c.ID, c.Attempt)

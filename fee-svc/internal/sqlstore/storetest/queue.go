@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -13,19 +14,19 @@ import (
 	"github.com/bankmore/bankmore/fee-svc/internal/fee"
 )
 
-func claimsAreDueAndLeased(t *testing.T, store Store) {
-	fees := pending("18", 2)
-	fees[1].Status, fees[1].Reason = fee.Waived, fee.ReasonDisabled
+func claimsAreDueAndEnd(t *testing.T, store Store) {
+	fees := append(pending("18", 2), pending("26", 1)...)
+	fees[2].Status, fees[2].Reason = fee.Waived, fee.ReasonDisabled
 	add(t, store, fees...)
-	want := []fee.Claim{{Fee: fees[0], Attempt: 1}}
+	want := []fee.Debtor{{AccountNumber: "18"}}
 	for _, step := range []struct {
 		after time.Duration
-		want  []fee.Claim
+		want  []fee.Debtor
 	}{
 		{-time.Microsecond, nil},
 		{0, want},
 		{time.Minute - time.Microsecond, nil},
-		{time.Minute, want}, // the lease has ended
+		{time.Minute, want}, // the claim has ended
 		{90 * time.Second, nil},
 	} {
 		if diff := cmp.Diff(step.want, claim(t, store, step.after, 10)); diff != "" {
@@ -35,51 +36,56 @@ func claimsAreDueAndLeased(t *testing.T, store Store) {
 }
 
 func claimsTakeTheLongestDue(t *testing.T, store Store) {
-	fees := pending("18", 5)
+	var fees []fee.Fee
 	for i, minutes := range []int{3, 1, 5, 2, 4} {
-		fees[i].CreatedAt = start.Add(-time.Duration(minutes) * time.Minute)
+		f := pending(strconv.Itoa(10+i), 2)
+		f[0].CreatedAt = start.Add(-time.Duration(minutes) * time.Minute)
+		fees = append(fees, f...)
 	}
 	add(t, store, fees...)
-	first := claim(t, store, 0, 2)
-	if got, want := ids(first), []string{fees[2].ID, fees[4].ID}; !slices.Equal(got, want) {
+	if got, want := numbers(claim(t, store, 0, 2)), []string{"12", "14"}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	if got, want := ids(claim(t, store, 0, 10)), []string{fees[0].ID, fees[1].ID, fees[3].ID}; !slices.Equal(got, want) {
-		t.Errorf("the rest: got %v, want %v, in the order of their ids", got, want)
+	if got, want := numbers(claim(t, store, 0, 10)), []string{"10", "11", "13"}; !slices.Equal(got, want) {
+		t.Errorf("the rest: got %v, want %v, in their order", got, want)
 	}
 }
 
-func ids(claims []fee.Claim) []string {
-	var ids []string
-	for _, c := range claims {
-		ids = append(ids, c.ID)
+func numbers(debtors []fee.Debtor) []string {
+	var numbers []string
+	for _, d := range debtors {
+		numbers = append(numbers, d.AccountNumber)
 	}
-	return ids
+	return numbers
 }
 
 func concurrentClaims(t *testing.T, store Store) {
 	const collectors, each = 8, 10
-	add(t, store, pending("18", collectors*each)...)
+	var fees []fee.Fee
+	for i := range collectors * each {
+		fees = append(fees, pending(strconv.Itoa(100+i), 2)...)
+	}
+	add(t, store, fees...)
 	var mu sync.Mutex
 	seen := map[string]int{}
 	var waiting sync.WaitGroup
 	for range collectors {
 		waiting.Go(func() {
-			claims, err := store.Claim(t.Context(), start, start.Add(time.Minute), each)
+			debtors, err := store.Claim(t.Context(), start, start.Add(time.Minute), each)
 			if err != nil {
 				t.Error(err)
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			for _, c := range claims {
-				seen[c.ID]++
+			for _, d := range debtors {
+				seen[d.AccountNumber]++
 			}
 		})
 	}
 	waiting.Wait()
-	for id, n := range seen {
+	for number, n := range seen {
 		if n != 1 {
-			t.Errorf("fee %s was claimed %d times", id, n)
+			t.Errorf("account %s was claimed %d times", number, n)
 		}
 	}
 	if rest := claim(t, store, 0, 1000); len(seen)+len(rest) != collectors*each {
@@ -87,27 +93,155 @@ func concurrentClaims(t *testing.T, store Store) {
 	}
 }
 
+func owedOldestFirst(t *testing.T, store Store) {
+	mine, other, foreign := pending("18", 5), pending("26", 2), pending("34", 1)
+	add(t, store, foreign[0], mine[4], other[1], mine[2], mine[0], other[0], mine[3], mine[1])
+	settle(t, store, asCharged(mine[0].ID, 1), asUnknown(mine[1].ID, 1, 3), asWaived(mine[2].ID, 1), asRefused(mine[3].ID, 1))
+	mine[3].Reason = fee.ReasonInsufficientBalance
+	all := []fee.Claim{
+		{Fee: mine[1], Attempt: 1, Unknowns: 3}, {Fee: mine[3], Attempt: 2}, {Fee: mine[4], Attempt: 1},
+		{Fee: other[0], Attempt: 1}, {Fee: other[1], Attempt: 1},
+	}
+	for each, want := range map[int][]fee.Claim{1: {all[0], all[3]}, 2: {all[0], all[1], all[3], all[4]}, 3: all, 100: all} {
+		got, err := store.Owed(t.Context(), []string{"26", "nobody", "18"}, each)
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("%d of each: %v\n%s", each, err, diff)
+		}
+	}
+	if got := owed(t, store); len(got) != 0 {
+		t.Errorf("of nobody: %+v", got)
+	}
+}
+
+// A released debtor is due at its time, and none any more if it owes nothing. Who has been overtaken by another
+// collector's claim releases nothing.
+func releases(t *testing.T, store Store) {
+	paid, waits, more := pending("18", 1), pending("26", 1), pending("34", 1)
+	add(t, store, paid[0], waits[0], more[0])
+	if got := claim(t, store, 0, 10); len(got) != 3 {
+		t.Fatalf("claimed %+v", got)
+	}
+	settle(t, store, asCharged(paid[0].ID, 1))
+	release(t, store, 0,
+		fee.Release{AccountNumber: "18", DueAt: start}, fee.Release{AccountNumber: "34", DueAt: start.Add(time.Second)},
+		fee.Release{AccountNumber: "26", DueAt: start.Add(time.Hour), Waits: true}, fee.Release{AccountNumber: "nobody", DueAt: start})
+	if got, want := load(t, store, waits[0].ID).Reason, fee.ReasonInsufficientBalance; got != want {
+		t.Errorf("the fee of a debtor that waits has reason %q", got)
+	}
+	if got := load(t, store, more[0].ID).Reason; got != fee.ReasonNone {
+		t.Errorf("the fee of a debtor that does not wait has reason %q", got)
+	}
+	if got := claim(t, store, time.Second-time.Microsecond, 10); len(got) != 0 {
+		t.Errorf("claimed too early: %+v", got)
+	}
+	if got, want := numbers(claim(t, store, time.Second, 10)), []string{"34"}; !slices.Equal(got, want) {
+		t.Errorf("claimed %v", got)
+	}
+	release(t, store, 0, fee.Release{AccountNumber: "34", DueAt: start, Waits: true}) // by whoever claimed it first
+	if got := claim(t, store, 2*time.Second, 10); len(got) != 0 {
+		t.Errorf("claimed from another collector: %+v", got)
+	}
+	want := []fee.Debtor{{AccountNumber: "26", Waits: true}, {AccountNumber: "34"}}
+	if diff := cmp.Diff(want, claim(t, store, time.Hour, 10)); diff != "" {
+		t.Error(diff)
+	}
+	// A new fee makes its debtor due at once, but takes it from no collector.
+	more2, again := pending("34", 1), pending("18", 1)
+	add(t, store, more2[0], again[0])
+	if got, want := numbers(claim(t, store, time.Hour, 10)), []string{"18"}; !slices.Equal(got, want) {
+		t.Errorf("claimed %v", got)
+	}
+	release(t, store, time.Hour, fee.Release{AccountNumber: "26", DueAt: start.Add(9 * time.Hour), Waits: true})
+	add(t, store, pending("26", 1)...)
+	if diff := cmp.Diff([]fee.Debtor{{AccountNumber: "26", Waits: true}}, claim(t, store, time.Hour, 10)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// Whatever happens at the same time, an account that owes a fee is a debtor.
+func addsBesideReleases(t *testing.T, store Store) {
+	const rounds = 60
+	var waiting sync.WaitGroup
+	done := make(chan struct{})
+	for range 2 {
+		waiting.Go(func() {
+			for last := false; ; {
+				debtors, err := store.Claim(t.Context(), start, start.Add(time.Minute), 10)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if last && len(debtors) == 0 {
+					return
+				}
+				var settlements []fee.Settlement
+				var releases []fee.Release
+				claims, err := store.Owed(t.Context(), numbers(debtors), 1)
+				for _, c := range claims {
+					settlements = append(settlements, asCharged(c.ID, c.Attempt))
+				}
+				for _, d := range debtors {
+					releases = append(releases, fee.Release{AccountNumber: d.AccountNumber, Until: start.Add(time.Minute), DueAt: start})
+				}
+				if _, settleErr := store.Settle(t.Context(), start, settlements, releases); err != nil || settleErr != nil {
+					t.Error(err, settleErr)
+					return
+				}
+				select {
+				case <-done:
+					last = true
+				default:
+				}
+			}
+		})
+	}
+	var adding sync.WaitGroup
+	for range 2 {
+		adding.Go(func() {
+			for range rounds {
+				if _, err := store.Add(t.Context(), append(pending("18", 1), pending("26", 1)...)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	adding.Wait()
+	close(done)
+	waiting.Wait()
+	if left := owed(t, store, "18", "26"); len(left) != 0 {
+		t.Errorf("%d fees are left, and their accounts are no debtors", len(left))
+	}
+	if got := len(store.Events(t)); got != 4*rounds {
+		t.Errorf("%d of %d were charged", got, 4*rounds)
+	}
+}
+
 func recall(t *testing.T, store Store) {
-	fees := pending("18", 6)
+	var fees []fee.Fee
+	for i := range 6 {
+		fees = append(fees, pending(strconv.Itoa(10+i), 1)...)
+	}
 	add(t, store, fees...)
-	claim(t, store, 0, 10)
 	latest := start.Add(time.Hour)
 	late := latest.Add(time.Microsecond)
-	waived := asWaived(fees[1].ID, 1)
-	waived.DueAt = late
-	settle(t, store, asRefused(fees[0].ID, 1, latest), waived,
-		asRefused(fees[2].ID, 1, late), asUnknown(fees[3].ID, 1, 1, late), asUnknown(fees[4].ID, 1, 1, start.Add(87600*time.Hour)))
-	now := start.Add(time.Second) // fees[5] is leased
-	for i, want := range []int{2, 1, 0} {
+	claim(t, store, 0, 5) // all but the last
+	if got, err := store.Claim(t.Context(), start, late, 10); err != nil || len(got) != 1 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	release(t, store, 0,
+		fee.Release{AccountNumber: "10", DueAt: latest}, fee.Release{AccountNumber: "11", DueAt: late},
+		fee.Release{AccountNumber: "12", DueAt: late, Waits: true}, fee.Release{AccountNumber: "13", DueAt: start.Add(87600 * time.Hour)})
+	now := start.Add(time.Second) // 14 is claimed
+	for i, want := range []int{2, 2, 0} {
 		if got, err := store.Recall(t.Context(), now, latest, 2); err != nil || got != want {
 			t.Errorf("recall %d: got %d, %v; want %d", i, got, err, want)
 		}
 	}
-	fees[2].Reason = fee.ReasonInsufficientBalance
-	want := []fee.Claim{{Fee: fees[2], Attempt: 2}, {Fee: fees[3], Attempt: 1, Unknowns: 1}, {Fee: fees[4], Attempt: 1, Unknowns: 1}}
-	if got := claim(t, store, time.Second-time.Microsecond, 10); len(got) != 0 {
-		t.Errorf("claimed too early: %+v", got)
+	want := []fee.Debtor{{AccountNumber: "11"}, {AccountNumber: "12", Waits: true}, {AccountNumber: "13"}, {AccountNumber: "15"}}
+	if got := claim(t, store, time.Second-time.Microsecond, 10); len(got) != 1 || got[0].AccountNumber != "15" {
+		t.Errorf("claimed too early, or not at all: %+v", got)
 	}
+	release(t, store, time.Second-time.Microsecond, fee.Release{AccountNumber: "15", DueAt: start})
 	if diff := cmp.Diff(want, claim(t, store, time.Second, 10)); diff != "" {
 		t.Error(diff)
 	}
@@ -116,7 +250,6 @@ func recall(t *testing.T, store Store) {
 func charged(t *testing.T, store Store) {
 	want := pending("18", 1)[0]
 	add(t, store, want)
-	claim(t, store, 0, 1)
 	if got := settle(t, store, asCharged(want.ID, 1)); len(got) != 1 {
 		t.Fatalf("effective: %+v", got)
 	}
@@ -126,14 +259,14 @@ func charged(t *testing.T, store Store) {
 	}
 	// Charged is final: nothing changes it, and its event is there once.
 	for _, again := range []fee.Settlement{
-		asCharged(want.ID, 1), asRefused(want.ID, 1, start), asUnknown(want.ID, 1, 1, start), asWaived(want.ID, 1),
+		asCharged(want.ID, 1), asRefused(want.ID, 1), asUnknown(want.ID, 1, 1), asWaived(want.ID, 1),
 	} {
 		if got := settle(t, store, again); len(got) != 0 {
 			t.Errorf("effective on a charged fee: %+v", got)
 		}
 	}
-	if got := claim(t, store, 24*time.Hour, 10); len(got) != 0 {
-		t.Errorf("claimed: %+v", got)
+	if got := owed(t, store, "18"); len(got) != 0 {
+		t.Errorf("owed: %+v", got)
 	}
 	if diff := cmp.Diff(want, load(t, store, want.ID)); diff != "" {
 		t.Error(diff)
@@ -148,28 +281,23 @@ func charged(t *testing.T, store Store) {
 func refused(t *testing.T, store Store) {
 	f := pending("18", 1)[0]
 	add(t, store, f)
-	claim(t, store, 0, 1)
-	settle(t, store, asUnknown(f.ID, 1, 1, start))
-	due := start.Add(time.Hour)
-	if got := settle(t, store, asRefused(f.ID, 1, due)); len(got) != 1 {
+	settle(t, store, asUnknown(f.ID, 1, 1))
+	if got := settle(t, store, asRefused(f.ID, 1)); len(got) != 1 {
 		t.Fatalf("effective: %+v", got)
 	}
 	f.Reason = fee.ReasonInsufficientBalance
-	if got := claim(t, store, time.Hour-time.Microsecond, 1); len(got) != 0 {
-		t.Errorf("claimed too early: %+v", got)
-	}
-	if diff := cmp.Diff([]fee.Claim{{Fee: f, Attempt: 2}}, claim(t, store, time.Hour, 1)); diff != "" {
+	if diff := cmp.Diff([]fee.Claim{{Fee: f, Attempt: 2}}, owed(t, store, "18")); diff != "" {
 		t.Errorf("the next attempt: %s", diff)
 	}
 	// What comes late about an attempt that has been settled changes nothing.
 	for _, late := range []fee.Settlement{
-		asRefused(f.ID, 1, start), asUnknown(f.ID, 1, 9, start), asWaived(f.ID, 1), asRefused(f.ID, 3, start),
+		asRefused(f.ID, 1), asUnknown(f.ID, 1, 9), asWaived(f.ID, 1), asRefused(f.ID, 3),
 	} {
 		if got := settle(t, store, late); len(got) != 0 {
 			t.Errorf("effective: %+v", got)
 		}
 	}
-	if diff := cmp.Diff([]fee.Claim{{Fee: f, Attempt: 2}}, claim(t, store, 2*time.Hour, 1)); diff != "" {
+	if diff := cmp.Diff([]fee.Claim{{Fee: f, Attempt: 2}}, owed(t, store, "18")); diff != "" {
 		t.Error(diff)
 	}
 	if events := store.Events(t); len(events) != 0 {
@@ -180,14 +308,11 @@ func refused(t *testing.T, store Store) {
 func unknown(t *testing.T, store Store) {
 	f := pending("18", 1)[0]
 	add(t, store, f)
-	claim(t, store, 0, 1)
-	settle(t, store, asUnknown(f.ID, 1, 1, start.Add(10*time.Second)))
-	if diff := cmp.Diff([]fee.Claim{{Fee: f, Attempt: 1, Unknowns: 1}}, claim(t, store, 10*time.Second, 1)); diff != "" {
-		t.Error(diff)
-	}
-	settle(t, store, asUnknown(f.ID, 1, 2, start.Add(20*time.Second)))
-	if diff := cmp.Diff([]fee.Claim{{Fee: f, Attempt: 1, Unknowns: 2}}, claim(t, store, 20*time.Second, 1)); diff != "" {
-		t.Error(diff)
+	for unknowns := range 3 {
+		if diff := cmp.Diff([]fee.Claim{{Fee: f, Attempt: 1, Unknowns: unknowns}}, owed(t, store, "18")); diff != "" {
+			t.Error(diff)
+		}
+		settle(t, store, asUnknown(f.ID, 1, unknowns+1))
 	}
 	if events := store.Events(t); len(events) != 0 {
 		t.Errorf("events: %+v", events)
@@ -197,7 +322,6 @@ func unknown(t *testing.T, store Store) {
 func waived(t *testing.T, store Store) {
 	want := pending("18", 1)[0]
 	add(t, store, want)
-	claim(t, store, 0, 1)
 	settle(t, store, asWaived(want.ID, 1))
 	want.Status, want.Reason = fee.Waived, fee.ReasonInactiveAccount
 	if got := settle(t, store, asCharged(want.ID, 1)); len(got) != 0 {
@@ -206,8 +330,8 @@ func waived(t *testing.T, store Store) {
 	if diff := cmp.Diff(want, load(t, store, want.ID)); diff != "" {
 		t.Error(diff)
 	}
-	if got := claim(t, store, 24*time.Hour, 10); len(got) != 0 {
-		t.Errorf("claimed: %+v", got)
+	if got := owed(t, store, "18"); len(got) != 0 {
+		t.Errorf("owed: %+v", got)
 	}
 	if events := store.Events(t); len(events) != 0 {
 		t.Errorf("events: %+v", events)
@@ -217,10 +341,8 @@ func waived(t *testing.T, store Store) {
 func settlementsStandOneByOne(t *testing.T, store Store) {
 	fees := pending("18", 5)
 	add(t, store, fees...)
-	claim(t, store, 0, 10)
-	later := start.Add(time.Hour)
 	portion := []fee.Settlement{
-		asCharged(fees[0].ID, 1), asRefused(fees[1].ID, 1, later), asUnknown(fees[2].ID, 1, 1, later), asWaived(fees[3].ID, 1),
+		asCharged(fees[0].ID, 1), asRefused(fees[1].ID, 1), asUnknown(fees[2].ID, 1, 1), asWaived(fees[3].ID, 1),
 		asCharged(fees[4].ID, 2), // another attempt than the fee's
 		asCharged(newID(), 1),
 	}
@@ -246,7 +368,6 @@ func concurrentSettlements(t *testing.T, store Store) {
 	const collectors, n = 8, 20
 	fees := pending("18", n)
 	add(t, store, fees...)
-	claim(t, store, 0, n)
 	var mu sync.Mutex
 	effective := 0
 	var waiting sync.WaitGroup
@@ -255,11 +376,11 @@ func concurrentSettlements(t *testing.T, store Store) {
 		for i, f := range fees {
 			settlements[i] = asCharged(f.ID, 1)
 			if collector%2 == 1 { // it did not learn the outcome
-				settlements[i] = asUnknown(f.ID, 1, 1, start.Add(time.Hour))
+				settlements[i] = asUnknown(f.ID, 1, 1)
 			}
 		}
 		waiting.Go(func() {
-			got, err := store.Settle(t.Context(), start, settlements)
+			got, err := store.Settle(t.Context(), start, settlements, nil)
 			if err != nil {
 				t.Error(err)
 			}
@@ -281,15 +402,14 @@ func concurrentSettlements(t *testing.T, store Store) {
 func allOrNothing(t *testing.T, store Store) {
 	fees := pending("18", 2)
 	add(t, store, fees...)
-	claim(t, store, 0, 2)
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := store.Settle(gone, start, []fee.Settlement{asCharged(fees[0].ID, 1)}); err == nil {
+	if _, err := store.Settle(gone, start, []fee.Settlement{asCharged(fees[0].ID, 1)}, nil); err == nil {
 		t.Error("settled for a caller that is gone")
 	}
 	if _, err := store.Settle(t.Context(), start, []fee.Settlement{
 		asCharged(fees[0].ID, 1), {ID: fees[1].ID, Attempt: 1, Status: "SOMETHING", Next: 1},
-	}); err == nil {
+	}, nil); err == nil {
 		t.Error("the schema accepts an unknown status")
 	}
 	if _, err := store.Add(gone, pending("18", 1)); err == nil {
@@ -314,21 +434,18 @@ func backlog(t *testing.T, store Store) {
 		}
 	}
 	check(fee.Backlog{})
-	fees := pending("18", 4)
-	fees[1].CreatedAt = start.Add(-time.Minute)
-	fees[3].CreatedAt = start.Add(-2 * time.Minute)
-	add(t, store, fees...)
-	check(fee.Backlog{ForCollection: 4, Oldest: fees[3].CreatedAt})
-	settle(t, store, asRefused(fees[3].ID, 1, start))
-	check(fee.Backlog{ForCollection: 3, ForBalance: 1, Oldest: fees[1].CreatedAt})
-	settle(t, store, asCharged(fees[1].ID, 1), asUnknown(fees[2].ID, 1, 1, start))
-	check(fee.Backlog{ForCollection: 2, ForBalance: 1, Oldest: start})
-	settle(t, store, asWaived(fees[0].ID, 1), asCharged(fees[2].ID, 1))
-	check(fee.Backlog{ForBalance: 1})
-	unanswered := asUnknown(fees[3].ID, 2, 1, start)
-	unanswered.Reason = fee.ReasonInsufficientBalance
-	settle(t, store, unanswered)
-	check(fee.Backlog{ForCollection: 1, Oldest: fees[3].CreatedAt}) // whether there is balance now, nobody knows
-	settle(t, store, asCharged(fees[3].ID, 2))
+	mine, other := pending("18", 3), pending("26", 2)
+	mine[1].CreatedAt = start.Add(-time.Minute)
+	other[0].CreatedAt = start.Add(-2 * time.Minute)
+	add(t, store, append(mine, other...)...)
+	check(fee.Backlog{ForCollection: 5, Oldest: other[0].CreatedAt})
+	claim(t, store, 0, 10)
+	release(t, store, 0, fee.Release{AccountNumber: "26", DueAt: start.Add(time.Hour), Waits: true}, fee.Release{AccountNumber: "18", DueAt: start})
+	check(fee.Backlog{ForCollection: 3, ForBalance: 2, Oldest: mine[1].CreatedAt})
+	settle(t, store, asCharged(mine[1].ID, 1), asUnknown(mine[2].ID, 1, 1), asRefused(mine[0].ID, 1))
+	check(fee.Backlog{ForCollection: 2, ForBalance: 2, Oldest: start})
+	settle(t, store, asWaived(mine[0].ID, 2), asCharged(mine[2].ID, 1))
+	check(fee.Backlog{ForBalance: 2})
+	settle(t, store, asCharged(other[0].ID, 1), asCharged(other[1].ID, 1))
 	check(fee.Backlog{})
 }

@@ -30,9 +30,12 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"large batch":                    largeBatch,
 		"get":                            get,
 		"list pages":                     listPages,
-		"claims are due and leased":      claimsAreDueAndLeased,
+		"claims are due and end":         claimsAreDueAndEnd,
 		"claims take the longest due":    claimsTakeTheLongestDue,
 		"concurrent claims":              concurrentClaims,
+		"owed, oldest first":             owedOldestFirst,
+		"releases":                       releases,
+		"adds beside releases":           addsBesideReleases,
 		"recalls what is put off":        recall,
 		"charged":                        charged,
 		"refused":                        refused,
@@ -95,10 +98,20 @@ func load(t *testing.T, store Store, id string) fee.Fee {
 }
 
 // claim claims at start+after for a minute.
-func claim(t *testing.T, store Store, after time.Duration, limit int) []fee.Claim {
+func claim(t *testing.T, store Store, after time.Duration, limit int) []fee.Debtor {
 	t.Helper()
 	now := start.Add(after)
-	claims, err := store.Claim(t.Context(), now, now.Add(time.Minute), limit)
+	debtors, err := store.Claim(t.Context(), now, now.Add(time.Minute), limit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return debtors
+}
+
+// owed returns what accounts owe, all of it.
+func owed(t *testing.T, store Store, accountNumbers ...string) []fee.Claim {
+	t.Helper()
+	claims, err := store.Owed(t.Context(), accountNumbers, 10_000)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,11 +120,22 @@ func claim(t *testing.T, store Store, after time.Duration, limit int) []fee.Clai
 
 func settle(t *testing.T, store Store, settlements ...fee.Settlement) []fee.Settlement {
 	t.Helper()
-	effective, err := store.Settle(t.Context(), start.Add(time.Second), settlements)
+	effective, err := store.Settle(t.Context(), start.Add(time.Second), settlements, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return effective
+}
+
+// release ends the claims that began at start+after.
+func release(t *testing.T, store Store, after time.Duration, releases ...fee.Release) {
+	t.Helper()
+	for i := range releases {
+		releases[i].Until = start.Add(after + time.Minute)
+	}
+	if _, err := store.Settle(t.Context(), start.Add(time.Second), nil, releases); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // The settlements of a claim's attempt.
@@ -119,12 +143,12 @@ func asCharged(id string, attempt int) fee.Settlement {
 	return fee.Settlement{ID: id, Attempt: attempt, Status: fee.Charged, Next: attempt}
 }
 
-func asRefused(id string, attempt int, due time.Time) fee.Settlement {
-	return fee.Settlement{ID: id, Attempt: attempt, Status: fee.Pending, Reason: fee.ReasonInsufficientBalance, Next: attempt + 1, DueAt: due}
+func asRefused(id string, attempt int) fee.Settlement {
+	return fee.Settlement{ID: id, Attempt: attempt, Status: fee.Pending, Reason: fee.ReasonInsufficientBalance, Next: attempt + 1}
 }
 
-func asUnknown(id string, attempt, unknowns int, due time.Time) fee.Settlement {
-	return fee.Settlement{ID: id, Attempt: attempt, Status: fee.Pending, Next: attempt, Unknowns: unknowns, DueAt: due}
+func asUnknown(id string, attempt, unknowns int) fee.Settlement {
+	return fee.Settlement{ID: id, Attempt: attempt, Status: fee.Pending, Next: attempt, Unknowns: unknowns}
 }
 
 func asWaived(id string, attempt int) fee.Settlement {

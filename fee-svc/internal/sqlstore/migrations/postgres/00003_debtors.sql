@@ -1,0 +1,21 @@
+-- +goose NO TRANSACTION
+-- +goose Up
+
+-- Every statement may run again, should a later one fail.
+
+-- Accounts that owe fees: what collectors claim, ask about and charge.
+CREATE TABLE IF NOT EXISTS debtors (
+    account_number TEXT   COLLATE "C" PRIMARY KEY,
+    due_at         BIGINT NOT NULL,               -- a collector may claim the debtor then
+    claimed_until  BIGINT NOT NULL DEFAULT 0,     -- a collector is at work on it
+    waits          BOOLEAN NOT NULL DEFAULT FALSE -- its balance did not cover its oldest fee
+);
+CREATE INDEX IF NOT EXISTS debtors_due ON debtors (due_at, account_number);
+
+INSERT INTO debtors (account_number, due_at) SELECT account_number, min(created_at) FROM fees WHERE status = 'PENDING' GROUP BY account_number
+ON CONFLICT (account_number) DO NOTHING;
+
+-- A debtor's oldest fees. What is in fees_due is of no use any more; the next version drops both index and column.
+SET lock_timeout = 0;
+DROP INDEX CONCURRENTLY IF EXISTS fees_owed;
+CREATE INDEX CONCURRENTLY fees_owed ON fees (account_number, id) WHERE status = 'PENDING';
