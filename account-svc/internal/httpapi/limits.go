@@ -171,7 +171,7 @@ func (l limit) peek(ctx context.Context, who string) time.Duration {
 }
 
 // maxNames bounds the names that a process counts, for each limit. Beyond, the name that was seen least recently is
-// forgotten. A name takes about 300 bytes.
+// forgotten. A name takes about 200 bytes.
 const maxNames = 1 << 15
 
 // localCounter counts in this process.
