@@ -229,7 +229,7 @@ func (e edge) check(t *testing.T) {
 			Type    string `json:"type"`
 		}
 		err = json.Unmarshal(answer, &form, json.RejectUnknownMembers(true))
-		fits = fits && err == nil && form.Type == e.failure && form.Message != "" && id != ""
+		fits = fits && err == nil && form.Type == e.failure && book.Names(form.Type) && form.Message != "" && id != ""
 	}
 	if !fits {
 		t.Errorf("%s: %d, want %d %s; %q %.300s", e.what, resp.StatusCode, e.status, e.failure, resp.Header, answer)

@@ -27,6 +27,7 @@ import (
 // Book is the documents, and what was seen of them.
 type Book struct {
 	documents []document
+	types     map[string]bool // of errors, in any of the documents
 
 	mu         sync.Mutex
 	exercised  map[string]bool // "GET /api/account/balance 200"
@@ -41,7 +42,7 @@ type document struct {
 
 // Read returns a book over documents (YAML or JSON, by name), which must themselves be valid OpenAPI 3.1.
 func Read(documents map[string][]byte) (*Book, error) {
-	book := &Book{exercised: map[string]bool{}, violated: map[string]bool{}}
+	book := &Book{types: map[string]bool{}, exercised: map[string]bool{}, violated: map[string]bool{}}
 	for _, name := range slices.Sorted(maps.Keys(documents)) {
 		parsed, err := libopenapi.NewDocument(documents[name])
 		if err != nil {
@@ -62,9 +63,34 @@ func Read(documents map[string][]byte) (*Book, error) {
 			return nil, fmt.Errorf("document %s: %s", name, describe(errs))
 		}
 		book.documents = append(book.documents, document{model: &model.Model, validator: v})
+		for _, failure := range errorTypes(&model.Model) {
+			book.types[failure] = true
+		}
 	}
 	return book, nil
 }
+
+// errorTypes lists the values of the property type of a document's schema Error.
+func errorTypes(model *v3.Document) (types []string) {
+	if model.Components == nil || model.Components.Schemas == nil {
+		return nil
+	}
+	form := model.Components.Schemas.GetOrZero("Error")
+	if form == nil {
+		return nil
+	}
+	property := form.Schema().Properties.GetOrZero("type")
+	if property == nil {
+		return nil
+	}
+	for _, value := range property.Schema().Enum {
+		types = append(types, value.Value)
+	}
+	return types
+}
+
+// Names reports whether one of the documents has this type of error.
+func (b *Book) Names(failure string) bool { return b.types[failure] }
 
 type badRequestKey struct{}
 
@@ -164,7 +190,8 @@ func (b *Book) check(req *http.Request, sent []byte, resp *http.Response, receiv
 	b.undocumented(req, resp, received)
 }
 
-// undocumented checks an answer where no document says anything: an error must have the one form of errors.
+// undocumented checks an answer where no document says anything: an error must have the one form of errors, with a type
+// that one of the documents names.
 func (b *Book) undocumented(req *http.Request, resp *http.Response, received []byte) {
 	var body struct {
 		Message string `json:"message"`
@@ -174,7 +201,7 @@ func (b *Book) undocumented(req *http.Request, resp *http.Response, received []b
 		return
 	}
 	err := json.Unmarshal(received, &body, json.RejectUnknownMembers(true))
-	if err == nil && body.Message != "" && body.Type != "" {
+	if err == nil && body.Message != "" && b.Names(body.Type) {
 		return
 	}
 	b.mu.Lock()

@@ -27,6 +27,9 @@ paths:
         "404":
           description: none
           content: {application/json: {schema: {type: object}}}
+components:
+  schemas:
+    Error: {type: object, properties: {message: {type: string}, type: {type: string, enum: [NOT_FOUND]}}}
 `
 
 func TestBook(t *testing.T) {
@@ -46,7 +49,8 @@ func TestBook(t *testing.T) {
 		{"undocumented status", "/api/things/1", 201, `{"name":"x"}`, false, "201"},
 		{"bad request", "/api/things/x", 404, `{}`, false, "id"},
 		{"bad request, on purpose", "/api/things/x", 404, `{}`, true, ""},
-		{"undocumented path", "/api/other", 404, `{"message":"m","type":"t"}`, false, ""},
+		{"undocumented path", "/api/other", 404, `{"message":"m","type":"NOT_FOUND"}`, false, ""},
+		{"undocumented path with an undocumented type", "/api/other", 404, `{"message":"m","type":"LOST"}`, false, "form"},
 		{"undocumented path with another form of error", "/api/other", 404, `not found`, false, "form"},
 	} {
 		t.Run(test.what, func(t *testing.T) {
