@@ -60,10 +60,7 @@ func keepsSessions(ctx context.Context, config *pgx.ConnConfig, first *pgx.Conn,
 	defer cancel()
 	second, err := pgx.ConnectConfig(limited, config)
 	if err != nil {
-		if ctx.Err() == nil && limited.Err() != nil {
-			return nil
-		}
-		return err
+		return ignoreTimeout(ctx, err)
 	}
 	defer second.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing was written
 	for range poolerTries {

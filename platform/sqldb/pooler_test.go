@@ -90,6 +90,19 @@ func TestPgBouncerSessionMode(t *testing.T) {
 	}
 }
 
+// Where PgBouncer has room for a single session, a second one that only asks waits in vain, and nothing else does.
+func TestPgBouncerWithOneSession(t *testing.T) {
+	u, err := url.Parse(through(t, "BACKENDS_PGBOUNCER_SESSION", "pool_max_conns", "1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "/one"
+	db := sqldbtest.Reopen(t, u.String())
+	if got := setting(t, db, "statement_timeout"); got != "8s" {
+		t.Errorf("statement_timeout is %s", got)
+	}
+}
+
 // What would break a service later is refused when it starts, whatever settings PgBouncer ignores, with what to set.
 func TestPgBouncerTransactionMode(t *testing.T) {
 	rawURL := through(t, "BACKENDS_PGBOUNCER_TRANSACTION")

@@ -20,7 +20,7 @@ import (
 )
 
 // ErrNoProgram says that one of PostgreSQL's programs is not installed.
-var ErrNoProgram = errors.New("PostgreSQL's client programs are not here (Debian's package postgresql-client)")
+var ErrNoProgram = errors.New("no client programs of PostgreSQL here (Debian's package postgresql-client)")
 
 // postgresSource holds a snapshot that pg_dump takes over, so that the moments of three databases lie milliseconds apart,
 // however long each dump takes.

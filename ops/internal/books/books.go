@@ -194,7 +194,7 @@ type transfer struct {
 }
 
 func scanTransfer(rows *sql.Rows) (id string, t transfer, err error) {
-	err = rows.Scan(&id, &t.request.id, &t.request.fingerprint, &t.origin, &t.destination, &t.amount, &t.state, &t.created, &t.completed)
+	err = rows.Scan(&id, &t.id, &t.fingerprint, &t.origin, &t.destination, &t.amount, &t.state, &t.created, &t.completed)
 	return id, t, err
 }
 
@@ -207,7 +207,7 @@ type leg struct {
 }
 
 func scanLeg(rows *sql.Rows) (id string, l leg, err error) {
-	err = rows.Scan(&id, &l.kind, &l.direction, &l.account, &l.other, &l.amount, &l.created, &l.request.id, &l.request.fingerprint)
+	err = rows.Scan(&id, &l.kind, &l.direction, &l.account, &l.other, &l.amount, &l.created, &l.id, &l.fingerprint)
 	return id, l, err
 }
 

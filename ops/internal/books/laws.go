@@ -89,7 +89,7 @@ func (e evidence) refunded() bool {
 
 // sameRequest reports whether transfer and debit tell of one request, as far as both know it.
 func (e evidence) sameRequest() bool {
-	return e.debit.request == request{} || e.debit.request == e.transfer.request || strings.HasPrefix(e.transfer.request.id, repair.NobodysRequest)
+	return e.debit.request == request{} || e.debit.request == e.transfer.request || strings.HasPrefix(e.transfer.id, repair.NobodysRequest)
 }
 
 // held is what the transfer has in transit, if there is at most one movement of a kind.
