@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -29,13 +30,11 @@ func restoredBackups(s *scene) {
 			s.ops("backup", dir)
 			s.ops(append([]string{"verify", "-backup", dir}, scratch()...)...)
 			s.flows("after the backup")
-			facts := s.made(since)
 			if everything {
-				s.loseEverything(facts, dir, known)
+				since += s.loseEverything(since, dir, known)
 			} else {
-				s.loseTransfers(facts, dir)
+				since += s.loseTransfers(since, dir)
 			}
-			since += len(facts)
 			s.flows("after the restore")
 		}
 	})
@@ -50,26 +49,29 @@ func (s *scene) made(since int) []*fact {
 }
 
 // loseEverything loses all three databases. What was done after the backup is lost with them; each transfer that a client
-// was told of is named, and once its request is repeated it is there, once.
-func (s *scene) loseEverything(facts []*fact, dir string, known map[string]bool) {
+// was told of is named, and once its request is repeated it is there, once. It looks at the facts from that number on, and
+// returns how many these are.
+func (s *scene) loseEverything(since int, dir string, known map[string]bool) int {
 	s.Helper()
 	s.crash()
+	facts := s.made(since)
 	told, unpublished := outcomes(facts), s.column("SELECT id FROM transfer.outbox")
 	s.lose(stack.Services...)
 	named := s.restored("everything", dir)
 	there := s.column("SELECT id FROM transfer.transfers")
 	lost, moved := 0, 0
-	for f, before := range told {
-		if f.transferID == "" || there[f.transferID] {
+	for _, f := range facts {
+		id := f.promised()
+		if id == "" || there[id] {
 			continue
 		}
-		if before.outcome == done {
+		if told[f].outcome == done {
 			lost++
-			if !named[f.transferID] && !unpublished[f.transferID] {
-				s.violated("%s: transfer %s is lost and not named", f, f.transferID)
+			if !named[id] && !unpublished[id] {
+				s.violated("%s: transfer %s is lost and not named", f, id)
 			}
 		}
-		f.transferID = ""
+		f.forgetPromise()
 	}
 	for id := range named {
 		if there[id] && !known[id] {
@@ -103,21 +105,41 @@ func (s *scene) loseEverything(facts []*fact, dir string, known map[string]bool)
 	}
 	s.note("all lost: %d transfers that were acknowledged after the backup, all but %d published and named; %d commands repeated, %d of them cash",
 		lost, len(unpublished), len(told), moved)
+	return len(facts)
 }
 
 // loseTransfers loses the databases of transfer-svc and fee-svc, and what the state store remembers. The ledger has all,
-// so nothing is lost: a repeated request meets the transfer that it made, that one too whose driver was killed between
-// debit and credit.
-func (s *scene) loseTransfers(facts []*fact, dir string) {
+// so nothing is lost: a repeated request meets the transfer that it made, that one too which was debited and not yet
+// credited when its client got 202.
+func (s *scene) loseTransfers(since int, dir string) int {
 	s.Helper()
 	held := s.arm("transfer-svc", "recorded.DEBITED", stack.Stall, byRequest)
 	s.must(held.Reached(s.Context()))
-	s.crash()
+	s.must(service("account-svc").Pause()) // no credit is answered any more
 	s.must(held.Release())
+	s.must(within(10*deadline, func() error {
+		if !slices.ContainsFunc(s.made(0), func(f *fact) bool { return !f.known() && f.promised() != "" }) {
+			return errors.New("nobody has got 202")
+		}
+		return nil
+	}))
+	s.crash()
+	facts := s.made(since)
 	told := outcomes(facts)
 	s.lose("transfer-svc", "fee-svc")
 	s.forgetMemory()
 	s.restored("transfers", dir)
+	there, debited := s.column("SELECT id FROM transfer.transfers"), s.column("SELECT transfer_id FROM account.movements WHERE kind = 'transfer' AND type = 'D'")
+	for _, f := range facts {
+		id := f.promised()
+		if id == "" || there[id] {
+			continue
+		}
+		if debited[id] || told[f].outcome == done {
+			s.violated("%s: transfer %s is in the ledger, and not restored", f, id)
+		}
+		f.forgetPromise() // of 202; nothing has moved
+	}
 	s.must(system.StartAll(s.Context()))
 	s.repeatAll(told, func(f *fact, before knowledge) {
 		if before.outcome == turnedDown && f.kind == "transfer" { // nothing has moved, and a refusal may be decided anew
@@ -129,6 +151,21 @@ func (s *scene) loseTransfers(facts []*fact, dir string) {
 		}
 		s.again(f)
 	})
+	return len(facts)
+}
+
+// promised is the id of the transfer that a receipt has told, of 202 or of 200.
+func (f *fact) promised() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.transferID
+}
+
+// forgetPromise lets the transfer be another when its request is repeated.
+func (f *fact) forgetPromise() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.transferID = ""
 }
 
 // knowledge is what a client was told.
