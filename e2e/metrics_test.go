@@ -19,7 +19,7 @@ var alerts = map[string][]string{
 	"fee-svc": {
 		`fee_pending{waits_for="collection"}`, `fee_pending{waits_for="balance"}`, `fee_pending_oldest_seconds`, `fee_recalls_total`,
 		`fee_events_total{result="dead_lettered"}`, `fee_events_total{result="retried"}`,
-		`fee_collections_total{outcome="unknown"}`, `outbox_waiting`, `outbox_oldest_seconds`,
+		`fee_collections_total{outcome="unknown"}`, `fee_debtors_asked_total{answer="short"}`, `outbox_waiting`, `outbox_oldest_seconds`,
 		`worker_failures_total{worker="fee collector"}`, `worker_failures_total{worker="fee recall"}`, `worker_failures_total{worker="outbox relay"}`,
 	},
 }

@@ -30,7 +30,7 @@ EXPLAIN (ANALYZE, BUFFERS) UPDATE fees SET status = 'CHARGED', charged_at = 1
 EXPLAIN (ANALYZE, BUFFERS) SELECT account_number FROM debtors WHERE account_number = ANY(:'bulk') ORDER BY account_number FOR UPDATE;
 \echo == delete those that owe nothing
 EXPLAIN (ANALYZE, BUFFERS) DELETE FROM debtors WHERE account_number = ANY(:'bulk')
-    AND (SELECT id FROM fees WHERE fees.account_number = debtors.account_number AND fees.status = 'PENDING' LIMIT 1) IS NULL;
+    AND (SELECT id FROM fees WHERE fees.account_number = debtors.account_number AND charged_at IS NULL AND status <> 'WAIVED' LIMIT 1) IS NULL;
 \echo == one fee
 EXPLAIN (ANALYZE, BUFFERS) SELECT * FROM fees WHERE id = :'id';
 \echo == list, newest page
@@ -55,10 +55,10 @@ EXPLAIN (ANALYZE, BUFFERS) WITH due AS (SELECT account_number FROM debtors WHERE
 SELECT array_agg(account_number) AS claimed FROM debtors WHERE claimed_until = 200000000 \gset
 \echo == the oldest fee of each
 EXPLAIN (ANALYZE, BUFFERS) SELECT fees.* FROM unnest(:'claimed'::text[]) AS debtor (number) CROSS JOIN LATERAL (
-        SELECT * FROM fees WHERE account_number = debtor.number AND status = 'PENDING' ORDER BY id LIMIT 1) AS fees ORDER BY fees.id;
+        SELECT * FROM fees WHERE account_number = debtor.number AND charged_at IS NULL AND status <> 'WAIVED' ORDER BY id LIMIT 1) AS fees ORDER BY fees.id;
 \echo == the 32 oldest fees of one that owes many
 EXPLAIN (ANALYZE, BUFFERS) SELECT fees.* FROM unnest('{1}'::text[]) AS debtor (number) CROSS JOIN LATERAL (
-        SELECT * FROM fees WHERE account_number = debtor.number AND status = 'PENDING' ORDER BY id LIMIT 32) AS fees ORDER BY fees.id;
+        SELECT * FROM fees WHERE account_number = debtor.number AND charged_at IS NULL AND status <> 'WAIVED' ORDER BY id LIMIT 32) AS fees ORDER BY fees.id;
 \echo == release them
 EXPLAIN (ANALYZE, BUFFERS) UPDATE debtors SET due_at = 300000000, claimed_until = 0, waits = TRUE
     FROM unnest(:'claimed'::text[]) AS next (account_number)
@@ -72,7 +72,7 @@ EXPLAIN (ANALYZE, BUFFERS) WITH late AS (SELECT account_number FROM debtors WHER
     UPDATE debtors SET due_at = 100000000, claimed_until = 0 WHERE account_number IN (SELECT account_number FROM late);
 \echo == find debtors that nobody has in view, when there are none
 EXPLAIN (ANALYZE, BUFFERS) INSERT INTO debtors (account_number, due_at) SELECT DISTINCT account_number, 0::bigint FROM fees
-    WHERE status = 'PENDING' AND NOT EXISTS (SELECT 1 FROM debtors WHERE debtors.account_number = fees.account_number) LIMIT 10000
+    WHERE charged_at IS NULL AND status <> 'WAIVED' AND NOT EXISTS (SELECT 1 FROM debtors WHERE debtors.account_number = fees.account_number) LIMIT 10000
     ON CONFLICT (account_number) DO NOTHING;
 \ir outbox.sql
 ROLLBACK;

@@ -55,7 +55,7 @@ const updateSettled = "UPDATE fees SET " + setNext + `
 
 const selectOwedPostgres = "SELECT " + returnedColumns + `, fees.attempt, fees.unknowns
 	FROM unnest($1::text[]) AS debtor (number) CROSS JOIN LATERAL (
-		SELECT * FROM fees WHERE account_number = debtor.number AND status = 'PENDING' ORDER BY id LIMIT $2) AS fees
+		SELECT * FROM fees WHERE account_number = debtor.number AND ` + owing + ` ORDER BY id LIMIT $2) AS fees
 	ORDER BY fees.id`
 
 // settlePostgres is settleSQLite in three round trips.

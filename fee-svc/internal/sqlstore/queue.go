@@ -57,10 +57,14 @@ const (
 		ORDER BY due_at, account_number LIMIT 1) AS due`
 )
 
+// owing is true of a pending fee. It is spelled so that PostgreSQL answers it by fees_owed, and not by fees_due, which it takes
+// for empty with statistics from before a backlog and would then read from end to end.
+const owing = "charged_at IS NULL AND status <> 'WAIVED'"
+
 // selectOwed takes the accounts as one parameter in JSON.
 const selectOwed = "SELECT " + returnedColumns + `, fees.attempt, fees.unknowns
 	FROM (SELECT value AS number FROM json_each($1)) AS debtor JOIN fees ON fees.id IN (
-		SELECT id FROM fees AS own WHERE own.account_number = debtor.number AND own.status = 'PENDING' ORDER BY own.id LIMIT $2)
+		SELECT id FROM fees AS own WHERE own.account_number = debtor.number AND ` + owing + ` ORDER BY own.id LIMIT $2)
 	ORDER BY fees.id`
 
 // Owed implements fee.Queue.
@@ -107,7 +111,7 @@ func (s *Store) Recall(ctx context.Context, now, latest time.Time, limit int) (i
 	found, err := s.db.Exec(ctx, `
 		INSERT INTO debtors (account_number, due_at)
 		SELECT DISTINCT account_number, CAST($1 AS BIGINT) FROM fees
-		WHERE status = 'PENDING' AND NOT EXISTS (SELECT 1 FROM debtors WHERE debtors.account_number = fees.account_number)
+		WHERE `+owing+` AND NOT EXISTS (SELECT 1 FROM debtors WHERE debtors.account_number = fees.account_number)
 		LIMIT $2 ON CONFLICT (account_number) DO NOTHING`, sqldb.Micros(now), limit)
 	if err != nil {
 		return 0, fmt.Errorf("finding debtors: %w", err)
@@ -155,8 +159,8 @@ func (s *Store) settleSQLite(ctx context.Context, now time.Time, settlements []f
 }
 
 // owesNothing is true of a debtor without pending fees. PostgreSQL would make a join of NOT EXISTS, and read every fee that is
-// pending, since with statistics from before a backlog it takes fees_owed for empty.
-const owesNothing = "(SELECT id FROM fees WHERE fees.account_number = debtors.account_number AND fees.status = 'PENDING' LIMIT 1) IS NULL"
+// pending, for the same reason.
+const owesNothing = "(SELECT id FROM fees WHERE fees.account_number = debtors.account_number AND " + owing + " LIMIT 1) IS NULL"
 
 // A release sets these, from rows of releaseColumns named next.
 const (
