@@ -41,6 +41,8 @@ const (
 	ClosedInterval = 2 * time.Second
 	// closedTimeout bounds one reading. With ClosedInterval it makes a token useless within 5 s after the closing.
 	closedTimeout = 2 * time.Second
+	// closedGrace is how long after a service's start it is no failure that its sidecar or account-svc does not answer yet.
+	closedGrace = 15 * time.Second
 )
 
 // Closed is a service's list of closed accounts, read from account-svc every ClosedInterval. While account-svc is away
@@ -48,25 +50,35 @@ const (
 // See docs/adr/0018.
 type Closed struct {
 	invoker  Invoker
+	graceEnd time.Time
 	accounts atomic.Pointer[map[string]struct{}] // by id
 }
 
 // NewClosed returns an empty list.
 func NewClosed(invoker Invoker) *Closed {
-	c := &Closed{invoker: invoker}
+	c := &Closed{invoker: invoker, graceEnd: time.Now().Add(closedGrace)}
 	c.accounts.Store(&map[string]struct{}{})
 	return c
 }
 
-// Refresh reads the whole list. Accounts that were reopened are no longer on it. It is a round of a worker.
+// Refresh reads the whole list. Accounts that were reopened are no longer on it. It is a round of a worker. It keeps
+// quiet about failures while everything starts.
 func (c *Closed) Refresh(ctx context.Context) (more bool, err error) {
+	err = c.refresh(ctx)
+	if time.Now().Before(c.graceEnd) {
+		err = nil
+	}
+	return false, err
+}
+
+func (c *Closed) refresh(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, closedTimeout)
 	defer cancel()
 	accounts := map[string]struct{}{}
 	for query := (ClosedQuery{}); ; {
 		var page ClosedAccounts
 		if err := c.invoker.Invoke(ctx, AppID, ClosedPath, query, &page); err != nil {
-			return false, err
+			return err
 		}
 		for _, a := range page.Accounts {
 			accounts[a.AccountID] = struct{}{}
@@ -75,12 +87,12 @@ func (c *Closed) Refresh(ctx context.Context) (more bool, err error) {
 			break
 		}
 		if len(page.Accounts) == 0 {
-			return false, fmt.Errorf("%s: an empty page, and more to come", ClosedPath)
+			return fmt.Errorf("%s: an empty page, and more to come", ClosedPath)
 		}
 		query.After = &page.Accounts[len(page.Accounts)-1]
 	}
 	c.accounts.Store(&accounts)
-	return false, nil
+	return nil
 }
 
 // Check returns ErrClosed if the claims are those of a closed account.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/bankmore/bankmore/account-svc/accountapi"
@@ -42,6 +43,10 @@ func (c *closings) Invoke(ctx context.Context, appID, path string, in, out any) 
 }
 
 func TestClosed(t *testing.T) {
+	synctest.Test(t, testClosed)
+}
+
+func testClosed(t *testing.T) {
 	service := &closings{away: true}
 	list := accountapi.NewClosed(service)
 	refresh := func(ok bool) {
@@ -64,6 +69,8 @@ func TestClosed(t *testing.T) {
 			}
 		}
 	}
+	refresh(true) // everything starts, which is no failure
+	time.Sleep(15 * time.Second)
 	refresh(false)
 	want("before the first list")
 	service.away, service.closed = false, []string{"a"}
