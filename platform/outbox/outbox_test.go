@@ -245,6 +245,9 @@ func TestFailedEntriesAreSentAgain(t *testing.T) {
 			}
 			b.fail = nil
 			round(t, relay)
+			if len(b.calls) != 2 {
+				t.Fatalf("%d calls, want one that fails and one that sends again", len(b.calls))
+			}
 			counts := b.received()
 			if len(counts) != 5 {
 				t.Errorf("%d ids for 5 events: an event was sent again under another id", len(counts))
