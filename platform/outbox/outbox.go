@@ -18,6 +18,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -158,40 +159,103 @@ func (r *Relay) Round(ctx context.Context) (more bool, err error) {
 func (r *Relay) send(ctx context.Context, topic string, events []sidecar.Event) error {
 	sendCtx, cancel := context.WithTimeout(ctx, claimDuration/2)
 	defer cancel()
-	failed, publishErr := r.publisher.Publish(sendCtx, r.pubsub, topic, events)
+	failures, publishErr := r.publish(sendCtx, topic, events)
 	crashpoint.Reach("outbox", "published")
 	var sent, unsent []any
 	for _, e := range events {
-		if failed[e.ID] || (publishErr != nil && len(failed) == 0) { // an error that names none speaks of all
-			unsent = append(unsent, e.ID)
-		} else {
+		switch failures[e.ID] {
+		case confirmed:
 			sent = append(sent, e.ID)
+		case failedWithOthers:
+			unsent = append(unsent, e.ID)
+		case failedAlone: // its claim stays until it ends by itself, so that the next rounds are for the others
 		}
 	}
 	// What was confirmed must be forgotten even when the service is stopping, or it would be sent again.
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), claimDuration/2)
 	defer cancel()
 	err := r.db.InTx(ctx, func(tx *sql.Tx) error {
-		if err := each(ctx, tx, "DELETE FROM outbox WHERE id IN ", sent); err != nil {
+		if err := r.each(ctx, tx, "DELETE FROM outbox", sent); err != nil {
 			return err
 		}
-		return each(ctx, tx, "UPDATE outbox SET claimed_until = 0 WHERE id IN ", unsent)
+		return r.each(ctx, tx, "UPDATE outbox SET claimed_until = 0", unsent)
 	})
 	if err != nil {
 		return err
 	}
 	published.WithLabelValues(topic).Add(float64(len(sent)))
 	if publishErr != nil {
-		return fmt.Errorf("publishing %d of %d events to %s: %w", len(unsent), len(events), topic, publishErr)
+		return fmt.Errorf("publishing %d of %d events to %s: %w", len(events)-len(sent), len(events), topic, publishErr)
 	}
 	return nil
 }
 
-func each(ctx context.Context, tx *sql.Tx, statement string, ids []any) error {
+// failure is how an event was not confirmed.
+type failure int
+
+const (
+	confirmed failure = iota
+	failedWithOthers
+	failedAlone
+)
+
+// publish sends events, and tells of each that the broker has not confirmed how it failed. An event that the sidecar or
+// the broker refuses may fail all that travel with it. So where all fail and one event alone does not, the rest travels in
+// ever smaller parts, until what fails stands alone.
+func (r *Relay) publish(ctx context.Context, topic string, events []sidecar.Event) (map[string]failure, error) {
+	failures := map[string]failure{}
+	// try sends some of events and reports whether any was confirmed.
+	try := func(events []sidecar.Event, how failure) (works bool, err error) {
+		failed, err := r.publisher.Publish(ctx, r.pubsub, topic, events)
+		for _, e := range events {
+			delete(failures, e.ID)
+			if failed[e.ID] || (err != nil && len(failed) == 0) { // an error that names none speaks of all
+				failures[e.ID] = how
+			}
+		}
+		return slices.ContainsFunc(events, func(e sidecar.Event) bool { return failures[e.ID] == confirmed }), err
+	}
+	works, err := try(events, failedWithOthers)
+	if err == nil || works || len(events) == 1 {
+		return failures, err
+	}
+	// Is it the broker, or one of the events? One event tells, unless it is the bad one; another one is drawn each time.
+	first, other := events[:1], events[1+rand.IntN(len(events)-1):]
+	for _, probe := range [][]sidecar.Event{first, other[:1]} {
+		if works, _ = try(probe, failedWithOthers); works {
+			break
+		}
+	}
+	if !works {
+		return failures, err
+	}
+	var divide func(events []sidecar.Event)
+	divide = func(events []sidecar.Event) {
+		events = slices.DeleteFunc(slices.Clone(events), func(e sidecar.Event) bool { return failures[e.ID] == confirmed })
+		how := failedWithOthers
+		if len(events) == 1 {
+			how = failedAlone
+		}
+		if len(events) == 0 || ctx.Err() != nil {
+			return
+		}
+		if works, _ := try(events, how); !works && len(events) > 1 {
+			divide(events[:len(events)/2])
+			divide(events[len(events)/2:])
+		}
+	}
+	divide(events)
+	return failures, err
+}
+
+// each runs a statement for the rows with these ids, but those that somebody else has locked: their claims end by
+// themselves, and their events are sent again.
+func (r *Relay) each(ctx context.Context, tx *sql.Tx, statement string, ids []any) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	_, err := tx.ExecContext(ctx, statement+"("+sqldb.Args(1, len(ids))+")", ids...)
+	_, err := tx.ExecContext(ctx, statement+" WHERE id IN (SELECT id FROM outbox WHERE id IN ("+
+		sqldb.Args(1, len(ids))+")"+r.db.SkipLocked()+")", ids...)
 	return err
 }
 

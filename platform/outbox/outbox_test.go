@@ -244,6 +244,7 @@ func TestFailedEntriesAreSentAgain(t *testing.T) {
 				t.Errorf("%d rows kept, %d of them claimed, want %d and 0", rows, claimed, test.kept)
 			}
 			b.fail = nil
+			first := len(b.calls)
 			round(t, relay)
 			if len(b.calls) != 2 {
 				t.Fatalf("%d calls, want one that fails and one that sends again", len(b.calls))
@@ -252,13 +253,50 @@ func TestFailedEntriesAreSentAgain(t *testing.T) {
 			if len(counts) != 5 {
 				t.Errorf("%d ids for 5 events: an event was sent again under another id", len(counts))
 			}
-			if again := len(b.calls[1].events); again != test.kept {
+			again := 0
+			for _, call := range b.calls[first:] {
+				again += len(call.events)
+			}
+			if again != test.kept {
 				t.Errorf("%d events sent again, want %d", again, test.kept)
 			}
 			if rows, _ := left(t, db); rows != 0 {
 				t.Errorf("%d rows are left", rows)
 			}
 		})
+	}
+}
+
+// An event that the broker refuses, and with it whatever travels with it, stays alone, wherever it stands. It is tried
+// again once its claim has ended, and costs the others little until then.
+func TestOneBadEventStaysAlone(t *testing.T) {
+	for _, place := range []int{0, 1, 100, 199} {
+		db, b := open(t), &broker{}
+		all := messages("topic", 200)
+		bad := string(all[place].Payload)
+		b.fail = func(_ context.Context, _ string, events []sidecar.Event) (map[string]bool, error) {
+			if slices.ContainsFunc(events, func(e sidecar.Event) bool { return string(e.Data) == bad }) {
+				return nil, errDown
+			}
+			return nil, nil
+		}
+		add(t, db, all...)
+		relay := outbox.NewRelay(db, b, "pubsub")
+		if _, err := relay.Round(t.Context()); !errors.Is(err, errDown) {
+			t.Errorf("bad event %d: %v", place, err)
+		}
+		if rows, claimed := left(t, db); rows != 1 || claimed != 1 {
+			t.Errorf("bad event %d: %d rows are left, %d of them claimed", place, rows, claimed)
+		}
+		if len(b.calls) > 25 {
+			t.Errorf("bad event %d: %d calls", place, len(b.calls))
+		}
+		before := len(b.calls)
+		add(t, db, messages("topic", 210)[200:]...)
+		round(t, relay)
+		if rows, _ := left(t, db); rows != 1 || len(b.calls) != before+1 {
+			t.Errorf("bad event %d: %d rows are left, %d calls for 10 good ones", place, rows, len(b.calls)-before)
+		}
 	}
 }
 
