@@ -2,11 +2,13 @@ package ledger
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/bankmore/bankmore/platform/fault"
+	"github.com/bankmore/bankmore/platform/money"
 )
 
 // State is what a batch of commands meets: the accounts they name that exist, by number, and the earlier decisions on
@@ -14,6 +16,23 @@ import (
 type State struct {
 	Accounts  map[string]*Account
 	Decisions map[string]Decision
+}
+
+// NearLimit lists the accounts, by number, of which commands could be refused for what is in transit. A store has to find
+// out what really is before it asks for decisions.
+func (s State) NearLimit(commands []Command) (numbers []string) {
+	credits := map[string]money.Cents{}
+	for _, c := range commands {
+		if c.Type == Credit && c.Kind != Refund && c.Amount > 0 {
+			credits[c.AccountNumber] = min(credits[c.AccountNumber]+c.Amount, MaxBalance)
+		}
+	}
+	for number, sum := range credits {
+		if a := s.Accounts[number]; a != nil && a.InTransit > 0 && a.Balance > MaxBalance-a.InTransit-sum {
+			numbers = append(numbers, number)
+		}
+	}
+	return numbers
 }
 
 // Effects is what a batch changes: rows to add, and accounts whose balance and version have moved on.
@@ -57,6 +76,9 @@ func (b *bookkeeper) decide(c Command) Result {
 	}
 	decision := Decision{Fingerprint: c.Fingerprint}
 	account := b.state.Accounts[c.AccountNumber]
+	if account != nil && c.Type == Credit && account.Balance > math.MaxInt64-c.Amount {
+		return Result{Err: ErrOverflow}
+	}
 	refusal := c.refuse(account, b.state.Accounts[c.Counterparty])
 	if refusal != nil {
 		decision.Refusal = refusal.Type
@@ -88,6 +110,12 @@ func (b *bookkeeper) apply(c Command, account *Account) {
 		account.Balance += c.Amount
 	} else {
 		account.Balance -= c.Amount
+	}
+	switch {
+	case c.Kind == Transfer && c.Type == Debit: // more than twice the limit says no more than twice
+		account.InTransit = min(account.InTransit+c.Amount, 2*MaxBalance)
+	case c.Kind == Refund:
+		account.InTransit = max(account.InTransit-c.Amount, 0)
 	}
 	if c.Description == "" {
 		c.Description = directions[c.Kind][c.Type]

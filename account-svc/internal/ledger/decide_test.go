@@ -1,7 +1,9 @@
 package ledger
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -81,6 +83,18 @@ func TestDecideOne(t *testing.T) {
 				t.Errorf("movement %+v", m)
 			}
 		})
+	}
+}
+
+// A balance that would exceed 64 bits, which no limit allows to come about, fails the command, and is not refused for ever.
+func TestDecideDoesNotOverflow(t *testing.T) {
+	state := bank()
+	state.Accounts["1"].Balance = math.MaxInt64 - 5
+	refund := Command{RequestKey: "k", Fingerprint: "f", AccountNumber: "1", Type: Credit, Kind: Refund, Amount: 6, TransferID: "t"}
+	deposit := Command{RequestKey: "d", Fingerprint: "f", AccountNumber: "2", Type: Credit, Kind: Deposit, Amount: 6}
+	results, effects := decide(state, []Command{refund, deposit}, noon)
+	if !errors.Is(results[0].Err, ErrOverflow) || results[1] != (Result{}) || len(effects.Movements) != 1 || len(effects.Refused) != 0 {
+		t.Errorf("%+v, %+v", results, effects)
 	}
 }
 

@@ -3,6 +3,7 @@
 package ledger
 
 import (
+	"errors"
 	"time"
 
 	"github.com/bankmore/bankmore/platform/fault"
@@ -62,7 +63,8 @@ var refusals = map[string]*fault.Error{
 // ErrMalformed rejects a command that no caller may send: a defect, not a business refusal, hence never recorded.
 var ErrMalformed = fault.BadArgument("Comando de movimentação inválido.")
 
-// MaxBalance is the highest balance of an account in cents. It is far from the limit of int64; a sum over the bank can
+// MaxBalance is the most, in cents, that an account may hold together with what its transfers may still send back to it, so
+// that a refund, which is always taken, cannot exceed it either. It is far from the limit of int64; a sum over the bank can
 // exceed it all the same.
 const MaxBalance money.Cents = 100_000_000_000_000_000
 
@@ -111,6 +113,10 @@ type Account struct {
 	Active  bool
 	Balance money.Cents
 	Version int64
+
+	// InTransit is at least what transfers from the account may still send back to it. A store knows no more as long as
+	// that is far from MaxBalance: it need not touch this account when a transfer is completed at another one.
+	InTransit money.Cents
 }
 
 // Decision is what became of an earlier command: applied if Refusal is "", else the refusal's type.
@@ -141,6 +147,10 @@ var directions = map[Kind]map[Type]string{
 	Fee:        {Debit: "Tarifa de transferência"},
 }
 
+// ErrOverflow is the failure of a command after which a balance would exceed 64 bits. MaxBalance makes it impossible; should
+// it come about all the same, the command alone fails, and is not refused for ever.
+var ErrOverflow = fault.Away(errors.New("the balance would exceed 64 bits"))
+
 func (c Command) wellFormed() bool {
 	_, ok := directions[c.Kind][c.Type]
 	moves := c.Kind == Transfer || c.Kind == Refund || c.Kind == Fee
@@ -156,7 +166,7 @@ func (c Command) refuse(account, counterparty *Account) *fault.Error {
 		return ErrUnknownAccount
 	case !account.Active && c.Kind != Refund:
 		return ErrInactiveAccount
-	case c.Type == Credit && account.Balance > MaxBalance-c.Amount && c.Kind != Refund:
+	case c.Type == Credit && c.Kind != Refund && account.Balance > MaxBalance-account.InTransit-c.Amount:
 		return ErrBalanceLimit
 	case c.Type == Credit:
 		return nil

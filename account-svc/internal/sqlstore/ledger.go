@@ -29,9 +29,21 @@ func (s *Store) Apply(ctx context.Context, commands []ledger.Command, decide fun
 		if err != nil {
 			return err
 		}
+		for _, number := range state.NearLimit(commands) {
+			account := state.Accounts[number]
+			if err := tx.QueryRowContext(ctx, selectInTransit, account.ID).Scan(&account.InTransit); err != nil {
+				return fmt.Errorf("counting what is in transit: %w", err)
+			}
+		}
 		return write(ctx, tx, decide(state))
 	})
 }
+
+// selectInTransit adds up the transfers of an account that are neither completed nor refunded. It looks at every credit of
+// a transfer that there is: only who has sent the limit of a balance, over the years, needs it, and then not again soon.
+const selectInTransit = `SELECT CAST(coalesce(sum(d.amount), 0) AS BIGINT) FROM movements d
+	WHERE d.account_id = $1 AND d.kind = 'transfer' AND d.type = 'D'
+		AND d.transfer_id NOT IN (SELECT c.transfer_id FROM movements c WHERE c.type = 'C' AND c.kind IN ('transfer', 'refund'))`
 
 func load(ctx context.Context, tx *sql.Tx, commands []ledger.Command) (ledger.State, error) {
 	state := ledger.State{Accounts: map[string]*ledger.Account{}, Decisions: map[string]ledger.Decision{}}
@@ -68,7 +80,7 @@ func touched(commands []ledger.Command) (numbers, keys []any) {
 }
 
 func loadAccounts(ctx context.Context, tx *sql.Tx, numbers []any, into map[string]*ledger.Account) error {
-	rows, err := tx.QueryContext(ctx, "SELECT id, number, deactivated_at IS NULL, balance, version FROM accounts WHERE number IN ("+
+	rows, err := tx.QueryContext(ctx, "SELECT id, number, deactivated_at IS NULL, balance, version, in_transit FROM accounts WHERE number IN ("+
 		sqldb.Args(1, len(numbers))+")", numbers...)
 	if err != nil {
 		return err
@@ -76,7 +88,7 @@ func loadAccounts(ctx context.Context, tx *sql.Tx, numbers []any, into map[strin
 	defer rows.Close()
 	for rows.Next() {
 		var a ledger.Account
-		if err := rows.Scan(&a.ID, &a.Number, &a.Active, &a.Balance, &a.Version); err != nil {
+		if err := rows.Scan(&a.ID, &a.Number, &a.Active, &a.Balance, &a.Version, &a.InTransit); err != nil {
 			return err
 		}
 		into[a.Number] = &a
@@ -111,8 +123,8 @@ func write(ctx context.Context, tx *sql.Tx, e ledger.Effects) error {
 		return fmt.Errorf("adding refusals: %w", err)
 	}
 	for _, change := range e.Accounts {
-		changed, err := affected(tx.ExecContext(ctx, "UPDATE accounts SET balance = $1, version = $2 WHERE id = $3 AND version = $4",
-			change.Balance, change.Version, change.ID, change.Was))
+		changed, err := affected(tx.ExecContext(ctx, "UPDATE accounts SET balance = $1, version = $2, in_transit = $3 WHERE id = $4 AND version = $5",
+			change.Balance, change.Version, change.InTransit, change.ID, change.Was))
 		if err != nil {
 			return fmt.Errorf("changing balances: %w", err)
 		}

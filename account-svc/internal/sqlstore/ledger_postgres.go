@@ -23,6 +23,9 @@ func (s *Store) applyPostgres(ctx context.Context, commands []ledger.Command, de
 		if err := p.Send(ctx, load); err != nil {
 			return fmt.Errorf("loading accounts and decisions: %w", err)
 		}
+		if err := countInTransit(ctx, p, state, commands); err != nil {
+			return err
+		}
 		write := p.Batch()
 		queueWrite(write, decide(state))
 		if write.Len() == 0 {
@@ -36,7 +39,7 @@ func (s *Store) applyPostgres(ctx context.Context, commands []ledger.Command, de
 }
 
 const (
-	selectAccounts  = "SELECT id, number, deactivated_at IS NULL, balance, version FROM accounts WHERE number = ANY($1)"
+	selectAccounts  = "SELECT id, number, deactivated_at IS NULL, balance, version, in_transit FROM accounts WHERE number = ANY($1)"
 	selectDecisions = `SELECT request_key, fingerprint, '' FROM movements WHERE request_key = ANY($1)
 		UNION ALL SELECT request_key, fingerprint, type FROM refusals WHERE request_key = ANY($1)`
 )
@@ -66,7 +69,7 @@ func queueLoad(load *pgx.Batch, commands []ledger.Command, into ledger.State) {
 	}
 	account := func(rows pgx.Rows) error {
 		var a ledger.Account
-		_, err := pgx.ForEachRow(rows, []any{&a.ID, &a.Number, &a.Active, &a.Balance, &a.Version}, func() error {
+		_, err := pgx.ForEachRow(rows, []any{&a.ID, &a.Number, &a.Active, &a.Balance, &a.Version, &a.InTransit}, func() error {
 			loaded := a
 			into.Accounts[a.Number] = &loaded
 			return nil
@@ -87,6 +90,23 @@ func queueLoad(load *pgx.Batch, commands []ledger.Command, into ledger.State) {
 			})
 			return err
 		})
+}
+
+// countInTransit finds out what is in transit, where that decides.
+func countInTransit(ctx context.Context, p *sqldb.Pipeline, state ledger.State, commands []ledger.Command) error {
+	near := state.NearLimit(commands)
+	if len(near) == 0 {
+		return nil
+	}
+	count := p.Batch()
+	for _, number := range near {
+		account := state.Accounts[number]
+		count.Queue(selectInTransit, account.ID).QueryRow(func(row pgx.Row) error { return row.Scan(&account.InTransit) })
+	}
+	if err := p.Send(ctx, count); err != nil {
+		return fmt.Errorf("counting what is in transit: %w", err)
+	}
+	return nil
 }
 
 // set collects texts that are not empty, each once.
@@ -122,10 +142,10 @@ func queueWrite(write *pgx.Batch, e ledger.Effects) {
 	if len(e.Accounts) > 0 {
 		rows := make([][]any, len(e.Accounts))
 		for i, change := range e.Accounts {
-			rows[i] = []any{change.ID, change.Balance, change.Version, change.Was}
+			rows[i] = []any{change.ID, change.Balance, change.Version, change.InTransit, change.Was}
 		}
-		write.Queue(`UPDATE accounts SET balance = change.balance, version = change.version
-			FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) AS change (id, balance, version, was)
+		write.Queue(`UPDATE accounts SET balance = change.balance, version = change.version, in_transit = change.in_transit
+			FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]) AS change (id, balance, version, in_transit, was)
 			WHERE accounts.id = change.id AND accounts.version = change.was`, sqldb.Columns(rows)...).
 			Exec(func(tag pgconn.CommandTag) error {
 				if tag.RowsAffected() != int64(len(e.Accounts)) {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/bankmore/bankmore/account-svc/internal/account"
 	"github.com/bankmore/bankmore/account-svc/internal/ledger"
+	"github.com/bankmore/bankmore/platform/fault"
 	"github.com/bankmore/bankmore/platform/money"
 )
 
@@ -49,6 +50,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"standings":                   standings,
 		"closed accounts":             closedAccounts,
 		"concurrent same key":         concurrentSameKey,
+		"money in transit":            moneyInTransit,
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := open(t)
@@ -670,5 +672,43 @@ func standings(t *testing.T, s Store) {
 	}
 	if accounts, decided, err := s.Standings(t.Context(), nil, nil); err != nil || len(accounts)+len(decided) != 0 {
 		t.Errorf("of nothing: %v, %v, %v", accounts, decided, err)
+	}
+}
+
+// What a transfer may send back counts against the limit of the balance, so that refunds cannot pile up beyond it, however
+// often a customer sends to a full account. Once transfers are completed the customer may have that much again.
+func moneyInTransit(t *testing.T, s Store) {
+	register(t, s, "11")
+	register(t, s, "22")
+	must := func(want *fault.Error, c ledger.Command) {
+		t.Helper()
+		if r := apply(t, s, c)[0]; r.Refusal != want || r.Err != nil { //nolint:errorlint // the very value
+			t.Fatalf("%s: %+v, want %v", c.RequestKey, r, want)
+		}
+	}
+	must(nil, cash("full", "22", ledger.Credit, ledger.MaxBalance))
+	must(nil, cash("first", "11", ledger.Credit, ledger.MaxBalance))
+	credit := func(transfer string) ledger.Command {
+		c := send(transfer, ledger.MaxBalance)
+		c.RequestKey, c.AccountNumber, c.Counterparty, c.Type = transfer+":credit", "22", "11", ledger.Credit
+		return c
+	}
+	for round := range 100 {
+		transfer := "t" + strconv.Itoa(round)
+		must(nil, send(transfer, ledger.MaxBalance))
+		must(ledger.ErrBalanceLimit, cash("in between "+transfer, "11", ledger.Credit, 1))
+		must(ledger.ErrBalanceLimit, credit(transfer))
+		must(nil, sendBack(transfer, ledger.MaxBalance))
+		must(ledger.ErrBalanceLimit, cash("after "+transfer, "11", ledger.Credit, 1))
+		if got := balance(t, s, "11"); got != ledger.MaxBalance {
+			t.Fatalf("balance %v after round %d", got, round)
+		}
+	}
+	for round := range 3 { // now the receiver has room
+		transfer := "u" + strconv.Itoa(round)
+		must(nil, cash("room "+transfer, "22", ledger.Debit, ledger.MaxBalance))
+		must(nil, send(transfer, ledger.MaxBalance))
+		must(nil, credit(transfer))
+		must(nil, cash("again "+transfer, "11", ledger.Credit, ledger.MaxBalance))
 	}
 }
