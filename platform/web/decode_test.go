@@ -148,11 +148,11 @@ func TestDecodeBodySize(t *testing.T) {
 			t.Errorf("%d bytes: %v, want ErrTooLarge", n, err)
 		}
 	}
-	if err := web.DecodeLimit(post("application/json", sized(1<<20)), new(order), 1<<20); err != nil {
-		t.Errorf("DecodeLimit: %v", err)
+	if err := web.DecodeInternal(post("application/json", sized(1<<20)), new(order), 1<<20); err != nil {
+		t.Errorf("DecodeInternal: %v", err)
 	}
-	if err := web.DecodeLimit(post("application/json", sized(11)), new(order), 10); !errors.Is(err, web.ErrTooLarge) {
-		t.Errorf("DecodeLimit: %v, want ErrTooLarge", err)
+	if err := web.DecodeInternal(post("application/json", sized(11)), new(order), 10); !errors.Is(err, web.ErrTooLarge) {
+		t.Errorf("DecodeInternal: %v, want ErrTooLarge", err)
 	}
 }
 

@@ -41,15 +41,12 @@ var (
 
 // Decode fills v from the JSON body: application/json in UTF-8, at most MaxBodyBytes, no unknown, repeated or
 // differently cased members (RFC 7493). A fault that a field's own decoder returns comes back as it is.
-func Decode(r *http.Request, v any) error { return DecodeLimit(r, v, MaxBodyBytes) }
-
-// DecodeLimit is Decode with another limit, in bytes.
-func DecodeLimit(r *http.Request, v any, limit int64) error {
-	return decode(r, v, limit, json.RejectUnknownMembers(true))
+func Decode(r *http.Request, v any) error {
+	return decode(r, v, MaxBodyBytes, json.RejectUnknownMembers(true))
 }
 
-// DecodeInternal is DecodeLimit for the calls of other services. It ignores unknown members: a caller of a newer version
-// may send more than this version knows.
+// DecodeInternal is Decode for the calls of other services, with a limit in bytes. It ignores unknown members: a caller of a
+// newer version may send more than this version knows.
 func DecodeInternal(r *http.Request, v any, limit int64) error { return decode(r, v, limit) }
 
 func decode(r *http.Request, v any, limit int64, options ...json.Options) error {

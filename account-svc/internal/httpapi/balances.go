@@ -11,11 +11,8 @@ import (
 
 var errBalancesSize = fault.BadArgument("O lote deve ter de 1 a 1000 contas e até 1000 chaves.")
 
-// Longest texts that the ledger is asked about. A longer one is not in it.
-const (
-	maxNumberBytes    = 10
-	maxRequestIDBytes = 4 * web.MaxRequestIDRunes
-)
+// maxNumberBytes is the length of the longest account number. The ledger is not asked about a longer one.
+const maxNumberBytes = 10
 
 // balances tells other services what accounts have.
 func (h handlers) balances(r *http.Request) (web.Answer, error) {
@@ -31,7 +28,7 @@ func (h handlers) balances(r *http.Request) (web.Answer, error) {
 			numbers = append(numbers, q.AccountNumber)
 		}
 		for _, id := range q.RequestIDs {
-			if len(id) <= maxRequestIDBytes && !strings.Contains(id, "\x00") { // PostgreSQL would refuse the whole question
+			if storable(id) { // PostgreSQL would refuse the whole question
 				keys = append(keys, serviceKey(id))
 			}
 		}

@@ -2,7 +2,9 @@ package httpapi
 
 import (
 	"net/http"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/bankmore/bankmore/account-svc/accountapi"
 	"github.com/bankmore/bankmore/account-svc/internal/ledger"
@@ -16,11 +18,11 @@ const maxBatchBytes = 4 << 20
 
 var errBatchSize = fault.BadArgument("O lote deve ter de 1 a 256 comandos.")
 
-// applyMovements is the ledger operation for the other services. It always answers 200 with a result per command; any
-// other status means that no command was decided.
+// applyMovements is the ledger operation for the other services. It answers 200 with a result per command, unless nothing
+// is known about any of them.
 func (h handlers) applyMovements(r *http.Request) (web.Answer, error) {
 	var in accountapi.Movements
-	if err := web.DecodeLimit(r, &in, maxBatchBytes); err != nil {
+	if err := web.DecodeInternal(r, &in, maxBatchBytes); err != nil {
 		return web.Answer{}, err
 	}
 	if len(in.Commands) == 0 || len(in.Commands) > accountapi.MaxMovements {
@@ -53,19 +55,27 @@ func command(m accountapi.Movement) ledger.Command {
 		Fingerprint:       idempotency.Fingerprint(m.AccountNumber, m.Type, m.Kind, m.Amount.String(), m.Counterparty, m.TransferID),
 		TransferRequestID: m.TransferRequestID, TransferFingerprint: m.TransferFingerprint,
 	}
-	switch {
-	case m.RequestID == "" || c.Kind == ledger.Deposit || c.Kind == ledger.Withdrawal:
-		c.RequestKey = "" // malformed: services do not move cash
-	case strings.Contains(m.RequestID+m.AccountNumber+m.Counterparty+m.TransferID+m.Description+m.TransferRequestID+m.TransferFingerprint, "\x00"):
-		return ledger.Command{} // malformed: PostgreSQL would refuse the batch, and everybody else's commands in it
+	if m.RequestID == "" || c.Kind == ledger.Deposit || c.Kind == ledger.Withdrawal || !storable(
+		m.RequestID, m.AccountNumber, m.Counterparty, m.TransferID, m.Description, m.TransferRequestID, m.TransferFingerprint) {
+		return ledger.Command{} // malformed. Services do not move cash
 	}
 	return c
 }
 
+// storable reports whether a database takes the texts: each is as long as a customer's request id at most, which fits an
+// index of PostgreSQL, and has no NUL.
+func storable(texts ...string) bool {
+	return !slices.ContainsFunc(texts, func(text string) bool {
+		return utf8.RuneCountInString(text) > web.MaxRequestIDRunes || strings.Contains(text, "\x00")
+	})
+}
+
 func wire(r ledger.Result) accountapi.MovementResult {
+	f := fault.From(r.Err)
 	switch {
-	case r.Err != nil:
-		f := fault.From(r.Err)
+	case f != nil && (f.Kind == fault.Unavailable || f.Kind == fault.Internal):
+		return accountapi.MovementResult{Status: accountapi.StatusUnknown, Type: f.Type, Message: f.Message}
+	case f != nil:
 		return accountapi.MovementResult{Status: accountapi.StatusRejected, Type: f.Type, Message: f.Message}
 	case r.Refusal != nil:
 		return accountapi.MovementResult{
