@@ -74,7 +74,7 @@ type MovementResults struct {
 type MovementResult struct {
 	Status   Status `json:"status"`
 	Replayed bool   `json:"replayed,omitzero"` // decided by an earlier request with the same key
-	Type     string `json:"type,omitzero"`     // error type, of StatusRefused and StatusRejected
+	Type     string `json:"type,omitzero"`     // error type, unless applied
 	Message  string `json:"message,omitzero"`
 }
 
@@ -85,5 +85,6 @@ type Status string
 const (
 	StatusApplied  Status = "applied"
 	StatusRefused  Status = "refused"  // by a business rule; nothing moved, nor ever will under this request id
+	StatusUnknown  Status = "unknown"  // the ledger could not decide; the command has to be sent again with the same request id
 	StatusRejected Status = "rejected" // the command itself is wrong (malformed, or its key belongs to another payload)
 )

@@ -24,7 +24,7 @@ type Client struct {
 const flightTimeout = 5 * time.Second
 
 // NewClient returns a client over invoker. Two calls fly at a time: while one waits for the ledger's commit, the next
-// is on its way.
+// is on its way. A call that the ledger refuses whole is repeated in parts.
 func NewClient(invoker Invoker) *Client {
 	call := func(ctx context.Context, commands []Movement) ([]MovementResult, error) {
 		var out MovementResults
@@ -33,7 +33,8 @@ func NewClient(invoker Invoker) *Client {
 		}
 		return out.Results, nil
 	}
-	return &Client{invoker: invoker, calls: batch.New(call, batch.Options{MaxItems: MaxMovements, MaxFlights: 2, Timeout: flightTimeout})}
+	return &Client{invoker: invoker, calls: batch.NewDivisible(call, func(m Movement) string { return m.RequestID },
+		batch.Options{MaxItems: MaxMovements, MaxFlights: 2, Timeout: flightTimeout})}
 }
 
 // Close waits for the calls in flight.
@@ -57,7 +58,7 @@ func (c *Client) Move(ctx context.Context, m Movement) (Outcome, error) {
 		return Outcome{Replayed: result.Replayed}, nil
 	case result.Status == StatusRefused && result.Type != "":
 		return Outcome{Refusal: fault.New(fault.Refused, result.Type, result.Message), Replayed: result.Replayed}, nil
-	default: // a defect on one of the two sides; taking it for a refusal could move money twice
+	default: // unknown, or a defect on one of the two sides; taking it for a refusal could move money twice
 		return Outcome{}, fmt.Errorf("movement %s: status %q, type %q: %s", m.RequestID, result.Status, result.Type, result.Message)
 	}
 }

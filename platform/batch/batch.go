@@ -2,6 +2,9 @@
 // a call leaves at once, alone; what arrives while the allowed flights are in the air leaves together in the next.
 // At low load it adds nothing, at high load the cost per call falls. Ledger commits, service invocations and state
 // store access all go through it.
+//
+// One bad call does not fail its neighbours. A flight that fails for a reason that lies in one of its inputs (the error
+// tells by its Extent) flies again in parts, beside the line, until that input stands alone with its own error.
 package batch
 
 import (
@@ -11,6 +14,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bankmore/bankmore/platform/fault"
@@ -18,15 +22,44 @@ import (
 
 // Func does the work of a batch: one output per input, in order, or an error for all of them.
 // Its context carries the values of the batch's first call, is not cancelled by any caller, and ends after Options.Timeout.
+//
+// If it fails with an Extent other than Everything, the same inputs come again in smaller batches. So such an error
+// must mean that nothing has taken effect, or that the inputs may take effect again without harm.
 type Func[In, Out any] func(ctx context.Context, in []In) ([]Out, error)
 
 // Options bound a Batcher. The zero value of a field takes its default.
 type Options struct {
 	MaxItems   int           // items per flight; default 256
-	MaxFlights int           // flights at once; default 1
+	MaxFlights int           // flights at once, not counting those of lanes; default 1
 	MaxPending int           // calls waiting for a flight, beyond which Do refuses; default 16,384
 	Timeout    time.Duration // of one flight; default 10 s
 }
+
+// Extent says how far the reason of a failure reaches.
+type Extent int
+
+// The extents. An error of a Func has the one that its Extent method returns, and else Everything.
+const (
+	Everything Extent = iota // every input would fail, or the outcome is unknown
+	SameKey                  // every input with the same key would fail: somebody else has its row locked, for instance
+	OneInput                 // one input is the reason, or two that do not agree with each other
+)
+
+// ExtentOf reads the extent of an error from its chain. Without one, and without an error, it is Everything.
+func ExtentOf(err error) Extent {
+	var known interface{ Extent() Extent }
+	if errors.As(err, &known) {
+		return known.Extent()
+	}
+	return Everything
+}
+
+// Bounds of what flies apart.
+const (
+	maxLanes   = 8                      // flights of parts at once
+	suspicion  = time.Second            // for how long a key that has failed flies apart from the start
+	straggling = 100 * time.Millisecond // for how long the inputs of one DoAll wait for each other
+)
 
 // ErrOverloaded is the answer when MaxPending calls wait already. The call has had no effect.
 var ErrOverloaded = fault.Away(errors.New("batch: too many calls waiting"))
@@ -34,31 +67,57 @@ var ErrOverloaded = fault.Away(errors.New("batch: too many calls waiting"))
 // ErrClosed is the answer after Close. The call has had no effect.
 var ErrClosed = fault.Away(errors.New("batch: closed"))
 
+// ErrStraggler is DoAll's answer for an input that is still under way when the others have been answered. Its outcome is
+// unknown.
+var ErrStraggler = fault.Away(errors.New("batch: still waiting for a lock"))
+
 // Batcher runs one Func for many callers.
 type Batcher[In, Out any] struct {
 	run  Func[In, Out]
+	key  func(In) string // nil: a flight that fails fails whole
 	opts Options
 
 	mu      sync.Mutex
 	pending []*call[In, Out]
 	flights int
+	lanes   map[string]*lane[In, Out] // by key: what flies apart
+	apart   int                       // calls waiting in lanes
 	closed  bool
 	idle    sync.WaitGroup
+	tickets chan struct{} // one per flight of a lane
 }
 
 type call[In, Out any] struct {
-	ctx  context.Context //nolint:containedctx // the first call of a batch lends its values to the flight
-	in   In
-	done chan result[Out]
+	ctx     context.Context //nolint:containedctx // the first call of a batch lends its values to the flight
+	in      In
+	place   int         // among the inputs of its DoAll
+	apart   atomic.Bool // it waits in a lane
+	answers chan<- result[Out]
 }
+
+func (c *call[In, Out]) answer(out Out, err error) { c.answers <- result[Out]{c.place, out, err} }
 
 type result[Out any] struct {
-	out Out
-	err error
+	place int
+	out   Out
+	err   error
 }
 
-// New returns a Batcher over run.
+// lane is the line of a key that flies apart from the others.
+type lane[In, Out any] struct {
+	pending   []*call[In, Out]
+	flying    bool
+	suspected time.Time // until then new calls of this key come here from the start
+}
+
+// New returns a Batcher over run. A flight that fails fails whole.
 func New[In, Out any](run Func[In, Out], opts Options) *Batcher[In, Out] {
+	return NewDivisible(run, nil, opts)
+}
+
+// NewDivisible returns a Batcher over run whose flights are divided when they fail. key names what an input needs for
+// itself, such as the row that it changes; inputs of one key keep their order.
+func NewDivisible[In, Out any](run Func[In, Out], key func(In) string, opts Options) *Batcher[In, Out] {
 	if opts.MaxItems == 0 {
 		opts.MaxItems = 256
 	}
@@ -71,26 +130,66 @@ func New[In, Out any](run Func[In, Out], opts Options) *Batcher[In, Out] {
 	if opts.Timeout == 0 {
 		opts.Timeout = 10 * time.Second
 	}
-	return &Batcher[In, Out]{run: run, opts: opts}
+	return &Batcher[In, Out]{run: run, key: key, opts: opts, lanes: map[string]*lane[In, Out]{}, tickets: make(chan struct{}, maxLanes)}
 }
 
 // Do adds in to the next flight and waits for its own output. If ctx ends first, Do returns its error and the outcome
 // is unknown: the flight goes on. If ctx has ended before, nothing is sent.
 func (b *Batcher[In, Out]) Do(ctx context.Context, in In) (Out, error) {
-	var none Out
-	if err := ctx.Err(); err != nil {
-		return none, err
+	outs, errs := b.DoAll(ctx, []In{in})
+	return outs[0], errs[0]
+}
+
+// DoAll is Do for several inputs, which keep their order among those of the same key. Each has its own output or error.
+// It does not wait for inputs that wait for a lock when the others have been answered: of those it returns ErrStraggler.
+func (b *Batcher[In, Out]) DoAll(ctx context.Context, in []In) ([]Out, []error) {
+	outs, errs := make([]Out, len(in)), make([]error, len(in))
+	if len(in) == 0 {
+		return outs, errs
 	}
-	c := &call[In, Out]{ctx: ctx, in: in, done: make(chan result[Out], 1)}
-	if err := b.enqueue(c); err != nil {
-		return none, err
+	failure := ctx.Err()
+	answers := make(chan result[Out], len(in))
+	missing := make(map[int]*call[In, Out], len(in))
+	if failure == nil {
+		calls := make([]*call[In, Out], len(in))
+		for i := range in {
+			calls[i] = &call[In, Out]{ctx: ctx, in: in[i], place: i, answers: answers}
+			missing[i] = calls[i]
+		}
+		failure = b.enqueue(calls)
 	}
-	select {
-	case r := <-c.done:
-		return r.out, r.err
-	case <-ctx.Done():
-		return none, ctx.Err()
+	var late <-chan time.Time // once an input has been answered
+	for len(missing) > 0 && failure == nil {
+		select {
+		case r := <-answers:
+			outs[r.place], errs[r.place] = r.out, r.err
+			delete(missing, r.place)
+			if len(missing) > 0 {
+				late = time.After(straggling)
+			}
+		case <-late:
+			if failure = ErrStraggler; !allApart(missing) {
+				failure, late = nil, time.After(straggling)
+			}
+		case <-ctx.Done():
+			failure = ctx.Err()
+		}
 	}
+	for i := range in {
+		if failure != nil && (len(missing) == 0 || missing[i] != nil) {
+			errs[i] = failure
+		}
+	}
+	return outs, errs
+}
+
+func allApart[In, Out any](calls map[int]*call[In, Out]) bool {
+	for _, c := range calls {
+		if !c.apart.Load() {
+			return false
+		}
+	}
+	return true
 }
 
 // Close refuses new calls and waits until those already accepted have been answered.
@@ -101,20 +200,27 @@ func (b *Batcher[In, Out]) Close() {
 	b.idle.Wait()
 }
 
-func (b *Batcher[In, Out]) enqueue(c *call[In, Out]) error {
+func (b *Batcher[In, Out]) enqueue(calls []*call[In, Out]) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
 	case b.closed:
 		return ErrClosed
-	case len(b.pending) >= b.opts.MaxPending:
+	case len(b.pending)+b.apart+len(calls) > b.opts.MaxPending:
 		return ErrOverloaded
 	}
-	b.pending = append(b.pending, c)
-	if b.flights < b.opts.MaxFlights {
-		b.flights++
-		b.idle.Add(1)
-		go b.fly()
+	joined := 0
+	for _, c := range calls {
+		if b.joinLane(c) {
+			continue
+		}
+		b.pending = append(b.pending, c)
+		if joined%b.opts.MaxItems == 0 && b.flights < b.opts.MaxFlights {
+			b.flights++
+			b.idle.Add(1)
+			go b.fly()
+		}
+		joined++
 	}
 	return nil
 }
@@ -127,9 +233,22 @@ func (b *Batcher[In, Out]) fly() {
 		if calls == nil {
 			return
 		}
-		b.answer(calls)
+		out, err := b.attempt(context.WithValue(calls[0].ctx, onTheLine{}, true), calls)
+		extent := ExtentOf(err)
+		if b.key != nil && (extent == SameKey || extent == OneInput && len(calls) > 1) {
+			b.setApart(calls) // and the line goes on without them
+			continue
+		}
+		answer(calls, out, err)
 	}
 }
+
+// onTheLine marks the context of a flight that others wait behind.
+type onTheLine struct{}
+
+// Patient reports whether a Func may wait for a lock: not in a flight that calls with other keys wait behind. If it fails
+// with SameKey instead, those inputs come again on a line of their own, where it may.
+func Patient(ctx context.Context) bool { return ctx.Value(onTheLine{}) == nil }
 
 func (b *Batcher[In, Out]) take() []*call[In, Out] {
 	b.mu.Lock()
@@ -145,21 +264,132 @@ func (b *Batcher[In, Out]) take() []*call[In, Out] {
 	return calls
 }
 
-func (b *Batcher[In, Out]) answer(calls []*call[In, Out]) {
+// joinLane puts a call of a key that flies apart behind the others of that key. The caller holds mu.
+func (b *Batcher[In, Out]) joinLane(c *call[In, Out]) bool {
+	if len(b.lanes) == 0 {
+		return false
+	}
+	l := b.lanes[b.key(c.in)]
+	if l == nil || (!l.flying && !time.Now().Before(l.suspected)) {
+		return false
+	}
+	b.append(l, c)
+	return true
+}
+
+// setApart hands the calls of a flight that failed to the lanes of their keys.
+func (b *Batcher[In, Out]) setApart(calls []*call[In, Out]) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, c := range calls {
+		key := b.key(c.in)
+		l := b.lanes[key]
+		if l == nil {
+			l = &lane[In, Out]{}
+			b.lanes[key] = l
+		}
+		b.append(l, c)
+	}
+}
+
+func (b *Batcher[In, Out]) append(l *lane[In, Out], c *call[In, Out]) {
+	c.apart.Store(true)
+	l.pending = append(l.pending, c)
+	b.apart++
+	if !l.flying {
+		l.flying = true
+		b.idle.Add(1)
+		go b.flyApart(l)
+	}
+}
+
+// flyApart flies what waits in a lane until nothing does.
+func (b *Batcher[In, Out]) flyApart(l *lane[In, Out]) {
+	defer b.idle.Done()
+	for {
+		b.tickets <- struct{}{}
+		calls := b.takeApart(l)
+		if calls == nil {
+			<-b.tickets
+			return
+		}
+		if b.divide(calls) {
+			b.suspect(l)
+		}
+		<-b.tickets
+	}
+}
+
+// takeApart takes the calls that wait in a lane, but those whose caller has gone. If there is none it ends the lane.
+func (b *Batcher[In, Out]) takeApart(l *lane[In, Out]) (calls []*call[In, Out]) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for len(l.pending) > 0 && len(calls) < b.opts.MaxItems {
+		c := l.pending[0]
+		l.pending = l.pending[1:]
+		b.apart--
+		if err := c.ctx.Err(); err != nil {
+			var none Out
+			c.answer(none, err)
+			continue
+		}
+		calls = append(calls, c)
+	}
+	if calls == nil {
+		l.pending, l.flying = nil, false
+		b.forget()
+	}
+	return calls
+}
+
+// forget drops the lanes in which nothing waits and whose keys are no longer suspected, so that they do not pile up.
+func (b *Batcher[In, Out]) forget() {
+	now := time.Now()
+	for key, l := range b.lanes {
+		if !l.flying && !now.Before(l.suspected) {
+			delete(b.lanes, key)
+		}
+	}
+}
+
+func (b *Batcher[In, Out]) suspect(l *lane[In, Out]) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l.suspected = time.Now().Add(suspicion)
+}
+
+// divide answers calls of one key: together if that works, else one by one, unless each would meet the same failure. It
+// reports whether a call has failed for its own or its key's reason, so that more of that key had better not join others.
+func (b *Batcher[In, Out]) divide(calls []*call[In, Out]) (failed bool) {
+	out, err := b.attempt(calls[0].ctx, calls)
+	if len(calls) == 1 || ExtentOf(err) != OneInput {
+		answer(calls, out, err)
+		return ExtentOf(err) != Everything
+	}
+	for i := range calls {
+		failed = b.divide(calls[i:i+1]) || failed
+	}
+	return failed
+}
+
+func answer[In, Out any](calls []*call[In, Out], out []Out, err error) {
+	for i, c := range calls {
+		var own Out
+		if err == nil {
+			own = out[i]
+		}
+		c.answer(own, err)
+	}
+}
+
+func (b *Batcher[In, Out]) attempt(values context.Context, calls []*call[In, Out]) ([]Out, error) {
 	in := make([]In, len(calls))
 	for i, c := range calls {
 		in[i] = c.in
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(calls[0].ctx), b.opts.Timeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(values), b.opts.Timeout)
 	defer cancel()
-	out, err := b.guarded(ctx, in)
-	for i, c := range calls {
-		r := result[Out]{err: err}
-		if err == nil {
-			r.out = out[i]
-		}
-		c.done <- r
-	}
+	return b.guarded(ctx, in)
 }
 
 // guarded turns a panic or a miscounted answer into an error, so that no caller waits for ever.
@@ -167,7 +397,7 @@ func (b *Batcher[In, Out]) guarded(ctx context.Context, in []In) (out []Out, err
 	defer func() {
 		if p := recover(); p != nil {
 			slog.ErrorContext(ctx, "batch: panic", "panic", p, "stack", string(debug.Stack())) // once, not per caller
-			err = fmt.Errorf("batch: panic: %v", p)
+			err = panicked{fmt.Errorf("batch: panic: %v", p)}
 		}
 	}()
 	out, err = b.run(ctx, in)
@@ -176,3 +406,9 @@ func (b *Batcher[In, Out]) guarded(ctx context.Context, in []In) (out []Out, err
 	}
 	return out, err
 }
+
+// panicked is a panic of a Func. Mostly one input is the reason.
+type panicked struct{ error }
+
+// Extent of the failure.
+func (panicked) Extent() Extent { return OneInput }

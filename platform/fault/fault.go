@@ -74,20 +74,6 @@ func Away(cause error) *Error {
 	return &Error{Kind: Unavailable, Type: TypeInternal, Message: "Serviço temporariamente indisponível.", Err: cause}
 }
 
-// Divisible marks err as the failure of a whole batch that has left nothing behind, and whose reason may lie in one of
-// its commands: the others may succeed without that one. Never mark a failure after which the outcome is unknown.
-func Divisible(err error) error { return divisible{err} }
-
-// IsDivisible reports whether err, or a cause of it, is marked as Divisible.
-func IsDivisible(err error) bool {
-	var d divisible
-	return errors.As(err, &d)
-}
-
-type divisible struct{ error }
-
-func (d divisible) Unwrap() error { return d.error }
-
 // Because returns a copy of e with a cause for the log.
 func (e *Error) Because(cause error) *Error {
 	c := *e

@@ -10,12 +10,20 @@ import (
 	"github.com/go-json-experiment/json"
 	"go.opentelemetry.io/otel/propagation"
 
+	"github.com/bankmore/bankmore/platform/batch"
 	"github.com/bankmore/bankmore/platform/telemetry"
 	"github.com/bankmore/bankmore/platform/web"
 )
 
 // maxAnswerBytes bounds what an invoked app may answer; it is daprd's own default limit.
 const maxAnswerBytes = 4 << 20
+
+// refused is an answer of the app itself that it cannot do what it was asked. Of many things in one call, one may be the
+// reason.
+type refused struct{ error }
+
+// Extent is read by package batch.
+func (refused) Extent() batch.Extent { return batch.OneInput }
 
 // Invoke posts in to path of another app and fills out from its 200 answer. Any error, whatever its cause, means that
 // the outcome is unknown: the app may have run (a sidecar answers 500 also when the app's answer was lost, and may
@@ -50,7 +58,11 @@ func (c *Client) Invoke(ctx context.Context, appID, path string, in, out any) er
 		return fmt.Errorf("invoking %s%s: reading the answer: %w", appID, path, err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("invoking %s%s: status %d: %.300s", appID, path, resp.StatusCode, answer)
+		err := fmt.Errorf("invoking %s%s: status %d: %.300s", appID, path, resp.StatusCode, answer)
+		if resp.Header.Get(web.RequestIDHeader) != "" && resp.StatusCode != http.StatusServiceUnavailable {
+			return refused{err}
+		}
+		return err
 	}
 	if err := json.Unmarshal(answer, out); err != nil {
 		return fmt.Errorf("invoking %s%s: %w", appID, path, err)

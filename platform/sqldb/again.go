@@ -13,8 +13,6 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
-	sqlitedriver "modernc.org/sqlite"
-	sqlitelib "modernc.org/sqlite/lib"
 
 	"github.com/bankmore/bankmore/platform/fault"
 )
@@ -42,9 +40,7 @@ func (db *DB) again(ctx context.Context, attempt func() (before, commit error)) 
 			db.pool.Reset()
 		}
 		transient := rolledBack(err) || disconnected(err)
-		if divisible(err) {
-			err = fault.Divisible(err)
-		}
+		err = attribute(err)
 		if err == nil { // of a connection lost in the commit nobody knows whether it took the commit along, whatever pgx says
 			err, transient = commit, rolledBack(commit)
 		}
@@ -75,29 +71,6 @@ var (
 		"25P03", // idle_in_transaction_session_timeout
 	}
 )
-
-// divisible reports whether the database refused a statement before the commit for what is in its rows. A database that
-// is full, away or read-only refuses all of them.
-func divisible(err error) bool {
-	var server *pgconn.PgError
-	if errors.As(err, &server) {
-		return slices.Contains(ofRows, server.Code) || slices.Contains(ofRows, server.Code[:min(2, len(server.Code))])
-	}
-	var engine *sqlitedriver.Error
-	return errors.As(err, &engine) && slices.Contains(ofRowsSQLite, engine.Code()&0xff) // the rest of the code is detail
-}
-
-// ofRows are the SQLSTATEs, and classes of them, whose reason may lie in one row among many.
-var ofRows = []string{
-	"22",    // data_exception: out of range, bad encoding
-	"23",    // integrity_constraint_violation
-	"40",    // transaction_rollback: somebody else wants the same row, time and again
-	"54",    // program_limit_exceeded: too long for an index, for instance
-	"P0",    // what our triggers raise
-	"55P03", // lock_not_available
-}
-
-var ofRowsSQLite = []int{sqlitelib.SQLITE_CONSTRAINT, sqlitelib.SQLITE_TOOBIG, sqlitelib.SQLITE_MISMATCH}
 
 func rolledBack(err error) bool { return hasState(err, conflicts) }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgproto3"
 
+	"github.com/bankmore/bankmore/platform/batch"
 	"github.com/bankmore/bankmore/platform/fault"
 	"github.com/bankmore/bankmore/platform/sqldb"
 	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
@@ -50,15 +51,15 @@ func TestLostCommitIsNeverRepeated(t *testing.T) {
 				} else {
 					err = db.InPipeline(t.Context(), func(p *sqldb.Pipeline) error {
 						runs++
-						batch := p.Batch()
-						batch.Queue(statement)
-						return p.Send(t.Context(), batch)
+						first := p.Batch()
+						first.Queue(statement)
+						return p.Send(t.Context(), first)
 					})
 				}
 				if runs != test.runs || (err == nil) != test.ok {
 					t.Errorf("%d runs, answered %v", runs, err)
 				}
-				if err != nil && (fault.From(err).Kind != fault.Unavailable || fault.IsDivisible(err)) {
+				if err != nil && (fault.From(err).Kind != fault.Unavailable || batch.ExtentOf(err) != batch.Everything) {
 					t.Errorf("answered %v, want a fault of kind Unavailable that no batch is divided for", err)
 				}
 			})

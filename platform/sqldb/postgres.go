@@ -16,6 +16,7 @@ import (
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 
+	"github.com/bankmore/bankmore/platform/batch"
 	"github.com/bankmore/bankmore/platform/crashpoint"
 )
 
@@ -133,8 +134,9 @@ func migrationLock() (lock.SessionLocker, error) {
 
 // Pipeline is a transaction on PostgreSQL whose statements travel in batches, one round trip each.
 type Pipeline struct {
-	conn  *pgx.Conn
-	begun bool
+	conn    *pgx.Conn
+	patient bool
+	begun   bool
 }
 
 // Pipelined reports whether the engine is PostgreSQL, so that InPipeline works.
@@ -149,7 +151,7 @@ func (db *DB) InPipeline(ctx context.Context, fn func(p *Pipeline) error) error 
 			return err, nil
 		}
 		defer conn.Release() // which closes a connection whose transaction has not ended
-		p := &Pipeline{conn: conn.Conn()}
+		p := &Pipeline{conn: conn.Conn(), patient: batch.Patient(ctx)}
 		if err := fn(p); err != nil {
 			p.rollback(ctx)
 			return err, nil
@@ -158,13 +160,20 @@ func (db *DB) InPipeline(ctx context.Context, fn func(p *Pipeline) error) error 
 	})
 }
 
+// impatient shortens how long a transaction waits for a lock while others wait behind it. It is far longer than another
+// replica keeps one.
+const impatient = "SET LOCAL lock_timeout = '250ms'"
+
 // Batch returns an empty batch for Send.
 func (p *Pipeline) Batch() *pgx.Batch {
-	batch := &pgx.Batch{}
+	first := &pgx.Batch{}
 	if !p.begun {
-		batch.Queue("BEGIN")
+		first.Queue("BEGIN")
+		if !p.patient {
+			first.Queue(impatient)
+		}
 	}
-	return batch
+	return first
 }
 
 // Send runs the statements of a batch in one round trip and calls their functions. It returns the first error.

@@ -34,28 +34,39 @@ type Filter struct {
 // Ledger applies commands and answers queries.
 type Ledger struct {
 	store   Store
-	commits *batch.Batcher[[]Command, []Result]
+	commits *batch.Batcher[Command, Result]
 }
 
-// maxJoined bounds how many callers share a transaction.
-const maxJoined = 64
+// maxJoined bounds how many commands share a transaction.
+const maxJoined = 1024
 
-// New returns a ledger kept in store. Commands that arrive together share a transaction (group commit).
+// New returns a ledger kept in store. Commands that arrive together share a transaction (group commit). If it fails for
+// a reason that lies in one command or account, the others have one without it.
 func New(store Store) *Ledger {
 	l := &Ledger{store: store}
-	l.commits = batch.New(l.commit, batch.Options{MaxItems: maxJoined})
+	l.commits = batch.NewDivisible(l.commit, func(c Command) string { return c.AccountNumber }, batch.Options{MaxItems: maxJoined})
 	return l
 }
 
 // Close waits for the commands already accepted.
 func (l *Ledger) Close() { l.commits.Close() }
 
-// Apply answers each command, in order. An error means that nothing is known about any of them: they have to be sent
-// again with the same keys.
+// Apply answers each command, in order. A result with an Err that is none of the ledger's own means that nothing is known
+// about its command, which has to be sent again with the same key. An error means so of all.
 func (l *Ledger) Apply(ctx context.Context, commands []Command) ([]Result, error) {
-	results, err := l.commits.Do(ctx, commands)
+	results, errs := l.commits.DoAll(ctx, commands)
 	crashpoint.Reach("ledger", "applied")
-	return results, err
+	failed := 0
+	for i, err := range errs {
+		if err != nil {
+			results[i] = Result{Err: err}
+			failed++
+		}
+	}
+	if failed > 0 && failed == len(commands) {
+		return nil, errs[0]
+	}
+	return results, nil
 }
 
 // ApplyOne is Apply for a single command.
@@ -67,25 +78,16 @@ func (l *Ledger) ApplyOne(ctx context.Context, c Command) (Result, error) {
 	return results[0], results[0].Err
 }
 
-// commit runs the commands of several callers in one transaction and hands each caller its own results.
-func (l *Ledger) commit(ctx context.Context, callers [][]Command) ([][]Result, error) {
-	var all []Command
-	for _, commands := range callers {
-		all = append(all, commands...)
-	}
-	var results []Result
-	err := l.store.Apply(ctx, all, func(state State) (effects Effects) {
-		results, effects = decide(state, all, time.Now())
+// commit decides commands in one transaction.
+func (l *Ledger) commit(ctx context.Context, commands []Command) (results []Result, err error) {
+	err = l.store.Apply(ctx, commands, func(state State) (effects Effects) {
+		results, effects = decide(state, commands, time.Now())
 		return effects
 	})
 	if err != nil {
 		return nil, err
 	}
-	split := make([][]Result, len(callers))
-	for i, commands := range callers {
-		split[i], results = results[:len(commands):len(commands)], results[len(commands):]
-	}
-	return split, nil
+	return results, nil
 }
 
 // Balance returns an active account with its owner.

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -200,5 +203,39 @@ func exec(ctx context.Context, db *sqldb.DB, statement string) error {
 	return db.InTx(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, statement)
 		return err
+	})
+}
+
+// A command that the database refuses, or whose account somebody else has locked, fails alone.
+func TestOneBadCommandFailsAlone(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, engine sqldbtest.Engine) {
+		db := engine.Open(t, sqlstore.Migrations())
+		store := sqlstore.New(db)
+		book := ledger.New(store)
+		t.Cleanup(book.Close)
+		names, numbers := []string{"bad"}, map[string]string{"bad": "0"} // the bad one shares its account with others
+		for i := range 40 {
+			name := "command " + strconv.Itoa(i)
+			names, numbers[name] = append(names, name), strconv.Itoa(i%8)
+		}
+		numbers["locked"] = "99"
+		for _, number := range slices.Compact(slices.Sorted(maps.Values(numbers))) {
+			err := store.Register(t.Context(), account.Registration{
+				Customer: account.Customer{AccountID: "id-" + number, Number: number, Name: "Ana"}, CPFHash: number, CreatedAt: time.Now(),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		engine.FailsAlone(t, db, sqldbtest.Joined{
+			Table: "movements", Column: "request_key", Names: names, Locked: "locked",
+			Do: func(ctx context.Context, name string) error {
+				_, err := book.ApplyOne(ctx, ledger.Command{
+					RequestKey: name, Fingerprint: "f", AccountNumber: numbers[name], Type: ledger.Credit, Kind: ledger.Deposit, Amount: 1,
+				})
+				return err
+			},
+			Lock: "SELECT 1 FROM accounts WHERE number = '99' FOR UPDATE",
+		})
 	})
 }

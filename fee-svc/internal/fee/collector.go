@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/bankmore/bankmore/account-svc/accountapi"
+	"github.com/bankmore/bankmore/platform/batch"
 	"github.com/bankmore/bankmore/platform/crashpoint"
 	"github.com/bankmore/bankmore/platform/worker"
 )
@@ -130,6 +132,8 @@ type Collector struct {
 	latestDue func(now time.Time) time.Time
 	now       func() time.Time
 	events    worker.Bell
+
+	settlements *batch.Batcher[ending, []Settlement]
 }
 
 // NewCollector returns a collector that rings events when it has charged fees, whose events wait to be published.
@@ -139,7 +143,7 @@ func NewCollector(queue Queue, ledger Ledger, config Config, events worker.Bell)
 
 // NewCollectorAt is NewCollector with a clock, which decides what is due, not how long anything waits.
 func NewCollectorAt(queue Queue, ledger Ledger, config Config, events worker.Bell, clock func() time.Time) *Collector {
-	return &Collector{
+	c := &Collector{
 		queue:     queue,
 		ledger:    ledger,
 		interval:  config.BalanceInterval,
@@ -147,6 +151,36 @@ func NewCollectorAt(queue Queue, ledger Ledger, config Config, events worker.Bel
 		now:       clock,
 		events:    events,
 	}
+	c.settlements = batch.NewDivisible(c.write, func(e ending) string { return e.release.AccountNumber },
+		batch.Options{MaxItems: portion, Timeout: writing})
+	return c
+}
+
+// ending is what a round makes of one debtor.
+type ending struct {
+	at          time.Time
+	settlements []Settlement
+	release     Release
+}
+
+// write settles the debtors of one round in one transaction, and tells of each which settlements took effect.
+func (c *Collector) write(ctx context.Context, endings []ending) ([][]Settlement, error) {
+	var all []Settlement
+	releases := make([]Release, len(endings))
+	for i, e := range endings {
+		all, releases[i] = append(all, e.settlements...), e.release
+	}
+	settled, err := c.queue.Settle(ctx, endings[0].at, all, releases)
+	if err != nil {
+		return nil, err
+	}
+	effective := make([][]Settlement, len(endings))
+	for i, e := range endings {
+		effective[i] = slices.DeleteFunc(slices.Clone(e.settlements), func(s Settlement) bool {
+			return !slices.ContainsFunc(settled, func(t Settlement) bool { return t.ID == s.ID })
+		})
+	}
+	return effective, nil
 }
 
 // Round collects one portion; it is a worker.Round. A portion that was claimed is finished even if ctx ends meanwhile.
@@ -169,21 +203,19 @@ func (c *Collector) Round(ctx context.Context) (more bool, err error) {
 	crashpoint.Reach("fees", "answered")
 
 	now = c.now()
-	var settlements []Settlement
-	releases := make([]Release, len(cases))
+	endings := make([]ending, len(cases))
 	for i := range cases {
 		own := cases[i].settle()
-		releases[i] = cases[i].release(own, c.interval, until, now)
-		settlements = append(settlements, own...)
-		more = more || cases[i].rest && !releases[i].DueAt.After(now)
+		endings[i] = ending{at: now, settlements: own, release: cases[i].release(own, c.interval, until, now)}
+		more = more || cases[i].rest && !endings[i].release.DueAt.After(now)
 	}
 	settling, cancel := context.WithTimeout(finishing, writing)
 	defer cancel()
-	effective, settleErr := c.queue.Settle(settling, now, settlements, releases)
-	if settleErr != nil {
-		return false, errors.Join(err, fmt.Errorf("settling %d fees of %d accounts: %w", len(settlements), len(cases), settleErr))
+	effective, settleErrs := c.settlements.DoAll(settling, endings)
+	c.count(slices.Concat(effective...))
+	if settleErr := errors.Join(settleErrs...); settleErr != nil {
+		return false, errors.Join(err, fmt.Errorf("settling: %w", settleErr))
 	}
-	c.count(effective)
 	if err == nil {
 		err = firstUnknown(cases)
 	}

@@ -80,8 +80,8 @@ func (b *bank) record(account string, n int) []string {
 		ids[i] = uuid.Must(uuid.NewV7()).String()
 		transfers[i] = fee.Transfer{ID: ids[i], AccountNumber: account, Amount: 15000}
 	}
-	if _, err := service.Record(b.t.Context(), transfers); err != nil {
-		b.t.Fatal(err)
+	if _, errs := service.Record(b.t.Context(), transfers); errors.Join(errs...) != nil {
+		b.t.Fatal(errs)
 	}
 	b.clock.advance(time.Second) // past the fees' due time
 	return ids
@@ -352,8 +352,8 @@ func TestManyDebtorsWithoutBalance(t *testing.T) {
 		for i, account := range chunk {
 			transfers[i] = fee.Transfer{ID: uuid.Must(uuid.NewV7()).String(), AccountNumber: account, Amount: 15000}
 		}
-		if _, err := service.Record(t.Context(), transfers); err != nil {
-			t.Fatal(err)
+		if _, errs := service.Record(t.Context(), transfers); errors.Join(errs...) != nil {
+			t.Fatal(errs)
 		}
 	}
 	const minutes = 5

@@ -367,7 +367,8 @@ func (w *world) event(t fee.Transfer, r *replica) {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 8*time.Second)
 		defer cancel()
-		_, e.err = r.service.Record(ctx, []fee.Transfer{t})
+		_, errs := r.service.Record(ctx, []fee.Transfer{t})
+		e.err = errs[0]
 		e.over.Store(true)
 	}()
 	w.Pass(time.Millisecond)

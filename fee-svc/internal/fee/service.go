@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/bankmore/bankmore/platform/batch"
@@ -52,56 +53,36 @@ type Service struct {
 	store   Store
 	amount  money.Cents
 	due     worker.Bell
-	commits *batch.Batcher[[]Fee, []bool]
+	commits *batch.Batcher[Fee, bool]
 }
 
-// maxJoined bounds how many callers share a transaction.
-const maxJoined = 64
+// maxJoined bounds how many fees share a transaction.
+const maxJoined = 1024
 
 // NewService returns a service that rings due when it has recorded fees to be collected.
 func NewService(store Store, config Config, due worker.Bell) *Service {
 	s := &Service{store: store, amount: config.Amount, due: due}
-	s.commits = batch.New(s.commit, batch.Options{MaxItems: maxJoined})
+	s.commits = batch.NewDivisible(s.store.Add, func(f Fee) string { return f.AccountNumber }, batch.Options{MaxItems: maxJoined})
 	return s
 }
 
 // Close waits for the fees already accepted.
 func (s *Service) Close() { s.commits.Close() }
 
-// Record makes sure that each transfer, all of them valid, has its fee, and tells of each whether the fee is new. When
-// it returns without an error the fees are durable; after an error it is unknown which are, and all may be recorded again.
-func (s *Service) Record(ctx context.Context, transfers []Transfer) (added []bool, err error) {
-	if len(transfers) == 0 {
-		return nil, nil
-	}
+// Record makes sure that each transfer, all of them valid, has its fee. It tells of each whether the fee is new, or why it is
+// not known to be durable; then the transfer may be recorded again.
+func (s *Service) Record(ctx context.Context, transfers []Transfer) (added []bool, errs []error) {
 	now := time.Now()
 	fees := make([]Fee, len(transfers))
 	for i, t := range transfers {
 		fees[i] = newFee(t, s.amount, now)
 	}
-	added, err = s.commits.Do(ctx, fees)
-	if err == nil {
+	added, errs = s.commits.DoAll(ctx, fees)
+	if slices.Contains(errs, nil) {
 		crashpoint.Reach("fees", "recorded")
 		s.due.Ring()
 	}
-	return added, err
-}
-
-// commit adds the fees of several callers in one transaction and hands each caller its own results.
-func (s *Service) commit(ctx context.Context, callers [][]Fee) ([][]bool, error) {
-	var all []Fee
-	for _, fees := range callers {
-		all = append(all, fees...)
-	}
-	added, err := s.store.Add(ctx, all)
-	if err != nil {
-		return nil, err
-	}
-	split := make([][]bool, len(callers))
-	for i, fees := range callers {
-		split[i], added = added[:len(fees):len(fees)], added[len(fees):]
-	}
-	return split, nil
+	return added, errs
 }
 
 // List returns up to limit fees of an account, newest first: those after the fee with id before, or from the newest on.

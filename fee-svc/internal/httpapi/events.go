@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -65,9 +66,10 @@ func init() {
 	}
 }
 
-// recorder makes the fees of transfers durable and tells of each whether it is new. *fee.Service is one.
+// recorder makes the fees of transfers durable, and tells of each whether it is new or why it is not known to be durable.
+// *fee.Service is one.
 type recorder interface {
-	Record(ctx context.Context, transfers []fee.Transfer) (added []bool, err error)
+	Record(ctx context.Context, transfers []fee.Transfer) (added []bool, errs []error)
 }
 
 // subscriber consumes the events of completed transfers.
@@ -120,15 +122,16 @@ func (s subscriber) judge(ctx context.Context, messages [][]byte) []verdict {
 }
 
 func (s subscriber) record(ctx context.Context, transfers []fee.Transfer, places []int, verdicts []verdict) {
-	added, err := s.recorder.Record(ctx, transfers)
-	if err != nil {
-		slog.ErrorContext(ctx, "events not recorded, to be delivered again", "topic", transferapi.TopicCompleted, "events", len(transfers), "error", err)
+	added, errs := s.recorder.Record(ctx, transfers)
+	failed := slices.DeleteFunc(slices.Clone(errs), func(err error) bool { return err == nil })
+	if len(failed) > 0 {
+		slog.ErrorContext(ctx, "events not recorded, to be delivered again", "topic", transferapi.TopicCompleted, "events", len(failed), "error", failed[0])
 	}
 	for i, place := range places {
 		result := "duplicate"
 		verdicts[place] = success
 		switch {
-		case err != nil:
+		case errs[i] != nil:
 			verdicts[place], result = retry, "retried"
 		case added[i]:
 			result = "accepted"

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -23,7 +24,7 @@ type witness struct {
 	buried   int
 }
 
-func (w *witness) Record(_ context.Context, transfers []fee.Transfer) ([]bool, error) {
+func (w *witness) Record(_ context.Context, transfers []fee.Transfer) ([]bool, []error) {
 	for _, transfer := range transfers {
 		completed := transferapi.Completed{ID: transfer.ID, OriginAccountNumber: transfer.AccountNumber, Amount: transfer.Amount}
 		if err := completed.Validate(); err != nil {
@@ -31,7 +32,7 @@ func (w *witness) Record(_ context.Context, transfers []fee.Transfer) ([]bool, e
 		}
 	}
 	w.recorded += len(transfers)
-	return make([]bool, len(transfers)), nil
+	return make([]bool, len(transfers)), make([]error, len(transfers))
 }
 
 // Whatever is delivered, the handler does not panic, answers 200, and says SUCCESS exactly for what it has made durable.
@@ -86,11 +87,8 @@ func FuzzDelivery(f *testing.F) {
 
 type nobody struct{}
 
-func (nobody) Record(_ context.Context, transfers []fee.Transfer) ([]bool, error) {
-	if len(transfers) == 0 {
-		return nil, nil
-	}
-	return nil, errAway
+func (nobody) Record(_ context.Context, transfers []fee.Transfer) ([]bool, []error) {
+	return make([]bool, len(transfers)), slices.Repeat([]error{errAway}, len(transfers))
 }
 
 var errAway = errors.New("away")

@@ -6,11 +6,13 @@ import (
 	"database/sql"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/google/uuid"
 
 	"github.com/bankmore/bankmore/fee-svc/feeapi"
 	"github.com/bankmore/bankmore/fee-svc/internal/fee"
@@ -18,6 +20,7 @@ import (
 	"github.com/bankmore/bankmore/fee-svc/internal/sqlstore/storetest"
 	"github.com/bankmore/bankmore/platform/sqldb"
 	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
+	"github.com/bankmore/bankmore/platform/worker"
 )
 
 type store struct {
@@ -225,5 +228,32 @@ func exec(ctx context.Context, db *sqldb.DB, statement string) error {
 	return db.InTx(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, statement)
 		return err
+	})
+}
+
+// A fee that the database refuses, or whose transfer's key somebody else has locked, fails alone.
+func TestOneBadFeeFailsAlone(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, engine sqldbtest.Engine) {
+		db := engine.Open(t, sqlstore.Migrations())
+		fees := fee.NewService(sqlstore.New(db), fee.Config{Amount: 200}, worker.NewBell())
+		t.Cleanup(fees.Close)
+		names, accounts := make([]string, 42), map[string]string{}
+		for i := range names {
+			names[i] = uuid.Must(uuid.NewV7()).String()
+			accounts[names[i]] = strconv.Itoa(i / 2) // the bad one shares its account
+		}
+		locked := names[len(names)-1]
+		accounts[locked] = "99"
+		engine.FailsAlone(t, db, sqldbtest.Joined{
+			Table: "fees", Column: "transfer_id", Names: names[:41], Locked: locked,
+			Do: func(ctx context.Context, name string) error {
+				_, errs := fees.Record(ctx, []fee.Transfer{{ID: name, AccountNumber: accounts[name], Amount: 100}})
+				return errs[0]
+			},
+			// Another session has begun to record a fee of that transfer.
+			Lock: `INSERT INTO fees (id, transfer_id, account_number, amount, status, reason, created_at, due_at)
+				VALUES ('x', $1, '99', 200, 'PENDING', '', 0, 0)`,
+			Args: []any{locked},
+		})
 	})
 }

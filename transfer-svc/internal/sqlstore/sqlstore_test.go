@@ -3,6 +3,7 @@ package sqlstore_test
 import (
 	"context"
 	"database/sql"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -11,9 +12,11 @@ import (
 
 	"github.com/bankmore/bankmore/platform/sqldb"
 	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
+	"github.com/bankmore/bankmore/platform/worker"
 	"github.com/bankmore/bankmore/transfer-svc/internal/sqlstore"
 	"github.com/bankmore/bankmore/transfer-svc/internal/sqlstore/storetest"
 	"github.com/bankmore/bankmore/transfer-svc/internal/transfer"
+	"github.com/bankmore/bankmore/transfer-svc/internal/transfer/ledgertest"
 )
 
 type store struct {
@@ -255,4 +258,31 @@ func TestQueriesUseIndexes(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A transfer that the database refuses, or whose key somebody else has locked, fails alone.
+func TestOneBadTransferFailsAlone(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, engine sqldbtest.Engine) {
+		s := open(t, engine)
+		ledger := ledgertest.New(map[string]ledgertest.Account{"11": {Balance: 1_000_000}, "22": {}})
+		transfers := transfer.New(s.Store, ledger, transfer.Config{Deadline: 8 * time.Second, AttemptTimeout: time.Second},
+			transfer.Bells{Completed: worker.NewBell(), Overdue: worker.NewBell()})
+		t.Cleanup(transfers.Close)
+		names := []string{"bad"}
+		for i := range 40 {
+			names = append(names, "transfer "+strconv.Itoa(i))
+		}
+		engine.FailsAlone(t, s.db, sqldbtest.Joined{
+			Table: "transfers", Column: "request_id", Names: names, Locked: "locked",
+			Do: func(ctx context.Context, name string) error {
+				_, err := transfers.Execute(ctx, transfer.Command{
+					RequestID: name, Fingerprint: "f", Origin: transfer.Party{AccountID: "id-11", AccountNumber: "11"}, Destination: "22", Amount: 1,
+				})
+				return err
+			},
+			// Another session has begun a transfer with that key.
+			Lock: `INSERT INTO transfers (id, request_id, fingerprint, origin_account_id, origin_account_number, destination_account_number,
+				amount, state, created_at, updated_at, lease_until, claims) VALUES ('x', 'locked', 'f', 'id-11', '11', '22', 1, 'PENDING', 0, 0, 0, 0)`,
+		})
+	})
 }

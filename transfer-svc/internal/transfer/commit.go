@@ -9,6 +9,18 @@ type change struct {
 	release *Release
 }
 
+// key names the row that a change needs: what a new transfer is unique by, or a transfer's id.
+func (c change) key() string {
+	switch {
+	case c.create != nil:
+		return c.create.Origin.AccountID + " " + c.create.RequestID
+	case c.step != nil:
+		return c.step.After.ID
+	default:
+		return c.release.ID
+	}
+}
+
 // outcome answers a change.
 type outcome struct {
 	transfer Transfer // of a create

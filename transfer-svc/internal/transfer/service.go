@@ -60,10 +60,11 @@ type Service struct {
 	commits *batch.Batcher[change, outcome]
 }
 
-// New returns the service. Changes that arrive together share a transaction (group commit).
+// New returns the service. Changes that arrive together share a transaction (group commit). If it fails for a reason that
+// lies in one of them, the others have one without it.
 func New(store Store, ledger Ledger, config Config, bells Bells) *Service {
 	s := &Service{store: store, ledger: ledger, config: config, bells: bells, clock: clock}
-	s.commits = batch.New(s.commit, batch.Options{})
+	s.commits = batch.NewDivisible(s.commit, change.key, batch.Options{})
 	return s
 }
 

@@ -1,0 +1,253 @@
+package batch_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bankmore/bankmore/platform/batch"
+)
+
+// failure is an error with an extent.
+type failure struct {
+	error
+	extent batch.Extent
+}
+
+func (f failure) Extent() batch.Extent { return f.extent }
+
+var (
+	errBad    = failure{errors.New("a bad input"), batch.OneInput}
+	errLocked = failure{errors.New("a locked key"), batch.SameKey}
+	errAway   = errors.New("away")
+)
+
+// order is an input: the n-th of a key.
+type order struct {
+	key string
+	n   int
+}
+
+func keyOf(o order) string { return o.key }
+
+// desk is a Func that refuses a flight with a bad input, waits for a locked key as long as its patience lasts, and
+// notes what it has done, by key, in order.
+type desk struct {
+	mu      sync.Mutex
+	bad     map[order]error
+	locked  map[string]bool
+	done    map[string][]int
+	flights int
+}
+
+const (
+	impatience = 250 * time.Millisecond
+	patience   = 3 * time.Second
+)
+
+func (d *desk) run(ctx context.Context, in []order) ([]int, error) {
+	d.mu.Lock()
+	d.flights++
+	d.mu.Unlock()
+	time.Sleep(time.Millisecond)
+	for _, o := range in {
+		d.mu.Lock()
+		locked, bad := d.locked[o.key], d.bad[o]
+		d.mu.Unlock()
+		switch {
+		case locked && batch.Patient(ctx):
+			time.Sleep(patience)
+			return nil, errLocked
+		case locked:
+			time.Sleep(impatience)
+			return nil, errLocked
+		case bad != nil:
+			return nil, bad
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	out := make([]int, len(in))
+	for i, o := range in {
+		out[i] = o.n
+		d.done[o.key] = append(d.done[o.key], o.n)
+	}
+	return out, nil
+}
+
+func newDesk() *desk {
+	return &desk{bad: map[order]error{}, locked: map[string]bool{}, done: map[string][]int{}}
+}
+
+// orders are n orders of each key, the keys in turn.
+func orders(keys, n int) (all []order) {
+	for i := range n {
+		for k := range keys {
+			all = append(all, order{fmt.Sprint("key ", k), i})
+		}
+	}
+	return all
+}
+
+// A bad input fails alone; the others of its flight are done, those of each key in their order.
+func TestOneBadInputFailsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		b := batch.NewDivisible(d.run, keyOf, batch.Options{})
+		all := orders(16, 4)
+		bad := []order{{"key 3", 1}, {"key 7", 0}, {"key 7", 3}}
+		for _, o := range bad {
+			d.bad[o] = errBad
+		}
+		began := time.Now()
+		outs, errs := b.DoAll(t.Context(), all)
+		for i, o := range all {
+			if want := slices.Contains(bad, o); (errs[i] != nil) != want || (!want && outs[i] != o.n) {
+				t.Errorf("%v: %d, %v", o, outs[i], errs[i])
+			}
+		}
+		if got := d.done["key 3"]; !slices.Equal(got, []int{0, 2, 3}) {
+			t.Errorf("key 3 has done %v", got)
+		}
+		if d.flights > 1+16+2*4 {
+			t.Errorf("%d flights", d.flights)
+		}
+		if took := time.Since(began); took > 20*time.Millisecond {
+			t.Errorf("took %v", took)
+		}
+		b.Close()
+	})
+}
+
+// While somebody else has a key locked, the others are done at once, whether they come with the first call of that key or
+// later; and once the key is free its calls are done as well.
+func TestALockedKeyHoldsUpNobodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		b := batch.NewDivisible(d.run, keyOf, batch.Options{})
+		d.locked["key 0"] = true
+		var all sync.WaitGroup
+		slowest := map[bool]time.Duration{}
+		failed := 0
+		var mu sync.Mutex
+		for i := range 100 { // a call of each key every 100 ms, for 10 s
+			for _, o := range orders(8, 1) {
+				all.Go(func() {
+					began := time.Now()
+					_, err := b.Do(t.Context(), order{o.key, i})
+					mu.Lock()
+					defer mu.Unlock()
+					own := o.key == "key 0"
+					if err != nil {
+						failed++
+						if !own || !errors.Is(err, errLocked) {
+							t.Errorf("%s: %v", o.key, err)
+						}
+					}
+					slowest[own] = max(slowest[own], time.Since(began))
+				})
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		d.mu.Lock()
+		d.locked["key 0"] = false
+		d.mu.Unlock()
+		time.Sleep(5 * time.Second)
+		if _, err := b.Do(t.Context(), order{"key 0", 1000}); err != nil {
+			t.Errorf("after the lock is gone: %v", err)
+		}
+		all.Wait()
+		if slowest[false] > 2*impatience || slowest[true] > impatience+2*patience+10*time.Millisecond || failed == 0 {
+			t.Errorf("slowest %v, %d failed", slowest, failed)
+		}
+		b.Close()
+	})
+}
+
+// Inputs that travel with one for a locked key are answered without it.
+func TestInputsOfOneCallDoNotWaitForALockedKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		b := batch.NewDivisible(d.run, keyOf, batch.Options{})
+		d.locked["key 0"] = true
+		for i := range 3 {
+			began := time.Now()
+			_, errs := b.DoAll(t.Context(), []order{{"key 0", i}, {"key 1", i}, {"key 2", i}})
+			if !errors.Is(errs[0], batch.ErrStraggler) || errs[1] != nil || errs[2] != nil {
+				t.Errorf("%d: %v", i, errs)
+			}
+			if took := time.Since(began); took > 2*impatience {
+				t.Errorf("%d: took %v", i, took)
+			}
+		}
+		b.Close()
+	})
+}
+
+// What would fail every input is not tried again.
+func TestAFailureOfAllIsNotDivided(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		b := batch.NewDivisible(d.run, keyOf, batch.Options{})
+		d.bad[order{"key 1", 0}] = errAway
+		_, errs := b.DoAll(t.Context(), orders(8, 1))
+		for _, err := range errs {
+			if !errors.Is(err, errAway) {
+				t.Errorf("%v, want %v", err, errAway)
+			}
+		}
+		if d.flights != 1 {
+			t.Errorf("%d flights", d.flights)
+		}
+	})
+}
+
+// A panic fails only the input that makes it.
+func TestAPanicFailsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := batch.NewDivisible(func(_ context.Context, in []order) ([]int, error) {
+			if slices.Contains(in, order{"key 2", 0}) {
+				panic("a defect")
+			}
+			return make([]int, len(in)), nil
+		}, keyOf, batch.Options{})
+		_, errs := b.DoAll(t.Context(), orders(4, 1))
+		for i, err := range errs {
+			if (err != nil) != (i == 2) {
+				t.Errorf("%d: %v", i, err)
+			}
+		}
+	})
+}
+
+// Callers that have gone are not tried again and again.
+func TestALaneLeavesOutWhoHasGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		b := batch.NewDivisible(d.run, keyOf, batch.Options{})
+		d.locked["key 0"] = true
+		var all sync.WaitGroup
+		for i := range 50 {
+			all.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				_, _ = b.Do(ctx, order{"key 0", i}) // its outcome stays unknown
+			})
+			time.Sleep(time.Millisecond)
+		}
+		all.Wait()
+		b.Close()
+		if d.flights > 4 {
+			t.Errorf("%d flights for callers that have gone", d.flights)
+		}
+		if len(slices.Collect(maps.Keys(d.done))) != 0 {
+			t.Errorf("done: %v", d.done)
+		}
+	})
+}
