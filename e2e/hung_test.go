@@ -40,6 +40,12 @@ func TestHungApps(t *testing.T) {
 	}
 	defer resume() // whatever happens
 
+	pause(t, "fee-svc") // with events on their way
+	const paid = 5
+	for range paid {
+		ana.pay(t, bia, "1.00")
+	}
+
 	pause(t, "account-svc")
 	inTime(t, requests, transferPatience, func() error {
 		receipt, err := ana.Transfer(t.Context(), key(), bia.Number, "1.00")
@@ -50,11 +56,10 @@ func TestHungApps(t *testing.T) {
 	})
 
 	pause(t, "transfer-svc")
-	pause(t, "fee-svc")
 	var doors sync.WaitGroup
 	for _, request := range []func() error{
-		func() error { return unavailable(ana.Balance(t.Context())) }, // whose sidecar knows by now that its app hangs
-		func() error { return unavailable(ana.Transfers(t.Context(), client.Query{})) },
+		func() error { return unavailable(ana.Balance(t.Context())) },                   // whose sidecar knows by now that its app hangs
+		func() error { return unavailable(ana.Transfers(t.Context(), client.Query{})) }, // whose sidecar does not
 		func() error { return unavailable(ana.Fees(t.Context(), client.Query{})) },
 	} {
 		doors.Go(func() { inTime(t, requests, ingressPatience, request) })
@@ -73,8 +78,8 @@ func TestHungApps(t *testing.T) {
 	resume()
 	waitOpen(t)
 	settle(t)
-	bia.waitBalance(t, strconv.Itoa(requests+1)+".00")
-	ana.waitBalance(t, strconv.Itoa(1000-3*(requests+1))+".00") // with the fees, whose events waited for fee-svc
+	bia.waitBalance(t, strconv.Itoa(1+paid+requests)+".00")
+	ana.waitBalance(t, strconv.Itoa(1000-3*(1+paid+requests))+".00") // with the fees, whose events waited for fee-svc
 	checkLedger(t)
 }
 
