@@ -6,10 +6,13 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"strings"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/bankmore/bankmore/e2e/stack"
 )
@@ -88,6 +91,63 @@ func (s *scene) withoutWrites(do func()) {
 	s.Helper()
 	s.must(system.Backends.RefuseWrites(s.Context()))
 	defer func() { s.must(system.Backends.AcceptWrites(context.WithoutCancel(s.Context()))) }()
+	do()
+}
+
+// refusing runs do while a service's tables refuse rows that a condition names, as a constraint would.
+func (s *scene) refusing(id, table, event, condition string, do func()) {
+	s.Helper()
+	conn, err := pgx.Connect(s.Context(), system.Backends.DatabaseURL(id))
+	s.must(err)
+	defer conn.Close(context.WithoutCancel(s.Context()))
+	_, err = conn.Exec(s.Context(), fmt.Sprintf(`
+		CREATE FUNCTION refused_on_purpose() RETURNS trigger LANGUAGE plpgsql AS
+			$$ BEGIN RAISE EXCEPTION 'refused on purpose' USING ERRCODE = 'check_violation'; END $$;
+		CREATE TRIGGER refused_on_purpose BEFORE %s ON %s FOR EACH ROW WHEN (%s) EXECUTE FUNCTION refused_on_purpose()`, event, table, condition))
+	s.must(err)
+	defer func() {
+		_, err := conn.Exec(context.WithoutCancel(s.Context()), "DROP FUNCTION refused_on_purpose CASCADE")
+		s.must(err)
+	}()
+	do()
+}
+
+// foreignLock is how long a session that is none of ours holds a row.
+const foreignLock = 10 * time.Second
+
+// lockedRows has a foreign session lock a row of a customer for a while: in turn that of her account, and that of a
+// transfer which has still to be credited. Her commands press on, and others' go on.
+func (s *scene) lockedRows(n int, vera, bia *person, crowd []*person) {
+	s.Helper()
+	if n%2 == 0 {
+		s.locked("account.accounts WHERE number = $1", vera.Number, func() {
+			s.press(crowd, foreignLock, s.withdrawal(vera, "1.00"), s.transfer(vera, bia, "1.00"))
+		})
+		return
+	}
+	f := s.transfer(vera, bia, "1.00")
+	held := s.arm("transfer-svc", "recorded.DEBITED", stack.Stall, byRequest)
+	s.launch(f)
+	s.must(held.Reached(s.Context()))
+	s.locked("transfer.transfers WHERE request_id = $1", f.key, func() {
+		s.must(held.Release())
+		s.press(crowd, foreignLock, f)
+	})
+}
+
+// locked runs do while a foreign session holds rows.
+func (s *scene) locked(rows, argument string, do func()) {
+	s.Helper()
+	conn, err := pgx.Connect(s.Context(), system.Backends.DatabaseURL(""))
+	s.must(err)
+	defer conn.Close(context.WithoutCancel(s.Context())) // which gives the rows back
+	_, err = conn.Exec(s.Context(), "BEGIN")
+	s.must(err)
+	tag, err := conn.Exec(s.Context(), "SELECT 1 FROM "+rows+" FOR UPDATE", argument)
+	s.must(err)
+	if tag.RowsAffected() != 1 {
+		s.Fatalf("%d rows of %s are locked, not one", tag.RowsAffected(), rows)
+	}
 	do()
 }
 

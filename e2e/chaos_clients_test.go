@@ -25,9 +25,11 @@ type fact struct {
 	may     string // error type of the refusal that it may get
 	replays bool   // the first answer, whenever it comes, must be marked as a repetition
 	fresh   bool   // it must not be
+	fails   bool   // the database does not take it at present: its error may be 500
 
 	mu         sync.Mutex
 	outcome    outcome
+	away       int    // answers that it cannot be done at present
 	refusal    string // error type
 	transferID string // once a receipt has told it
 	pending    sync.WaitGroup
@@ -110,8 +112,10 @@ func (s *scene) ask(f *fact) (answered bool) {
 	switch {
 	case err == nil && receipt.HTTPStatus != http.StatusAccepted:
 		told = done
-	case errors.As(err, &failure) && failure.Status >= 500 && failure.Status != http.StatusServiceUnavailable:
+	case errors.As(err, &failure) && failure.Status >= 500 && failure.Status != http.StatusServiceUnavailable && !f.fails:
 		s.violated("%s: answered by %v", f, err)
+	case errors.As(err, &failure) && failure.Status >= 500:
+		f.away++
 	case errors.As(err, &failure) && failure.Status < 500 && failure.Status != http.StatusConflict:
 		told, refusal, replayed = turnedDown, failure.Type, failure.Replayed()
 	}

@@ -61,7 +61,7 @@ func (s *scene) hangUp(ctx context.Context, clients int, rest time.Duration, fro
 	return h
 }
 
-// once connects, sends a request and resets the connection. An error means that there was no connection.
+// once connects, sends a request and resets the connection. An error means that there was no connection in time.
 func (h *hangUps) once() error {
 	conn, err := net.DialTimeout("tcp", h.door, bearable)
 	if err != nil {
@@ -71,16 +71,14 @@ func (h *hangUps) once() error {
 	if err := conn.(*net.TCPConn).SetLinger(0); err != nil { // closing sends RST, whatever is still on its way
 		return err
 	}
-	if _, err := conn.Write(h.request()); err != nil {
-		return nil // the connection is gone; that is the ingress's right
-	}
 	wait := rand.N(patienceOfHangUps)
 	if rand.IntN(2) == 0 {
-		wait = 5 * time.Second // for the first byte
+		wait = bearable // for the first byte
 	}
-	if err := conn.SetReadDeadline(time.Now().Add(wait)); err != nil {
-		return nil
+	if err := conn.SetDeadline(time.Now().Add(wait)); err != nil {
+		return err
 	}
+	_, _ = conn.Write(h.request()) // the ingress may have closed the connection; then there is nothing to read either
 	if n, _ := conn.Read(make([]byte, 1)); n == 1 {
 		h.late.Add(1)
 	} else {

@@ -144,6 +144,25 @@ func (s *scene) withoutWrites(do func()) {
 	do()
 }
 
+// refusing runs do while a service's database refuses rows that a condition names, as a constraint would.
+func (s *scene) refusing(id, table, event, condition string, do func()) {
+	s.Helper()
+	db, err := sql.Open("sqlite", "file:"+system.Apps[id].Database+"?_pragma=busy_timeout(10000)")
+	s.must(err)
+	defer db.Close()
+	_, err = db.ExecContext(s.Context(), fmt.Sprintf(`CREATE TRIGGER refused_on_purpose BEFORE %s ON %s WHEN %s
+		BEGIN SELECT RAISE(ABORT, 'refused on purpose'); END`, event, table, condition))
+	s.must(err)
+	defer func() {
+		_, err := db.ExecContext(context.WithoutCancel(s.Context()), "DROP TRIGGER refused_on_purpose")
+		s.must(err)
+	}()
+	do()
+}
+
+// lockedRows would lock a customer's rows, one by one. SQLite has no such locks.
+func (*scene) lockedRows(int, *person, *person, []*person) {}
+
 // elsewhere is trouble that only this profile knows: here, with the broker.
 func elsewhere(_ *rand.Rand, _ string, lasts time.Duration) trouble {
 	return trouble{"broker", "kill", lasts}

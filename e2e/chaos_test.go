@@ -71,6 +71,7 @@ var matrix = []row{
 	{"16", "the database refuses writes", writesRefused},
 	{"17", "clients hang up while requests are under way and answers arrive", hangingUp},
 	{"18", "the answers to register and deactivate are lost", lostCustomers},
+	{"19", "one command among many is refused by the database, or its row is locked", aloneWithItsError},
 	{"20", "databases are lost and come back from a backup", restoredBackups},
 	{"storm", "anything, any time, under load", storm},
 }
