@@ -220,7 +220,7 @@ func (r *Relay) publish(ctx context.Context, topic string, events []sidecar.Even
 		return failures, err
 	}
 	// Is it the broker, or one of the events? One event tells, unless it is the bad one; another one is drawn each time.
-	first, other := events[:1], events[1+rand.IntN(len(events)-1):]
+	first, other := events[:1], events[1+rand.IntN(len(events)-1):] //nolint:gosec // no secret
 	for _, probe := range [][]sidecar.Event{first, other[:1]} {
 		if works, _ = try(probe, failedWithOthers); works {
 			break

@@ -182,7 +182,7 @@ func TestClosedAccount(t *testing.T) {
 	wantClosed(t, all...)
 
 	// The operator's command reopens the account without a word to Redis. Everybody sees it at once, with the refunds.
-	if _, err := all[0].Store.Reopen(t.Context(), account.Reopening{Number: "11", Reason: "refunds came", At: time.Now()}); err != nil {
+	if _, err := all[0].Reopen(t.Context(), account.Reopening{Number: "11", Reason: "refunds came", At: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
 	want(t, all[0], 2)

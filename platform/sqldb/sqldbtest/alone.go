@@ -49,7 +49,7 @@ func (e Engine) FailsAlone(t *testing.T, db *sqldb.DB, j Joined) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tx.Rollback() //nolint:errcheck // does nothing if it has been called
+	defer tx.Rollback()
 	if _, err := tx.ExecContext(t.Context(), "SET LOCAL idle_in_transaction_session_timeout = 0"); err != nil {
 		t.Fatal(err)
 	}

@@ -682,7 +682,7 @@ func moneyInTransit(t *testing.T, s Store) {
 	register(t, s, "22")
 	must := func(want *fault.Error, c ledger.Command) {
 		t.Helper()
-		if r := apply(t, s, c)[0]; r.Refusal != want || r.Err != nil { //nolint:errorlint // the very value
+		if r := apply(t, s, c)[0]; r.Refusal != want || r.Err != nil {
 			t.Fatalf("%s: %+v, want %v", c.RequestKey, r, want)
 		}
 	}
