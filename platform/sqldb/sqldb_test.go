@@ -82,7 +82,7 @@ func TestDurabilityIsReallySet(t *testing.T) {
 	db := open(t)
 	want := map[string]string{
 		"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "5000",
-		"cache_size": "-32768", "temp_store": "2", "query_only": "0",
+		"cache_size": "-4096", "temp_store": "2", "query_only": "0",
 	}
 	err := db.InTx(t.Context(), func(tx *sql.Tx) error {
 		for name, value := range want {

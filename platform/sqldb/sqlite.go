@@ -69,6 +69,9 @@ func openSQLiteReadOnly(ctx context.Context, path string) (*DB, error) {
 	return db, nil
 }
 
+// cacheKiB bounds the page cache of each connection, of which a service has nine. What is not in it is in the system's.
+const cacheKiB = "4096"
+
 // sqliteDSN tunes every connection. synchronous=FULL is what makes an acknowledged commit survive a power cut in WAL
 // mode (https://www.sqlite.org/pragma.html#pragma_synchronous).
 func sqliteDSN(path string, more ...string) string {
@@ -76,6 +79,6 @@ func sqliteDSN(path string, more ...string) string {
 		"_pragma=busy_timeout(5000)",
 		"_pragma=synchronous(FULL)",
 		"_pragma=foreign_keys(1)",
-		"_pragma=cache_size(-32768)",
+		"_pragma=cache_size(-"+cacheKiB+")",
 	}, more...), "&")
 }
