@@ -16,8 +16,8 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: $(bin)/run ## build what is missing and run everything; Ctrl-C ends it
-	@$(bin)/run
+run: $(bin)/launcher ## build what is missing and run everything; Ctrl-C ends it
+	@$(bin)/launcher
 
 .PHONY: demo
 demo: ## show a transfer and its fee on what `make run` runs
@@ -55,7 +55,7 @@ build: $(bin)/caddy ## the services and the ingress, which is what `dapr run -f 
 	@go build -o bin/ $(addprefix ./,$(services))
 
 .PHONY: tools
-tools: $(addprefix $(bin)/,daprd dapr caddy broker run) ## Dapr's runtime and CLI, Caddy, the embedded broker, the launcher
+tools: $(addprefix $(bin)/,daprd dapr caddy broker launcher) ## Dapr's runtime and CLI, Caddy, the embedded broker, the launcher
 
 .PHONY: test
 test: $(addprefix $(bin)/,daprd caddy broker) ## all tests that need no outside server, the end-to-end suite included
@@ -167,23 +167,23 @@ cli_version = $(patsubst v%,%,$(shell awk '$$2 == "github.com/dapr/cli" {print $
 build_tool := scripts/build-tool.sh
 
 $(bin)/daprd: $(wildcard tools/daprd/*)
-	@$(build_tool) daprd daprd . -tags stablecomponents -ldflags "-s -w \
+	@$(build_tool) daprd tools/daprd . -tags stablecomponents -ldflags "-s -w \
 		-X github.com/dapr/dapr/pkg/buildinfo.version=$(dapr_version) -X github.com/dapr/kit/logger.DaprVersion=$(dapr_version)"
 
 $(bin)/dapr: $(wildcard tools/dapr-cli/*)
-	@$(build_tool) dapr dapr-cli github.com/dapr/cli -ldflags "-s -w -X main.version=$(cli_version)"
+	@$(build_tool) dapr tools/dapr-cli github.com/dapr/cli -ldflags "-s -w -X main.version=$(cli_version)"
 
 $(bin)/caddy: $(wildcard tools/caddy/*)
-	@$(build_tool) caddy caddy github.com/caddyserver/caddy/v2/cmd/caddy -ldflags "-s -w"
+	@$(build_tool) caddy tools/caddy github.com/caddyserver/caddy/v2/cmd/caddy -ldflags "-s -w"
 
 $(bin)/broker: $(wildcard tools/broker/*)
-	@$(build_tool) broker broker . -ldflags "-s -w"
+	@$(build_tool) broker tools/broker . -ldflags "-s -w"
 
-$(bin)/run: $(wildcard tools/run/*)
-	@$(build_tool) run run .
+$(bin)/launcher: $(filter-out %_test.go,$(wildcard launcher/*.go launcher/*/*.go launcher/go.*))
+	@$(build_tool) launcher launcher .
 
 $(bin)/golangci-lint: $(wildcard tools/golangci-lint/*)
-	@$(build_tool) golangci-lint golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint -ldflags "-s -w"
+	@$(build_tool) golangci-lint tools/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint -ldflags "-s -w"
 
 $(bin)/docker-compose: $(wildcard tools/compose/*)
-	@$(build_tool) docker-compose compose github.com/docker/compose/v2/cmd -ldflags "-s -w"
+	@$(build_tool) docker-compose tools/compose github.com/docker/compose/v2/cmd -ldflags "-s -w"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# build-tool.sh NAME MODULE PACKAGE [GO BUILD FLAG...]
-# Builds a program from tools/MODULE into .tools/bin/NAME, and shows signs of life while that takes long.
+# build-tool.sh NAME FOLDER PACKAGE [GO BUILD FLAG...]
+# Builds a program from the module in FOLDER into .tools/bin/NAME, and shows signs of life while that takes long.
 set -euo pipefail
-name=$1 module=$2 package=$3
+name=$1 folder=$2 package=$3
 shift 3
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 program=$PWD/.tools/bin/$name
@@ -10,7 +10,7 @@ mkdir -p .tools/bin
 log=$(mktemp)
 
 echo "building $name"
-(cd "tools/$module" && GOWORK=off CGO_ENABLED=0 exec go build -buildvcs=false -trimpath "$@" -o "$program" "$package") >"$log" 2>&1 &
+(cd "$folder" && GOWORK=off CGO_ENABLED=0 exec go build -buildvcs=false -trimpath "$@" -o "$program" "$package") >"$log" 2>&1 &
 build=$!
 trap 'kill $build 2>/dev/null || true; rm -f "$log"' EXIT
 

@@ -81,6 +81,9 @@ func (p *Process) Launch() error {
 	if p.running() {
 		return fmt.Errorf("%s runs already", p.spec.Name)
 	}
+	if err := p.sweep(); err != nil {
+		return err
+	}
 	log, err := os.OpenFile(p.spec.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
@@ -152,11 +155,14 @@ func (p *Process) RunWith(arguments []string, env ...string) ([]byte, error) {
 }
 
 // Kill ends the process with SIGKILL, as a crash would, and waits until it is gone.
-func (p *Process) Kill() error { return p.end(syscall.SIGKILL, 10*time.Second) }
+func (p *Process) Kill() error { return p.end(context.Background(), syscall.SIGKILL, 10*time.Second) }
 
 // Terminate ends the process with SIGTERM, as a deployment would, and waits until it is gone. Needing longer than its
 // grace period is an error, and then it is killed.
-func (p *Process) Terminate() error { return p.end(syscall.SIGTERM, p.spec.Grace) }
+func (p *Process) Terminate() error { return p.Stop(context.Background()) }
+
+// Stop is Terminate by somebody who loses patience when ctx ends: then the process is killed.
+func (p *Process) Stop(ctx context.Context) error { return p.end(ctx, syscall.SIGTERM, p.spec.Grace) }
 
 // Pause stops the process with SIGSTOP, as a machine that hangs would; Resume lets it go on.
 func (p *Process) Pause() error { return p.signal(syscall.SIGSTOP) }
@@ -176,6 +182,16 @@ func (p *Process) Exited() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.exited
+}
+
+// Status says how the process that was launched last has ended; "" if it runs or was never started.
+func (p *Process) Status() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd == nil || p.running() {
+		return ""
+	}
+	return p.cmd.ProcessState.String()
 }
 
 // Crashed returns an error if the process ended without anybody here having asked for it, also if it was started again
@@ -231,26 +247,34 @@ func (p *Process) signal(signal syscall.Signal) error {
 	return syscall.Kill(-p.cmd.Process.Pid, signal) // the whole group
 }
 
-func (p *Process) end(signal syscall.Signal, limit time.Duration) error {
+func (p *Process) end(ctx context.Context, signal syscall.Signal, limit time.Duration) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.running() {
-		return nil
+		return p.sweep()
 	}
 	p.asked = true
-	group := -p.cmd.Process.Pid
-	err := syscall.Kill(group, signal)
+	err := syscall.Kill(-p.cmd.Process.Pid, signal)
 	select {
 	case <-p.exited:
+	case <-ctx.Done():
 	case <-time.After(limit):
 		err = errors.Join(err, fmt.Errorf("%s is still there %s after %s", p.spec.Name, limit, signal))
 	}
-	// Whatever the group still holds must not survive, even children that the process did not wait for.
-	if kerr := syscall.Kill(group, syscall.SIGKILL); kerr != nil && !errors.Is(kerr, syscall.ESRCH) {
-		err = errors.Join(err, fmt.Errorf("%s: %w", p.spec.Name, kerr))
-	}
+	err = errors.Join(err, p.sweep())
 	<-p.exited
 	return err
+}
+
+// sweep kills whatever the process's group still holds, even children that the process did not wait for.
+func (p *Process) sweep() error {
+	if p.cmd == nil {
+		return nil
+	}
+	if err := syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("%s: %w", p.spec.Name, err)
+	}
+	return nil
 }
 
 // Gone waits until nothing of the process's group is left. It returns an error if something stays.

@@ -104,3 +104,33 @@ func TestProcessThatCrashesAndIsStartedAgain(t *testing.T) {
 		t.Errorf("one crash, and one end that was asked for: %v", err)
 	}
 }
+
+// What a process has left behind goes before it is started again, and when it is ended although it has gone.
+func TestLeftoversAreSwept(t *testing.T) {
+	p := script(t, `sleep 60 & echo ready; exit 3`)
+	for range 2 {
+		if err := p.Launch(); err != nil {
+			t.Fatal(err)
+		}
+		<-p.Exited()
+	}
+	if status := p.Status(); status != "exit status 3" {
+		t.Errorf("status %q", status)
+	}
+	if err := errors.Join(p.Terminate(), p.Gone()); err != nil {
+		t.Error(err)
+	}
+}
+
+// Who loses patience need not wait for the grace period.
+func TestStopWithoutPatience(t *testing.T) {
+	p := script(t, `trap '' TERM; echo ready; while :; do sleep 0.05; done`)
+	if err := p.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := errors.Join(p.Stop(ctx), p.Gone()); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,135 @@
+// Command launcher is behind `make run`: it builds what is missing, starts the embedded broker and every app of
+// dapr.yaml beside its sidecar, says when everything is ready, starts again what ends by itself, and ends everything, in
+// order, when it is told to.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/bankmore/bankmore/launcher/runfile"
+)
+
+// Where things are, relative to the repository, which is the working directory.
+const (
+	runFilePath = "dapr.yaml"
+	dataDir     = ".data"
+	logDir      = ".dapr/logs" // the Dapr CLI's choice
+	toolDir     = ".tools"
+)
+
+const ingressID = "ingress"
+
+// kafkaVariable names brokers of the user's own; without it the embedded one is started.
+const kafkaVariable = "KAFKA_BOOTSTRAP_SERVERS"
+
+func main() {
+	builds := flag.Bool("build", true, "build the services and what is missing first")
+	broker := flag.String("broker", "127.0.0.1:9092", "where the embedded broker listens, unless "+kafkaVariable+" is set")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	// When nobody reads any more what we print, we end in order all the same.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	if err := run(ctx, *builds, *broker); err != nil && !errors.Is(err, context.Canceled) {
+		fmt.Fprintf(os.Stderr, "\nmake run: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, builds bool, broker string) (err error) {
+	began := time.Now()
+	apps, err := runfile.Read(runFilePath)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(apps, func(a runfile.App) bool { return a.ID == ingressID }) {
+		return fmt.Errorf("%s: no app %q", runFilePath, ingressID)
+	}
+	for _, dir := range []string{dataDir, logDir} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+	}
+	unlock, err := lock(dataDir + "/run.lock")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	kafka := os.Getenv(kafkaVariable)
+	if kafka != "" {
+		fmt.Printf("using the Kafka at %s (%s)\n", kafka, kafkaVariable)
+		broker = ""
+	} else {
+		kafka = broker
+	}
+
+	programs, err := findTools(ctx, broker != "")
+	if err != nil {
+		return err
+	}
+	if builds {
+		if err := build(ctx, programs.missing); err != nil {
+			return err
+		}
+	}
+	if err := checkPorts(apps, broker); err != nil {
+		return err
+	}
+	s, err := describe(apps, programs, kafka, broker)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	if err := s.start(ctx); err != nil {
+		return err
+	}
+	s.greet(time.Since(began))
+	return s.watch(ctx)
+}
+
+// say tells what happens meanwhile.
+func say(format string, args ...any) {
+	fmt.Println(time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
+}
+
+func (s *system) greet(took time.Duration) {
+	port := s.ingress().AppPort
+	fmt.Printf("\nBankMore is ready (%.1f s).\n\n", took.Seconds())
+	fmt.Printf("  API          http://localhost:%d/api/\n", port)
+	fmt.Printf("  Swagger UI   http://localhost:%d/swagger/\n", port)
+	for _, a := range s.services() {
+		fmt.Printf("  %-12s http://localhost:%d, sidecar http://localhost:%d/v1.0/invoke/%s/method/\n", a.ID, a.AppPort, a.HTTPPort, a.ID)
+	}
+	fmt.Printf("  data         %s\n  logs         %s\n", dataDir, logDir)
+	fmt.Printf(`
+Try it:
+
+  curl -i http://localhost:%d/api/account/register/ -H 'Content-Type: application/json' \
+    -d '{"cpf":"52998224725","name":"Ana Souza","password":"senha-da-ana"}'
+
+or, in another terminal, make demo. Sidecars answer to their apps' token only (header dapr-api-token); export a
+DAPR_API_TOKEN of your own to know it. What ends by itself is started again. Ctrl-C ends everything; the data stays.
+
+`, port)
+}
+
+// lock refuses a second run on the same data.
+func lock(path string) (unlock func(), err error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = file.Close()
+		return nil, errors.New("another `make run` of this folder is running")
+	}
+	return func() { _ = file.Close() }, nil
+}

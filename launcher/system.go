@@ -1,0 +1,234 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/bankmore/bankmore/launcher/process"
+	"github.com/bankmore/bankmore/launcher/runfile"
+)
+
+// How long things may take, and how often we look.
+const (
+	readyTimeout = 90 * time.Second
+	grace        = 25 * time.Second // of one program after SIGTERM; a service drains for up to 15 s
+	pollInterval = 25 * time.Millisecond
+)
+
+// system is what runs: the broker, if it is the embedded one, and each app beside its sidecar.
+type system struct {
+	keeper  *keeper
+	release context.CancelFunc // lets programs end
+
+	broker  *process.Process
+	address string // of the broker
+	apps    []app  // in the order of the run file
+}
+
+type app struct {
+	runfile.App
+	program, sidecar *process.Process
+}
+
+// describe says how each program is started. It starts none.
+func describe(apps []runfile.App, programs tools, kafka, broker string) (*system, error) {
+	s := &system{keeper: newKeeper(usual, say), release: func() {}, address: broker}
+	if broker != "" {
+		data, err := filepath.Abs(filepath.Join(dataDir, "broker"))
+		if err != nil {
+			return nil, err
+		}
+		if s.broker, err = program("broker", ".", nil, process.Listens(broker), programs.broker, "-address", broker, "-data", data); err != nil {
+			return nil, err
+		}
+	}
+	// What is common to both sides. Whoever starts us may have exported tokens.
+	tokens := []string{"APP_API_TOKEN=" + token("APP_API_TOKEN"), "DAPR_API_TOKEN=" + token("DAPR_API_TOKEN")}
+	forSidecars := append(slices.Clone(tokens), kafkaVariable+"="+kafka,
+		"DAPR_HOST_IP=127.0.0.1") // what sidecars tell each other
+	for _, described := range apps {
+		env := slices.Clone(tokens)
+		for name, value := range described.Environment() {
+			env = append(env, name+"="+value)
+		}
+		a := app{App: described}
+		var err, sidecarErr error
+		a.program, err = program(a.ID, a.Dir, env, a.ready(), a.Command...)
+		a.sidecar, sidecarErr = program(a.ID+"-sidecar", a.Dir, forSidecars,
+			process.Answers(fmt.Sprintf("http://127.0.0.1:%d/v1.0/healthz/outbound", a.HTTPPort), http.StatusNoContent),
+			append([]string{programs.daprd}, a.SidecarArguments()...)...)
+		if err := errors.Join(err, sidecarErr); err != nil {
+			return nil, err
+		}
+		s.apps = append(s.apps, a)
+	}
+	return s, nil
+}
+
+// token is the value of a variable, or a secret that lasts as long as this run.
+func token(variable string) string {
+	if value := os.Getenv(variable); value != "" {
+		return value
+	}
+	return rand.Text()
+}
+
+// program describes a process that has our environment and more. Its log begins empty.
+func program(name, dir string, env []string, ready func(context.Context) error, command ...string) (*process.Process, error) {
+	log, err := filepath.Abs(filepath.Join(logDir, name+".log"))
+	if err != nil {
+		return nil, err
+	}
+	return process.New(process.Spec{
+		Name: name, Command: command, Env: append(os.Environ(), env...), Dir: dir, LogFile: log, Ready: ready, Grace: grace,
+	}), os.WriteFile(log, nil, 0o600)
+}
+
+// ready is when the app answers its sidecar's health checks, or listens, if it has none.
+func (a app) ready() func(context.Context) error {
+	if a.AppHealthCheck && a.HealthPath != "" {
+		return process.Answers(fmt.Sprintf("http://127.0.0.1:%d%s", a.AppPort, a.HealthPath), http.StatusOK)
+	}
+	return process.Listens("127.0.0.1:" + strconv.Itoa(a.AppPort))
+}
+
+// start starts the broker and, once it is there, everything else at the same time, and waits until the front door is
+// open.
+func (s *system) start(ctx context.Context) error {
+	running, release := context.WithCancel(context.WithoutCancel(ctx)) // until stop
+	s.release = release
+	if s.broker != nil {
+		fmt.Println("starting the embedded Kafka broker")
+		if err := s.keeper.keep(running, s.broker); err != nil {
+			return err
+		}
+		if err := s.wait(ctx, process.Listens(s.address)); err != nil {
+			return err
+		}
+	}
+	var names []string
+	for _, a := range s.apps {
+		names = append(names, a.ID)
+	}
+	fmt.Printf("starting %s, each beside its sidecar\n", strings.Join(names, ", "))
+	for _, a := range s.apps {
+		if err := errors.Join(s.keeper.keep(running, a.sidecar), s.keeper.keep(running, a.program)); err != nil {
+			return err
+		}
+	}
+	return s.wait(ctx, s.open)
+}
+
+// wait asks until something is ready. It ends with an error when ctx ends, a program is given up, or it takes too long.
+func (s *system) wait(ctx context.Context, ready func(context.Context) error) error {
+	deadline := time.Now().Add(readyTimeout)
+	for said := time.Now(); ; {
+		problem := ready(ctx)
+		if problem == nil {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("not ready after %s: %w; the logs are in %s", readyTimeout, problem, logDir)
+		}
+		if time.Since(said) > 10*time.Second {
+			said = time.Now()
+			say("waiting: %v", problem)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case err := <-s.keeper.failed:
+			return err
+		case <-time.After(pollInterval):
+		}
+	}
+}
+
+// open returns an error unless each service is ready and its sidecar is reached through the ingress.
+func (s *system) open(ctx context.Context) error {
+	front := fmt.Sprintf("http://127.0.0.1:%d", s.ingress().AppPort)
+	urls := []string{front + "/healthz"}
+	for _, a := range s.services() {
+		urls = append(urls, fmt.Sprintf("http://127.0.0.1:%d/readyz", a.AppPort), front+"/api/schema/"+strings.TrimSuffix(a.ID, "-svc"))
+	}
+	for _, url := range urls {
+		if err := process.Expect(ctx, url, http.StatusOK); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *system) ingress() app {
+	return s.apps[slices.IndexFunc(s.apps, func(a app) bool { return a.ID == ingressID })]
+}
+
+func (s *system) services() []app {
+	return slices.DeleteFunc(slices.Clone(s.apps), func(a app) bool { return a.ID == ingressID })
+}
+
+// watch returns when ctx ends, or with an error when a program is given up.
+func (s *system) watch(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case err := <-s.keeper.failed:
+		return err
+	}
+}
+
+// stop ends everything in the order of a shutdown: the ingress, the services, the sidecars, the broker. Callers end
+// before those whom they call, which the run file names first. A second signal ends everything at once.
+func (s *system) stop() error {
+	patience, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer cancel()
+	fmt.Println("\nstopping")
+	s.release()
+	s.keeper.all.Wait()
+
+	var errs []error
+	end := func(p *process.Process) { errs = append(errs, p.Stop(patience)) }
+	for _, a := range slices.Backward(s.apps) {
+		end(a.program)
+	}
+	var sidecars sync.WaitGroup
+	failures := make([]error, len(s.apps))
+	for i, a := range s.apps {
+		sidecars.Go(func() { failures[i] = a.sidecar.Stop(patience) })
+	}
+	sidecars.Wait()
+	errs = append(errs, failures...)
+	if s.broker != nil {
+		end(s.broker)
+	}
+	for _, p := range s.processes() {
+		errs = append(errs, p.Gone())
+	}
+	err := errors.Join(errs...)
+	if err == nil {
+		fmt.Println("stopped; the data is in " + dataDir)
+	}
+	return err
+}
+
+func (s *system) processes() (all []*process.Process) {
+	if s.broker != nil {
+		all = append(all, s.broker)
+	}
+	for _, a := range s.apps {
+		all = append(all, a.sidecar, a.program)
+	}
+	return all
+}
