@@ -130,7 +130,7 @@ lint: $(bin)/golangci-lint ## the linter, which also guards the layers
 			(cd $$module && $(CURDIR)/$(bin)/golangci-lint run --build-tags $$tag ./...) || failed=1; \
 		done; \
 	done; \
-	for module in tools/broker tools/openapi tools/run; do \
+	for module in tools/broker tools/openapi; do \
 		(cd $$module && GOWORK=off $(CURDIR)/$(bin)/golangci-lint run ./...) || failed=1; \
 	done; \
 	[ -z "$$failed" ]

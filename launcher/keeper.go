@@ -56,8 +56,10 @@ func (k *keeper) watch(ctx context.Context, p *process.Process) error {
 			return nil
 		case <-p.Exited():
 		}
-		if ctx.Err() != nil {
+		select {
+		case <-ctx.Done(): // in the very moment, perhaps because of it
 			return nil
+		default:
 		}
 		now := time.Now()
 		ends = append(ends, now)
