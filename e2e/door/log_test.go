@@ -24,6 +24,7 @@ var secrets = map[string]string{
 	"a cookie of the answer":   "mark-of-set-cookie",
 	"a path that is not ours":  "mark-of-path",
 	"user information":         "mark-of-user",
+	"a host":                   "mark-of-host",
 	"what an answer's body is": "mark-of-body",
 }
 
@@ -64,8 +65,8 @@ func TestLogHoldsNoSecrets(t *testing.T) {
 					if err := conn.(*net.TCPConn).SetLinger(0); err != nil { // closing resets
 						t.Fatal(err)
 					}
-					fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: bank\r\nIdempotency-Key: %s\r\nAuthorization: Bearer %s\r\nProxy-Authorization: %[3]s\r\nCookie: a=%s\r\nX-Any: %s\r\nReferer: %[5]s\r\nUser-Agent: %[5]s\r\n\r\n",
-						target, secrets["an idempotency key"], secrets["a customer's token"], secrets["a cookie"], secrets["any other header"])
+					fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nIdempotency-Key: %s\r\nAuthorization: Bearer %s\r\nProxy-Authorization: %[4]s\r\nCookie: a=%s\r\nX-Any: %s\r\nReferer: %[6]s\r\nUser-Agent: %[6]s\r\n\r\n",
+						target, secrets["a host"], secrets["an idempotency key"], secrets["a customer's token"], secrets["a cookie"], secrets["any other header"])
 					if _, err := io.ReadFull(conn, make([]byte, read)); err != nil {
 						t.Fatal(err)
 					}
@@ -81,6 +82,7 @@ func TestLogHoldsNoSecrets(t *testing.T) {
 				ask("/api/account/exists/"+secrets["an account number"], 9)
 				ask("/api/transfer/list?"+secrets["a query"], 9)
 				ask("/"+secrets["a path that is not ours"], 9)
+				ask("http://"+secrets["a host"]+"/"+secrets["a path that is not ours"], 9)
 				ask("http://"+secrets["user information"]+"@bank/api/fee/"+secrets["an account number"], 9)
 
 				deadline := time.Now().Add(10 * time.Second)
