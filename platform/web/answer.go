@@ -95,7 +95,9 @@ func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 		slog.Log(r.Context(), level, "request failed", "method", r.Method, "route", route(r), "status", status, "error", err)
 		message += " Código para o suporte: " + telemetry.RequestID(r.Context())
 	} else {
-		slog.DebugContext(r.Context(), "request refused", "method", r.Method, "route", route(r), "status", status, "error", err)
+		// Without the message, which may repeat what the client wrote: the name of a field or a parameter.
+		slog.DebugContext(r.Context(), "request refused", "method", r.Method, "route", route(r), "status", status,
+			"type", f.Type, "cause", f.Err)
 	}
 	if f.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(f.RetryAfter.Seconds()))))

@@ -119,6 +119,28 @@ func TestClientsErrorsAreNotLoggedAsOurs(t *testing.T) {
 	}
 }
 
+// A client may write a secret where a name belongs. The answer repeats the name, the log never does.
+func TestLogRepeatsNoNamesOfClients(t *testing.T) {
+	log := logged(t)
+	slog.SetDefault(slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	for what, r := range map[string]*http.Request{
+		"a field":     httptest.NewRequest(http.MethodGet, "/x", strings.NewReader(`{"52998224725":"senha"}`)),
+		"a parameter": httptest.NewRequest(http.MethodGet, "/x?52998224725=senha", strings.NewReader(`{}`)),
+	} {
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		with(web.Handler(func(r *http.Request) (web.Answer, error) {
+			return web.Answer{}, web.Decode(r, new(struct{}))
+		}).Accepting()).ServeHTTP(w, r)
+		if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "52998224725") {
+			t.Errorf("%s: %d %s", what, w.Code, w.Body)
+		}
+	}
+	if n := strings.Count(log.String(), `"request refused"`); n != 2 || strings.Contains(log.String(), "52998224725") {
+		t.Errorf("%d refusals in the log:\n%s", n, log)
+	}
+}
+
 func TestRetryAfterIsInWholeSecondsRoundedUp(t *testing.T) {
 	for after, want := range map[time.Duration]string{
 		0: "", time.Millisecond: "1", time.Second: "1", 1500 * time.Millisecond: "2", time.Minute: "60",

@@ -77,7 +77,7 @@ func decodeError(err error) error {
 	case errors.As(err, &semantic):
 		field := strings.TrimPrefix(string(semantic.JSONPointer), "/")
 		if errors.Is(err, json.ErrUnknownName) {
-			return fault.BadArgument(fmt.Sprintf("Campo desconhecido: %.64s.", field)).Because(err)
+			return fault.BadArgument(fmt.Sprintf("Campo desconhecido: %.64s.", field)) // err has the name, too, for the log
 		}
 		return fault.BadArgument("Campo com tipo inválido: " + field + ".").Because(err)
 	default:
