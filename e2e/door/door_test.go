@@ -12,11 +12,11 @@ import (
 )
 
 // open starts the ingress in front of a handler that plays its sidecar, until the test ends.
-func open(t *testing.T, sidecar http.HandlerFunc, env map[string]string, edit func(caddyfile string) string) *stack.Door {
+func open(t *testing.T, sidecar http.HandlerFunc, env map[string]string) *stack.Door {
 	t.Helper()
 	server := httptest.NewServer(sidecar)
 	t.Cleanup(server.Close)
-	door, err := stack.OpenDoor(t.Context(), server.Listener.Addr().(*net.TCPAddr).Port, env, edit)
+	door, err := stack.OpenDoor(t.Context(), server.Listener.Addr().(*net.TCPAddr).Port, env)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ func TestHungServiceIsGivenUp(t *testing.T) {
 		asked <- time.Now()
 		<-r.Context().Done()
 		ended <- time.Now()
-	}, nil, nil)
+	}, nil)
 	conn, err := net.Dial("tcp", door.Address)
 	if err != nil {
 		t.Fatal(err)

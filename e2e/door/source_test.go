@@ -35,7 +35,7 @@ func TestSourceIsWhatTheIngressSaw(t *testing.T) {
 			door := open(t, func(w http.ResponseWriter, r *http.Request) {
 				seen <- r.Header
 				w.Header().Set("X-Request-ID", "some-id")
-			}, map[string]string{"INGRESS_TRUSTED_PROXIES": test.trusted}, nil)
+			}, map[string]string{"INGRESS_TRUSTED_PROXIES": test.trusted})
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+door.Address+"/api/account/balance", nil)
 			if err != nil {
 				t.Fatal(err)

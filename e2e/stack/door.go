@@ -20,9 +20,8 @@ type Door struct {
 	ports *portBlock
 }
 
-// OpenDoor starts the ingress in front of a sidecar at sidecarPort of 127.0.0.1, with more environment. If edit is not
-// nil, it changes the Caddyfile first.
-func OpenDoor(ctx context.Context, sidecarPort int, env map[string]string, edit func(caddyfile string) string) (*Door, error) {
+// OpenDoor starts the ingress in front of a sidecar at sidecarPort of 127.0.0.1, with more environment.
+func OpenDoor(ctx context.Context, sidecarPort int, env map[string]string) (*Door, error) {
 	root, err := Root()
 	if err != nil {
 		return nil, err
@@ -31,13 +30,6 @@ func OpenDoor(ctx context.Context, sidecarPort int, env map[string]string, edit 
 	if err != nil {
 		return nil, err
 	}
-	caddyfile, err := os.ReadFile(filepath.Join(root, ingressDir, "Caddyfile"))
-	if err != nil {
-		return nil, err
-	}
-	if edit != nil {
-		caddyfile = []byte(edit(string(caddyfile)))
-	}
 	d := new(Door)
 	if d.dir, err = os.MkdirTemp("", "bankmore-door-"); err != nil {
 		return nil, err
@@ -45,18 +37,13 @@ func OpenDoor(ctx context.Context, sidecarPort int, env map[string]string, edit 
 	if d.ports, err = claimPorts(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(d.dir))
 	}
-	path := filepath.Join(d.dir, "Caddyfile")
 	port := d.ports.take()
 	d.Address = loopback(port)
 	all := map[string]string{"INGRESS_PORT": strconv.Itoa(port), "DAPR_HTTP_PORT": strconv.Itoa(sidecarPort)}
 	maps.Copy(all, env)
-	d.Process = (&Stack{Dir: d.dir}).process(Ingress, []string{programs.caddy, "run", "--config", path}, all, toolGrace,
+	d.Process = (&Stack{Dir: d.dir}).process(Ingress, []string{programs.caddy, "run", "--config", filepath.Join(root, ingressDir, "Caddyfile")}, all, toolGrace,
 		process.Listens(d.Address))
-	err = errors.Join(
-		os.Mkdir(filepath.Join(d.dir, logDir), 0o700),
-		os.WriteFile(path, caddyfile, 0o600),
-	)
-	if err == nil {
+	if err = os.Mkdir(filepath.Join(d.dir, logDir), 0o700); err == nil {
 		err = d.Start(ctx)
 	}
 	if err != nil {
