@@ -19,8 +19,9 @@ var hashes = promauto.NewCounter(prometheus.CounterOpts{
 // Visitor is on whose behalf a password is hashed. It decides when. The zero value is a visitor of no known source who
 // has done nothing wrong. See docs/adr/0017.
 type Visitor struct {
-	// Source is where the visitor comes from. Sources take turns, however many visitors each of them sends.
-	Source string
+	// Source is where the visitor comes from, and Network is what else may belong to whoever has that source. Networks take
+	// turns, and so do the sources of each network, however many visitors each of them sends.
+	Source, Network string
 	// Later says that the visitor registers, or comes from a source that has failed. Such visitors are served after the
 	// others, and get one turn in laterShare while others wait.
 	Later bool
@@ -49,7 +50,7 @@ const (
 )
 
 // hashing lets no more passwords be hashed at once than there are cores: a hash takes 19 MiB and a core. Whoever finds
-// no core free waits in one of two queues. In each, sources take turns.
+// no core free waits in one of two queues. In each, networks and their sources take turns.
 type hashing struct {
 	mu           sync.Mutex
 	free         int // cores; above 0 only while nobody waits
@@ -104,9 +105,9 @@ func (h *hashing) wait(visitor Visitor) *waiter {
 		h.free--
 		return nil
 	case visitor.Later:
-		return h.later.add(visitor.Source)
+		return h.later.add(visitor)
 	default:
-		return h.first.add(visitor.Source)
+		return h.first.add(visitor)
 	}
 }
 
@@ -114,11 +115,11 @@ func (h *hashing) wait(visitor Visitor) *waiter {
 func (h *hashing) giveUp(w *waiter) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if w.line == nil {
+	if w.source == nil {
 		h.passOn()
 		return
 	}
-	w.line.rounds.remove(w)
+	w.queue.remove(w)
 }
 
 func (h *hashing) leave() {
@@ -144,58 +145,70 @@ func (h *hashing) passOn() {
 	close(queue.next().turn)
 }
 
-// rounds is a queue in which sources take turns. The zero value is empty.
-type rounds struct {
-	lines map[string]*line
-	order list.List // of *line; the front is next
-}
+// rounds is a queue in which networks take turns, and within each network its sources. The zero value is empty.
+type rounds struct{ all node }
 
-// line is those who wait from one source, in the order of their arrival.
-type line struct {
-	rounds  *rounds
-	source  string
-	waiters list.List // of *waiter, never empty
-	place   *list.Element
+// node holds those who wait from one place: a source holds waiters in the order of their arrival, a network holds
+// sources, and rounds holds networks.
+type node struct {
+	parent *node
+	name   string
+	place  *list.Element // in the parent's order
+	inside map[string]*node
+	order  list.List // of *node or, in a source, of *waiter; the front is next
 }
 
 type waiter struct {
-	turn  chan struct{} // closed when the turn has come
-	line  *line         // nil when the waiter has left it
-	place *list.Element
+	turn   chan struct{} // closed when the turn has come
+	queue  *rounds
+	source *node // nil when the waiter has left it
+	place  *list.Element
 }
 
-func (r *rounds) empty() bool { return r.order.Len() == 0 }
+func (r *rounds) empty() bool { return r.all.order.Len() == 0 }
 
-func (r *rounds) add(source string) *waiter {
-	l := r.lines[source]
-	if l == nil {
-		l = &line{rounds: r, source: source}
-		l.place = r.order.PushBack(l)
-		if r.lines == nil {
-			r.lines = map[string]*line{}
+func (r *rounds) add(v Visitor) *waiter {
+	source := r.all.child(v.Network).child(v.Source)
+	w := &waiter{turn: make(chan struct{}), queue: r, source: source}
+	w.place = source.order.PushBack(w)
+	return w
+}
+
+// child returns the node of that name inside n, and adds it if there is none.
+func (n *node) child(name string) *node {
+	c := n.inside[name]
+	if c == nil {
+		c = &node{parent: n, name: name}
+		c.place = n.order.PushBack(c)
+		if n.inside == nil {
+			n.inside = map[string]*node{}
 		}
-		r.lines[source] = l
+		n.inside[name] = c
 	}
-	w := &waiter{turn: make(chan struct{}), line: l}
-	w.place = l.waiters.PushBack(w)
-	return w
+	return c
 }
 
-// next takes the first waiter of the line whose turn it is out of it, and puts that line behind the others.
+// next takes out the first waiter of the source whose turn it is in the network whose turn it is, and puts both behind the
+// others.
 func (r *rounds) next() *waiter {
-	l := r.order.Front().Value.(*line)
-	w := l.waiters.Front().Value.(*waiter)
-	r.order.MoveToBack(l.place)
-	r.remove(w)
-	return w
+	for n := &r.all; ; {
+		front := n.order.Front()
+		if w, ok := front.Value.(*waiter); ok {
+			r.remove(w)
+			return w
+		}
+		n.order.MoveToBack(front)
+		n = front.Value.(*node)
+	}
 }
 
 func (r *rounds) remove(w *waiter) {
-	l := w.line
-	l.waiters.Remove(w.place)
-	w.line = nil
-	if l.waiters.Len() == 0 {
-		r.order.Remove(l.place)
-		delete(r.lines, l.source)
+	n := w.source
+	n.order.Remove(w.place)
+	w.source = nil
+	for n.order.Len() == 0 && n.parent != nil {
+		n.parent.order.Remove(n.place)
+		delete(n.parent.inside, n.name)
+		n = n.parent
 	}
 }

@@ -27,7 +27,12 @@ func TestFloodDelaysNoHonestVisitor(t *testing.T) {
 	for n := range many {
 		many[n] = Visitor{Source: fmt.Sprint("bot ", n), Later: true}
 	}
+	fresh := make([]Visitor, 128*10)
+	for n := range fresh {
+		fresh[n] = Visitor{Source: fmt.Sprint("bot ", n), Network: "bots"}
+	}
 	for name, flood := range map[string][]Visitor{
+		"a source for each attempt, all in one network":       fresh,
 		"many sources that have failed or register":           many,
 		"one source that has failed":                          {{Source: "bot", Later: true}},
 		"one source that has not failed, beside one that has": {{Source: "bot"}, {Source: "other bot", Later: true}},
@@ -46,7 +51,7 @@ func TestFloodDelaysNoHonestVisitor(t *testing.T) {
 				var worst time.Duration
 				for n := range 80 {
 					time.Sleep(100 * time.Millisecond)
-					took, err := h.visit(t.Context(), Visitor{Source: fmt.Sprint("home ", n)})
+					took, err := h.visit(t.Context(), Visitor{Source: fmt.Sprint("home ", n), Network: fmt.Sprint("homes ", n)})
 					if err != nil {
 						t.Errorf("visit %d: %v", n, err)
 					}
@@ -131,7 +136,7 @@ func TestHashingDoesNotQueueForEver(t *testing.T) {
 		if took, err := h.visit(ctx, Visitor{}); fault.From(err).Kind != fault.Unavailable || took != time.Second {
 			t.Errorf("a visitor who goes: %v after %v", err, took)
 		}
-		if !h.first.empty() || !h.later.empty() || len(h.first.lines)+len(h.later.lines) != 0 {
+		if !h.first.empty() || !h.later.empty() || len(h.first.all.inside)+len(h.later.all.inside) != 0 {
 			t.Error("those who have gone still wait")
 		}
 		close(end)

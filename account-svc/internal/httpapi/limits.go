@@ -105,8 +105,8 @@ func (l *Limits) Attempt(ctx context.Context, source, customer string, try func(
 		}
 	}
 	err := try(account.WithVisitor(ctx, account.Visitor{
-		Source: source,
-		Later:  account.VisitorOf(ctx).Later || l.failed.peek(ctx, source) > 0,
+		Source: source, Network: wider(source),
+		Later: account.VisitorOf(ctx).Later || l.failed.peek(ctx, source) > 0,
 		Admit: func() error { // others from this source may have failed while this one waited
 			if wait := l.failures.local.peek(source); wait > 0 {
 				return refuse(ctx, "source", source, wait)
@@ -130,7 +130,7 @@ func (l *Limits) Registration(ctx context.Context, source string, try func(ctx c
 	if wait := l.registrations.take(ctx, source); wait > 0 {
 		return refuse(ctx, "registration", source, wait)
 	}
-	return try(account.WithVisitor(ctx, account.Visitor{Source: source, Later: true}))
+	return try(account.WithVisitor(ctx, account.Visitor{Source: source, Network: wider(source), Later: true}))
 }
 
 func refuse(ctx context.Context, limit, source string, wait time.Duration) error {

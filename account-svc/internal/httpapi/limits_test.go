@@ -175,7 +175,7 @@ func TestVisitors(t *testing.T) {
 			return v
 		}
 		waiting := visitor("office")
-		if waiting.Source != "office" || waiting.Later || waiting.Admit() != nil {
+		if waiting.Source != "office" || visitor("2001:db8:1:2::/64").Network != "2001:db8:1::/48" || waiting.Later || waiting.Admit() != nil {
 			t.Errorf("a source that has not failed: %+v", waiting)
 		}
 		l.try(t, "office", "cpf", account.ErrWrongLogin)
@@ -310,6 +310,17 @@ func TestSource(t *testing.T) {
 	r.RemoteAddr, r.Header = "127.0.0.1:40000", fromIngress("", "203.0.113.7")
 	if got := (handlers{}).source(r); got != "127.0.0.1" {
 		t.Errorf("without a token everybody may be the sidecar, and %s is believed", got)
+	}
+}
+
+func TestWider(t *testing.T) {
+	for source, want := range map[string]string{
+		"2001:db8:1:2::/64": "2001:db8:1::/48", "2001:db8:1:ff00::/64": "2001:db8:1::/48", "2001:db8:2:2::/64": "2001:db8:2::/48",
+		"203.0.113.7": "203.0.113.7", "unknown": "unknown",
+	} {
+		if got := wider(source); got != want {
+			t.Errorf("%s: %s, want %s", source, got, want)
+		}
 	}
 }
 

@@ -43,3 +43,13 @@ func network(address netip.Addr) string {
 	}
 	return netip.PrefixFrom(address, 64).Masked().String()
 }
+
+// wider is the network around a source, all of which one customer may have: of an IPv6 network its /48, the largest that
+// a site usually gets (RFC 6177). Of others it is the source alone.
+func wider(source string) string {
+	prefix, err := netip.ParsePrefix(source)
+	if err != nil {
+		return source
+	}
+	return netip.PrefixFrom(prefix.Addr(), 48).Masked().String()
+}
