@@ -5,6 +5,10 @@ import "github.com/bankmore/bankmore/platform/money"
 // BalancesPath is the operation that tells what accounts have: POST Balances, answered 200 with BalanceResults.
 const BalancesPath = "/internal/balances"
 
+// MaxStanding is the most, in cents, that a Standing says: 9,999,999,999,999.99. A number with more digits is no amount
+// (money.MaxDigits), so one account with more would make the whole answer unreadable.
+const MaxStanding money.Cents = 999_999_999_999_999
+
 // Bounds of one call.
 const (
 	MaxBalances    = 1000 // accounts
@@ -32,7 +36,7 @@ type BalanceResults struct {
 type Standing struct {
 	AccountNumber string      `json:"account_number"` // as it was asked
 	Active        bool        `json:"active"`         // false also if there is no such account
-	Balance       money.Cents `json:"balance"`        // at least 0; 0 if there is no such account
+	Balance       money.Cents `json:"balance"`        // from 0 to MaxStanding, which also stands for more; 0 if there is no such account
 	// Decided are those of the question's RequestIDs that the ledger has applied or refused. It contains every one whose
 	// movement Balance contains.
 	Decided []string `json:"decided,omitzero"`

@@ -43,7 +43,7 @@ func (h handlers) balances(r *http.Request) (web.Answer, error) {
 	out := accountapi.BalanceResults{Accounts: make([]accountapi.Standing, len(in.Accounts))}
 	for i, q := range in.Accounts {
 		account := accounts[q.AccountNumber]
-		standing := accountapi.Standing{AccountNumber: q.AccountNumber, Active: account.Active, Balance: account.Balance}
+		standing := accountapi.Standing{AccountNumber: q.AccountNumber, Active: account.Active, Balance: min(account.Balance, accountapi.MaxStanding)}
 		for _, id := range q.RequestIDs {
 			if decided[serviceKey(id)] {
 				standing.Decided = append(standing.Decided, id)
