@@ -8,7 +8,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/bankmore/bankmore/platform/fault"
-	"github.com/bankmore/bankmore/platform/money"
 )
 
 // State is what a batch of commands meets: the accounts they name that exist, by number, and the earlier decisions on
@@ -16,23 +15,6 @@ import (
 type State struct {
 	Accounts  map[string]*Account
 	Decisions map[string]Decision
-}
-
-// NearLimit lists the accounts, by number, of which commands could be refused for what is in transit. A store has to find
-// out what really is before it asks for decisions.
-func (s State) NearLimit(commands []Command) (numbers []string) {
-	credits := map[string]money.Cents{}
-	for _, c := range commands {
-		if c.Type == Credit && c.Kind != Refund && c.Amount > 0 {
-			credits[c.AccountNumber] = min(credits[c.AccountNumber]+c.Amount, MaxBalance)
-		}
-	}
-	for number, sum := range credits {
-		if a := s.Accounts[number]; a != nil && a.InTransit > 0 && a.Balance > MaxBalance-a.InTransit-sum {
-			numbers = append(numbers, number)
-		}
-	}
-	return numbers
 }
 
 // Effects is what a batch changes: rows to add, and accounts whose balance and version have moved on.
@@ -112,8 +94,8 @@ func (b *bookkeeper) apply(c Command, account *Account) {
 		account.Balance -= c.Amount
 	}
 	switch {
-	case c.Kind == Transfer && c.Type == Debit: // more than twice the limit says no more than twice
-		account.InTransit = min(account.InTransit+c.Amount, 2*MaxBalance)
+	case c.Kind == Transfer && c.Type == Debit: // what leaves the balance goes here, so the sum stays what it was
+		account.InTransit += c.Amount
 	case c.Kind == Refund:
 		account.InTransit = max(account.InTransit-c.Amount, 0)
 	}

@@ -98,6 +98,66 @@ func TestDecideDoesNotOverflow(t *testing.T) {
 	}
 }
 
+// However deposits, transfers, completions and refunds of one customer come, no refund fails, and what the account has and may
+// get back stays within the limit.
+func TestRefundsNeverExceedTheLimit(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		state := bank()
+		account := state.Accounts["1"]
+		account.InTransit = MaxReturns - 2*MaxBalance // by earlier transfers
+		var out []Command                             // debits without an outcome
+		steps := 0
+		do := func(c Command) bool {
+			c.Fingerprint = "f"
+			results, _ := decide(state, []Command{c}, noon)
+			if results[0].Err != nil {
+				t.Fatalf("%+v: %v", c, results[0].Err)
+			}
+			return results[0].Refusal == nil
+		}
+		amount := func(most money.Cents) money.Cents {
+			return rapid.SampledFrom([]money.Cents{most, most / 2, 1}).Draw(t, "amount")
+		}
+		t.Repeat(map[string]func(*rapid.T){
+			"deposit": func(*rapid.T) {
+				steps++
+				do(Command{RequestKey: fmt.Sprint("d", steps), AccountNumber: "1", Type: Credit, Kind: Deposit, Amount: amount(MaxBalance)})
+			},
+			"send": func(*rapid.T) {
+				steps++
+				c := Command{
+					RequestKey: fmt.Sprint("t", steps, ":debit"), TransferID: fmt.Sprint("t", steps), AccountNumber: "1", Counterparty: "2",
+					Type: Debit, Kind: Transfer, Amount: max(1, amount(account.Balance)),
+				}
+				if do(c) {
+					out = append(out, c)
+				}
+			},
+			"end": func(*rapid.T) {
+				if len(out) == 0 {
+					return
+				}
+				c := out[0]
+				out = out[1:]
+				c.RequestKey, c.Type = c.TransferID+":credit", Credit
+				c.AccountNumber, c.Counterparty = "2", "1"
+				if do(c) {
+					return
+				}
+				c.RequestKey, c.Kind, c.AccountNumber, c.Counterparty = c.TransferID+":refund", Refund, "1", "2"
+				if !do(c) {
+					t.Fatalf("a refund was refused: %+v", c)
+				}
+			},
+			"": func(*rapid.T) {
+				if account.Balance < 0 || account.InTransit < 0 || account.Balance > MaxReturns-account.InTransit {
+					t.Fatalf("balance %d and in transit %d", account.Balance, account.InTransit)
+				}
+			},
+		})
+	})
+}
+
 func TestDecideSeesEarlierCommandsOfItsBatch(t *testing.T) {
 	withdraw := func(key string, amount money.Cents) Command {
 		return Command{RequestKey: key, Fingerprint: fmt.Sprint(amount), AccountNumber: "1", Type: Debit, Kind: Withdrawal, Amount: amount}

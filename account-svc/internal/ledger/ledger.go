@@ -63,10 +63,17 @@ var refusals = map[string]*fault.Error{
 // ErrMalformed rejects a command that no caller may send: a defect, not a business refusal, hence never recorded.
 var ErrMalformed = fault.BadArgument("Comando de movimentação inválido.")
 
-// MaxBalance is the most, in cents, that an account may hold together with what its transfers may still send back to it, so
-// that a refund, which is always taken, cannot exceed it either. It is far from the limit of int64; a sum over the bank can
-// exceed it all the same.
+// MaxBalance is the most, in cents, that a deposit or a transfer brings an account to: 1,000,000,000,000,000.00. A refund
+// is always taken, beyond it as well, since money has to go back to where it came from.
 const MaxBalance money.Cents = 100_000_000_000_000_000
+
+// MaxReturns is the most, in cents, that a deposit or a transfer brings Account.Balance and Account.InTransit to together. Refunds
+// move money from the latter to the former, so no balance ever exceeds it, however many refunds come. It is 90 times
+// MaxBalance, and an int64 can hold it. A sum over the whole bank can exceed an int64 all the same.
+//
+// Who completes transfers comes nearer to it with each, and gets nothing more in the end: after 90 quadrillion reais, which
+// is some thousand times what all banks of the country hold.
+const MaxReturns = 90 * MaxBalance
 
 // Command asks for one movement.
 type Command struct {
@@ -114,8 +121,8 @@ type Account struct {
 	Balance money.Cents
 	Version int64
 
-	// InTransit is at least what transfers from the account may still send back to it. A store knows no more as long as
-	// that is far from MaxBalance: it need not touch this account when a transfer is completed at another one.
+	// InTransit is at least what transfers from the account may still send back to it: what all of them have taken, less
+	// what came back. It does not fall when a transfer is completed, since that is a movement of another account only.
 	InTransit money.Cents
 }
 
@@ -166,7 +173,7 @@ func (c Command) refuse(account, counterparty *Account) *fault.Error {
 		return ErrUnknownAccount
 	case !account.Active && c.Kind != Refund:
 		return ErrInactiveAccount
-	case c.Type == Credit && c.Kind != Refund && account.Balance > MaxBalance-account.InTransit-c.Amount:
+	case c.Type == Credit && c.Kind != Refund && (account.Balance > MaxBalance-c.Amount || account.InTransit > MaxReturns-account.Balance-c.Amount):
 		return ErrBalanceLimit
 	case c.Type == Credit:
 		return nil

@@ -29,21 +29,9 @@ func (s *Store) Apply(ctx context.Context, commands []ledger.Command, decide fun
 		if err != nil {
 			return err
 		}
-		for _, number := range state.NearLimit(commands) {
-			account := state.Accounts[number]
-			if err := tx.QueryRowContext(ctx, selectInTransit, account.ID).Scan(&account.InTransit); err != nil {
-				return fmt.Errorf("counting what is in transit: %w", err)
-			}
-		}
 		return write(ctx, tx, decide(state))
 	})
 }
-
-// selectInTransit adds up the transfers of an account that are neither completed nor refunded. It looks at every credit of
-// a transfer that there is: only who has sent the limit of a balance, over the years, needs it, and then not again soon.
-const selectInTransit = `SELECT CAST(coalesce(sum(d.amount), 0) AS BIGINT) FROM movements d
-	WHERE d.account_id = $1 AND d.kind = 'transfer' AND d.type = 'D'
-		AND d.transfer_id NOT IN (SELECT c.transfer_id FROM movements c WHERE c.type = 'C' AND c.kind IN ('transfer', 'refund'))`
 
 func load(ctx context.Context, tx *sql.Tx, commands []ledger.Command) (ledger.State, error) {
 	state := ledger.State{Accounts: map[string]*ledger.Account{}, Decisions: map[string]ledger.Decision{}}

@@ -23,9 +23,6 @@ func (s *Store) applyPostgres(ctx context.Context, commands []ledger.Command, de
 		if err := p.Send(ctx, load); err != nil {
 			return fmt.Errorf("loading accounts and decisions: %w", err)
 		}
-		if err := countInTransit(ctx, p, state, commands); err != nil {
-			return err
-		}
 		write := p.Batch()
 		queueWrite(write, decide(state))
 		if write.Len() == 0 {
@@ -90,23 +87,6 @@ func queueLoad(load *pgx.Batch, commands []ledger.Command, into ledger.State) {
 			})
 			return err
 		})
-}
-
-// countInTransit finds out what is in transit, where that decides.
-func countInTransit(ctx context.Context, p *sqldb.Pipeline, state ledger.State, commands []ledger.Command) error {
-	near := state.NearLimit(commands)
-	if len(near) == 0 {
-		return nil
-	}
-	count := p.Batch()
-	for _, number := range near {
-		account := state.Accounts[number]
-		count.Queue(selectInTransit, account.ID).QueryRow(func(row pgx.Row) error { return row.Scan(&account.InTransit) })
-	}
-	if err := p.Send(ctx, count); err != nil {
-		return fmt.Errorf("counting what is in transit: %w", err)
-	}
-	return nil
 }
 
 // set collects texts that are not empty, each once.
