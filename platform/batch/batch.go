@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -277,7 +278,8 @@ func (b *Batcher[In, Out]) joinLane(c *call[In, Out]) bool {
 	return true
 }
 
-// setApart hands the calls of a flight that failed to the lanes of their keys.
+// setApart hands the calls of a flight that failed to the lanes of their keys. Calls on the line with one of these keys
+// follow them, so that none overtakes an earlier one.
 func (b *Batcher[In, Out]) setApart(calls []*call[In, Out]) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -290,6 +292,7 @@ func (b *Batcher[In, Out]) setApart(calls []*call[In, Out]) {
 		}
 		b.append(l, c)
 	}
+	b.pending = slices.DeleteFunc(b.pending, b.joinLane)
 }
 
 func (b *Batcher[In, Out]) append(l *lane[In, Out], c *call[In, Out]) {

@@ -251,3 +251,23 @@ func TestALaneLeavesOutWhoHasGone(t *testing.T) {
 		}
 	})
 }
+
+// Calls that wait on the line while a flight with their key fails stay behind its calls.
+func TestTheLineDoesNotOvertakeALane(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		b := batch.NewDivisible(d.run, keyOf, batch.Options{MaxItems: 4})
+		d.bad[order{"key 1", 0}] = errBad
+		_, errs := b.DoAll(t.Context(), orders(2, 8))
+		b.Close()
+		if errs[1] == nil {
+			t.Error("the bad input has not failed")
+		}
+		if got := d.done["key 0"]; !slices.Equal(got, []int{0, 1, 2, 3, 4, 5, 6, 7}) {
+			t.Errorf("key 0 has done %v", got)
+		}
+		if got := d.done["key 1"]; !slices.Equal(got, []int{1, 2, 3, 4, 5, 6, 7}) {
+			t.Errorf("key 1 has done %v", got)
+		}
+	})
+}
