@@ -132,6 +132,7 @@ func (s *Stack) addService(name, id string) (*App, error) {
 		// All customers of a test run come from one address.
 		"LOGIN_FAILURE_LIMIT":     "100",
 		"REGISTRATION_RATE_LIMIT": "1000000",
+		"FEE_BALANCE_INTERVAL":    "3s", // tests wait for what takes up to half a minute elsewhere
 	})
 	maps.Copy(env, s.options.Env)
 	crashpoints := ""

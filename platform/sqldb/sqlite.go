@@ -79,6 +79,6 @@ func sqliteDSN(path string, more ...string) string {
 		"_pragma=busy_timeout(5000)",
 		"_pragma=synchronous(FULL)",
 		"_pragma=foreign_keys(1)",
-		"_pragma=cache_size(-"+cacheKiB+")",
+		"_pragma=cache_size(-" + cacheKiB + ")",
 	}, more...), "&")
 }

@@ -1,7 +1,7 @@
 -- +goose Up
 
--- At least what transfers from the account may still send back to it: it grows with each debit of a transfer, falls with
--- each refund, and falls to what is really in transit when the ledger counts anew. It counts against the balance limit.
+-- At least what transfers from the account may still send back to it: it grows with each debit of a transfer and falls with
+-- each refund. Together with the balance it has a limit, so that refunds cannot exceed 64 bits.
 ALTER TABLE accounts ADD COLUMN in_transit BIGINT NOT NULL DEFAULT 0 CHECK (in_transit >= 0);
 UPDATE accounts SET in_transit = coalesce((SELECT sum(d.amount) FROM movements d
     WHERE d.account_id = accounts.id AND d.kind = 'transfer' AND d.type = 'D'
