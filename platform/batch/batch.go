@@ -57,7 +57,7 @@ func ExtentOf(err error) Extent {
 
 // Bounds of what flies apart.
 const (
-	maxLanes   = 8                      // flights of parts at once
+	maxLanes   = 8                      // flights of parts at once, and as many that wait for a lock
 	suspicion  = time.Second            // for how long a key that has failed flies apart from the start
 	straggling = 100 * time.Millisecond // for how long the inputs of one DoAll wait for each other
 )
@@ -85,7 +85,8 @@ type Batcher[In, Out any] struct {
 	apart   int                       // calls waiting in lanes
 	closed  bool
 	idle    sync.WaitGroup
-	tickets chan struct{} // one per flight of a lane
+
+	quick, patient chan struct{} // a ticket per flight of a lane that may not wait for a lock, and of one that may
 }
 
 type call[In, Out any] struct {
@@ -108,6 +109,7 @@ type result[Out any] struct {
 type lane[In, Out any] struct {
 	pending   []*call[In, Out]
 	flying    bool
+	locked    bool      // a flight has met a lock: the next ones wait for it, apart from lanes that need not
 	suspected time.Time // until then new calls of this key come here from the start
 }
 
@@ -131,7 +133,8 @@ func NewDivisible[In, Out any](run Func[In, Out], key func(In) string, opts Opti
 	if opts.Timeout == 0 {
 		opts.Timeout = 10 * time.Second
 	}
-	return &Batcher[In, Out]{run: run, key: key, opts: opts, lanes: map[string]*lane[In, Out]{}, tickets: make(chan struct{}, maxLanes)}
+	return &Batcher[In, Out]{run: run, key: key, opts: opts, lanes: map[string]*lane[In, Out]{},
+		quick: make(chan struct{}, maxLanes), patient: make(chan struct{}, maxLanes)}
 }
 
 // Do adds in to the next flight and waits for its own output. If ctx ends first, Do returns its error and the outcome
@@ -310,16 +313,21 @@ func (b *Batcher[In, Out]) append(l *lane[In, Out], c *call[In, Out]) {
 func (b *Batcher[In, Out]) flyApart(l *lane[In, Out]) {
 	defer b.idle.Done()
 	for {
-		b.tickets <- struct{}{}
+		tickets := b.quick
+		if l.locked {
+			tickets = b.patient
+		}
+		tickets <- struct{}{}
 		calls := b.takeApart(l)
 		if calls == nil {
-			<-b.tickets
+			<-tickets
 			return
 		}
-		if b.divide(calls) {
-			b.suspect(l)
+		failed, locked := b.divide(calls, l.locked)
+		<-tickets
+		if failed {
+			b.suspect(l, locked)
 		}
-		<-b.tickets
 	}
 }
 
@@ -355,24 +363,42 @@ func (b *Batcher[In, Out]) forget() {
 	}
 }
 
-func (b *Batcher[In, Out]) suspect(l *lane[In, Out]) {
+// suspect keeps a lane for the next calls of its key. Calls that have met a lock go to its head, to wait for the lock.
+func (b *Batcher[In, Out]) suspect(l *lane[In, Out], locked []*call[In, Out]) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	l.suspected = time.Now().Add(suspicion)
+	if len(locked) > 0 {
+		l.locked = true
+		l.pending = append(slices.Clone(locked), l.pending...)
+		b.apart += len(locked)
+	}
 }
 
 // divide answers calls of one key: together if that works, else one by one, unless each would meet the same failure. It
 // reports whether a call has failed for its own or its key's reason, so that more of that key had better not join others.
-func (b *Batcher[In, Out]) divide(calls []*call[In, Out]) (failed bool) {
-	out, err := b.attempt(calls[0].ctx, calls)
-	if len(calls) == 1 || ExtentOf(err) != OneInput {
+// Without patience it leaves calls that meet a lock unanswered and returns them, with all that come after them.
+func (b *Batcher[In, Out]) divide(calls []*call[In, Out], patient bool) (failed bool, locked []*call[In, Out]) {
+	values := calls[0].ctx
+	if !patient {
+		values = context.WithValue(values, onTheLine{}, true)
+	}
+	out, err := b.attempt(values, calls)
+	switch extent := ExtentOf(err); {
+	case extent == SameKey && !patient:
+		return true, calls
+	case len(calls) == 1 || extent != OneInput:
 		answer(calls, out, err)
-		return ExtentOf(err) != Everything
+		return extent != Everything, nil
 	}
 	for i := range calls {
-		failed = b.divide(calls[i:i+1]) || failed
+		own, met := b.divide(calls[i:i+1], patient)
+		if met != nil {
+			return true, calls[i:]
+		}
+		failed = own || failed
 	}
-	return failed
+	return failed, nil
 }
 
 func answer[In, Out any](calls []*call[In, Out], out []Out, err error) {

@@ -190,6 +190,43 @@ func TestInputsOfOneCallDoNotWaitForALockedKey(t *testing.T) {
 	})
 }
 
+// Many locked keys hold up the others no longer than it takes to find out that they are locked.
+func TestManyLockedKeysHoldUpNobodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const locked, free = 32, 8
+		d := newDesk()
+		b := batch.NewDivisible(d.run, keyOf, batch.Options{})
+		for _, o := range orders(locked, 1) {
+			d.locked[o.key] = true
+		}
+		var all sync.WaitGroup
+		var mu sync.Mutex
+		var slowest time.Duration
+		for i := range 100 {
+			for _, o := range orders(locked+free, 1) {
+				all.Go(func() {
+					began := time.Now()
+					_, err := b.Do(t.Context(), order{o.key, i})
+					mu.Lock()
+					defer mu.Unlock()
+					if !d.locked[o.key] {
+						slowest = max(slowest, time.Since(began))
+						if err != nil {
+							t.Errorf("%s: %v", o.key, err)
+						}
+					}
+				})
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		all.Wait()
+		if slowest > (1+locked/8)*impatience+20*time.Millisecond { // the flight on the line, then eight at a time
+			t.Errorf("slowest %v", slowest)
+		}
+		b.Close()
+	})
+}
+
 // What would fail every input is not tried again.
 func TestAFailureOfAllIsNotDivided(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
