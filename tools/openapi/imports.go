@@ -1,7 +1,8 @@
-// Package openapi names what generated clients import, so that this module has it.
+// Package openapi proves that common generators make clients of our OpenAPI documents.
 package openapi
 
 import (
+	// What the generated clients import. The module must require it, since they are generated during the test.
 	_ "github.com/go-faster/errors"
 	_ "github.com/go-faster/jx"
 	_ "github.com/google/uuid"
