@@ -8,6 +8,8 @@ modules = $(shell go list -m -f '{{.Dir}}')
 # The race detector needs a C compiler (CI makes sure of one).
 race = $(shell command -v "$$(go env CC)" >/dev/null && [ "$$(go env CGO_ENABLED)" = 1 ] && echo -race)
 comma := ,
+# What Go compiles with these is compiled once for programs, linter and checks.
+as_built := CGO_ENABLED=0 GOFLAGS=-trimpath
 # Time per fuzz target.
 fuzztime ?= 10s
 
@@ -112,8 +114,8 @@ mutations: $(addprefix $(bin)/,daprd caddy broker) ## the fault matrix must noti
 	@scripts/mutate.sh $(names)
 
 .PHONY: check-components
-check-components: ## Dapr resources: no field and no setting that this version of Dapr does not know
-	@cd tools/daprd && export GOWORK=off && go test -tags stablecomponents . ./check && \
+check-components: ## Dapr resources: no field and no setting that this version of Dapr does not know, no component that our daprd lacks
+	@cd tools/daprd && export GOWORK=off $(as_built) && go test ./... && \
 		go run ./check -contrib $$(go list -m -f '{{.Dir}}' github.com/dapr/components-contrib) $(CURDIR)/components $(CURDIR)/compose/config.yaml
 
 .PHONY: check-openapi
@@ -127,11 +129,11 @@ lint: $(bin)/golangci-lint ## the linter, which also guards the layers
 		tags="local backends"; \
 		case $$module in */platform) tags+=" crashpoints" ;; */e2e) tags+=" chaos chaos,backends" ;; esac; \
 		for tag in $$tags; do \
-			(cd $$module && $(CURDIR)/$(bin)/golangci-lint run --build-tags $$tag ./...) || failed=1; \
+			(cd $$module && $(as_built) $(CURDIR)/$(bin)/golangci-lint run --build-tags $$tag ./...) || failed=1; \
 		done; \
 	done; \
 	for module in tools/broker tools/openapi; do \
-		(cd $$module && GOWORK=off $(CURDIR)/$(bin)/golangci-lint run ./...) || failed=1; \
+		(cd $$module && GOWORK=off $(as_built) $(CURDIR)/$(bin)/golangci-lint run ./...) || failed=1; \
 	done; \
 	[ -z "$$failed" ]
 
@@ -166,15 +168,15 @@ dapr_version = $(patsubst v%,%,$(shell awk '$$1 == "github.com/dapr/dapr" {print
 cli_version = $(patsubst v%,%,$(shell awk '$$2 == "github.com/dapr/cli" {print $$3}' tools/dapr-cli/go.mod))
 build_tool := scripts/build-tool.sh
 
-$(bin)/daprd: $(wildcard tools/daprd/*)
-	@$(build_tool) daprd tools/daprd . -tags stablecomponents -ldflags "-s -w \
+$(bin)/daprd: $(wildcard tools/daprd/* tools/daprd/components/*)
+	@$(build_tool) daprd tools/daprd . -ldflags "-s -w \
 		-X github.com/dapr/dapr/pkg/buildinfo.version=$(dapr_version) -X github.com/dapr/kit/logger.DaprVersion=$(dapr_version)"
 
 $(bin)/dapr: $(wildcard tools/dapr-cli/*)
 	@$(build_tool) dapr tools/dapr-cli github.com/dapr/cli -ldflags "-s -w -X main.version=$(cli_version)"
 
 $(bin)/caddy: $(wildcard tools/caddy/*)
-	@$(build_tool) caddy tools/caddy github.com/caddyserver/caddy/v2/cmd/caddy -ldflags "-s -w"
+	@$(build_tool) caddy tools/caddy . -ldflags "-s -w"
 
 $(bin)/broker: $(wildcard tools/broker/*)
 	@$(build_tool) broker tools/broker . -ldflags "-s -w"

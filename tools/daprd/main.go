@@ -1,77 +1,166 @@
-// Command daprd is Dapr's runtime with its stable components, as Dapr builds it, and two ways of name resolution that
-// Dapr has in its full build only: through an SQLite file, as on a developer's machine, and by a pattern, as in compose.
+// Command daprd is Dapr's runtime with the components that files of this repository name, and no others. Dapr's own build
+// has over a hundred, which take a minute more to compile. Two ways of name resolution are added that Dapr has in its
+// full build only: through an SQLite file, as on a developer's machine, and by a pattern, as in compose.
 package main
 
 import (
 	"context"
-	"math/rand/v2"
-	"slices"
-	"time"
+	"fmt"
+	"os"
 
-	resolution "github.com/dapr/components-contrib/nameresolution"
-	"github.com/dapr/components-contrib/nameresolution/nameformat"
-	"github.com/dapr/components-contrib/nameresolution/sqlite"
-	"github.com/dapr/dapr/cmd/daprd/app"
-	"github.com/dapr/dapr/pkg/components/nameresolution"
+	"github.com/bankmore/bankmore/tools/daprd/components"
+	"github.com/dapr/dapr/cmd/daprd/options"
+	"github.com/dapr/dapr/pkg/buildinfo"
+	"github.com/dapr/dapr/pkg/healthz"
+	"github.com/dapr/dapr/pkg/metrics"
+	"github.com/dapr/dapr/pkg/modes"
+	"github.com/dapr/dapr/pkg/runtime"
+	"github.com/dapr/dapr/pkg/security"
+	"github.com/dapr/kit/concurrency"
 	"github.com/dapr/kit/logger"
+	"github.com/dapr/kit/signals"
+	"go.opencensus.io/stats/view"
+	"go.uber.org/automaxprocs/maxprocs"
+)
+
+// The loggers of Dapr's own command have these names.
+var (
+	log     = logger.NewLogger("dapr.runtime")
+	contrib = logger.NewLogger("dapr.contrib")
 )
 
 func main() {
-	nameresolution.DefaultRegistry.RegisterComponent(newResolver, "sqlite")
-	nameresolution.DefaultRegistry.RegisterComponent(nameformat.NewResolver, "nameformat")
-	app.Run()
-}
+	_, _ = maxprocs.Set() // what it cannot find out stays as it is
+	opts, err := options.New(os.Args[1:])
+	if err != nil {
+		log.Fatalf("Failed to parse flags: %v", err)
+	}
+	switch {
+	case opts.RuntimeVersion:
+		fmt.Println(buildinfo.Version())
+		return
+	case opts.BuildInfo:
+		fmt.Printf("Version: %s\nGit Commit: %s\nGit Version: %s\n", buildinfo.Version(), buildinfo.Commit(), buildinfo.GitVersion())
+		return
+	case opts.WaitCommand:
+		runtime.WaitUntilDaprOutboundReady(opts.DaprHTTPPort)
+		return
+	}
+	opts.Logger.SetAppID(opts.AppID)
+	if err := logger.ApplyOptionsToLoggers(&opts.Logger); err != nil {
+		log.Fatal(err)
+	}
+	log.Infof("Starting Dapr Runtime -- version %s -- commit %s", buildinfo.Version(), buildinfo.Commit())
 
-func newResolver(log logger.Logger) resolution.Resolver {
-	renew := func() resolution.Resolver { return sqlite.NewResolver(log) }
-	return &cacheable{Resolver: renew(), renew: renew}
-}
-
-// cacheable is a resolver whose answers daprd keeps for 20 s. Without it every call is a query: 0.2 ms of CPU, half as
-// much again as the call itself.
-type cacheable struct {
-	resolution.Resolver
-
-	renew func() resolution.Resolver
-}
-
-// How often the resolver is given another chance to begin, and after which pause.
-const (
-	beginnings = 20
-	pause      = 100 * time.Millisecond
-)
-
-// Init tries again if the resolver cannot begin. Sidecars that start together create the file together, and SQLite tells
-// some of them at once that it is locked; daprd would go on without any name resolution.
-func (c *cacheable) Init(ctx context.Context, metadata resolution.Metadata) (err error) {
-	for range beginnings {
-		if err = c.Resolver.Init(ctx, metadata); err == nil {
-			return nil
-		}
+	// A SIGHUP ends one life of the runtime and begins the next.
+	ctx := signals.Context()
+	lives := signals.OnHUP(ctx)
+	for {
 		select {
 		case <-ctx.Done():
-			return err
-		case <-time.After(pause/2 + rand.N(pause)):
+			return
+		case life, ok := <-lives:
+			if !ok {
+				return
+			}
+			if err := run(life, opts); err != nil {
+				log.Fatalf("Fatal error from runtime: %s", err)
+			}
+			if life.Err() == nil { // it ended by itself, as the shutdown API asks it to
+				return
+			}
 		}
-		c.Resolver = c.renew()
 	}
-	return err
 }
 
-// draws is how often the resolver is asked, which tells one replica each time, drawn at random.
-const draws = 16
-
-// ResolveIDMulti finds all replicas. With one of them, a caller would send everything there until its cache ends, and
-// wait that long for one that has died.
-func (c *cacheable) ResolveIDMulti(ctx context.Context, request resolution.ResolveRequest) (all resolution.AddressList, err error) {
-	for range draws {
-		address, err := c.ResolveID(ctx, request)
-		if err != nil {
-			return nil, err
-		}
-		if !slices.Contains(all, address) {
-			all = append(all, address)
-		}
+func run(ctx context.Context, opts *options.Options) error {
+	health := healthz.New()
+	identity, err := security.New(ctx, security.Options{
+		SentryAddress:           opts.SentryAddress,
+		ControlPlaneTrustDomain: opts.ControlPlaneTrustDomain,
+		ControlPlaneNamespace:   opts.ControlPlaneNamespace,
+		TrustAnchors:            opts.TrustAnchors,
+		AppID:                   opts.AppID,
+		MTLSEnabled:             opts.EnableMTLS,
+		Mode:                    modes.DaprMode(opts.Mode),
+		Healthz:                 health,
+		JwtAudiences:            opts.SentryRequestJwtAudiences,
+	})
+	if err != nil {
+		return err
 	}
-	return all, nil
+	return concurrency.NewRunnerManager(
+		identity.Run,
+		func(ctx context.Context) error {
+			handler, err := identity.Handler(ctx)
+			if err != nil {
+				return err
+			}
+			config := configure(opts, health)
+			config.Registry, config.Security = components.Registries(contrib), handler
+			daprd, err := runtime.FromConfig(ctx, config)
+			if err != nil {
+				return err
+			}
+			return daprd.Run(ctx)
+		},
+	).Run(ctx)
+}
+
+// configure hands every option to the runtime.
+func configure(opts *options.Options, health healthz.Healthz) *runtime.Config {
+	return &runtime.Config{
+		AppID:                         opts.AppID,
+		ControlPlaneAddress:           opts.ControlPlaneAddress,
+		SentryAddress:                 opts.SentryAddress,
+		AllowedOrigins:                opts.AllowedOrigins,
+		EnableProfiling:               opts.EnableProfiling,
+		AppMaxConcurrency:             opts.AppMaxConcurrency,
+		EnableMTLS:                    opts.EnableMTLS,
+		AppSSL:                        opts.AppSSL,
+		MaxRequestSize:                opts.MaxRequestSize,
+		ResourcesPath:                 opts.ResourcesPath,
+		ComponentsPath:                opts.ComponentsPath,
+		AppProtocol:                   opts.AppProtocol,
+		EnableAPILogging:              opts.EnableAPILogging,
+		DaprHTTPPort:                  opts.DaprHTTPPort,
+		DaprAPIGRPCPort:               opts.DaprAPIGRPCPort,
+		ProfilePort:                   opts.ProfilePort,
+		DaprInternalGRPCPort:          opts.DaprInternalGRPCPort,
+		DaprInternalGRPCListenAddress: opts.DaprInternalGRPCListenAddress,
+		DaprPublicPort:                opts.DaprPublicPort,
+		DaprPublicListenAddress:       opts.DaprPublicListenAddress,
+		ApplicationPort:               opts.AppPort,
+		DaprGracefulShutdownSeconds:   opts.DaprGracefulShutdownSeconds,
+		DaprBlockShutdownDuration:     opts.DaprBlockShutdownDuration,
+		ActorsService:                 opts.ActorsService,
+		ActorsDisseminationTimeout:    opts.ActorsDisseminationTimeout,
+		RemindersService:              opts.RemindersService,
+		SchedulerAddress:              opts.SchedulerAddress,
+		SchedulerStreams:              opts.SchedulerJobStreams,
+		DaprAPIListenAddresses:        opts.DaprAPIListenAddresses,
+		AppHealthProbeInterval:        opts.AppHealthProbeInterval,
+		AppHealthProbeTimeout:         opts.AppHealthProbeTimeout,
+		AppHealthThreshold:            opts.AppHealthThreshold,
+		EnableAppHealthCheck:          opts.EnableAppHealthCheck,
+		Mode:                          opts.Mode,
+		Config:                        opts.Config,
+		UnixDomainSocket:              opts.UnixDomainSocket,
+		ReadBufferSize:                opts.ReadBufferSize,
+		DisableBuiltinK8sSecretStore:  opts.DisableBuiltinK8sSecretStore,
+		AppHealthCheckPath:            opts.AppHealthCheckPath,
+		AppChannelAddress:             opts.AppChannelAddress,
+		DisableInitEndpoints:          opts.DisableInitEndpoints,
+		HotReloadReconcileInterval:    opts.HotReloadReconcileInterval,
+		Healthz:                       health,
+		Metrics: metrics.Options{
+			Enabled:       opts.Metrics.Enabled(),
+			Log:           log,
+			Port:          opts.Metrics.Port(),
+			Namespace:     metrics.DefaultMetricNamespace,
+			Healthz:       health,
+			ListenAddress: opts.Metrics.ListenAddress(),
+			Meter:         view.NewMeter(),
+		},
+	}
 }

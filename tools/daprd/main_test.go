@@ -1,62 +1,54 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"math/rand/v2"
-	"path/filepath"
-	"sync"
+	"reflect"
 	"testing"
 
-	resolution "github.com/dapr/components-contrib/nameresolution"
-	"github.com/dapr/kit/logger"
+	"github.com/dapr/dapr/cmd/daprd/options"
+	"github.com/dapr/dapr/pkg/healthz"
 )
 
-// drawing is a resolver with replicas, of which it tells one at a time.
-type drawing struct {
-	resolution.Resolver
-	replicas []string
-}
-
-var errNoHost = errors.New("no host")
-
-func (d drawing) ResolveID(context.Context, resolution.ResolveRequest) (string, error) {
-	if len(d.replicas) == 0 {
-		return "", errNoHost
+// A later Dapr may have options that this command does not know of.
+func TestEveryOptionReachesTheRuntime(t *testing.T) {
+	opts, err := options.New([]string{"--metrics-listen-address", "127.0.0.1"})
+	if err != nil {
+		t.Fatal(err)
 	}
-	return d.replicas[rand.IntN(len(d.replicas))], nil
-}
-
-func TestAllReplicasAreFound(t *testing.T) {
-	for _, replicas := range [][]string{{"a"}, {"a", "b"}} {
-		got, err := (&cacheable{Resolver: drawing{replicas: replicas}}).ResolveIDMulti(t.Context(), resolution.ResolveRequest{ID: "app"})
-		if err != nil || len(got) != len(replicas) {
-			t.Errorf("%q, %v, want %q", got, err, replicas)
+	fields := reflect.ValueOf(opts).Elem()
+	for i := range fields.NumField() {
+		fill(fields.Field(i))
+	}
+	config := reflect.ValueOf(configure(opts, healthz.New())).Elem()
+	for i := range config.NumField() {
+		switch name := config.Type().Field(i).Name; name {
+		case "Registry", "Security": // run adds them
+		case "WorkflowEventSink": // Dapr's own command has none
+		default:
+			if config.Field(i).IsZero() {
+				t.Errorf("%s is not set", name)
+			}
 		}
 	}
-	if got, err := (&cacheable{Resolver: drawing{}}).ResolveIDMulti(t.Context(), resolution.ResolveRequest{ID: "app"}); !errors.Is(err, errNoHost) {
-		t.Errorf("%q, %v, want %v", got, err, errNoHost)
-	}
 }
 
-// Sidecars that start together on a file that is not there yet all have name resolution.
-func TestSidecarsStartTogether(t *testing.T) {
-	for range 20 {
-		file := filepath.Join(t.TempDir(), "names.db")
-		var all sync.WaitGroup
-		for n := range 8 {
-			resolver := newResolver(logger.NewLogger("test"))
-			all.Go(func() {
-				err := resolver.Init(t.Context(), resolution.Metadata{
-					Instance:      resolution.Instance{Address: "127.0.0.1", AppID: fmt.Sprint("app-", n), DaprInternalPort: 1000 + n},
-					Configuration: map[string]string{"connectionString": file, "busyTimeout": "5s", "cleanupInterval": "0s"},
-				})
-				if err != nil {
-					t.Errorf("app-%d: %v", n, err)
-				}
-			})
+// fill gives a value to an option.
+func fill(field reflect.Value) {
+	switch field.Kind() {
+	case reflect.Bool:
+		field.SetBool(true)
+	case reflect.Int, reflect.Int64:
+		field.SetInt(1)
+	case reflect.Uint:
+		field.SetUint(1)
+	case reflect.String:
+		field.SetString("set")
+	case reflect.Pointer:
+		if field.IsNil() {
+			field.Set(reflect.New(field.Type().Elem()))
 		}
-		all.Wait()
+	case reflect.Slice:
+		if field.Type().Elem().Kind() == reflect.String {
+			field.Set(reflect.ValueOf([]string{"set"}))
+		}
 	}
 }

@@ -1,6 +1,6 @@
 // Command check reads Dapr's resources in the given folders as strictly as Dapr itself does not: a field that Dapr of
-// this version does not know, or a setting that a component of this version does not have, is an error. So is a timeout
-// policy that can end daprd.
+// this version does not know, or a setting that a component of this version does not have, is an error. So are a timeout
+// policy that can end daprd, and a component that our build of daprd does not have.
 package main
 
 import (
@@ -16,7 +16,8 @@ import (
 	"slices"
 	"strings"
 
-	components "github.com/dapr/dapr/pkg/apis/components/v1alpha1"
+	"github.com/bankmore/bankmore/tools/daprd/components"
+	component "github.com/dapr/dapr/pkg/apis/components/v1alpha1"
 	configuration "github.com/dapr/dapr/pkg/apis/configuration/v1alpha1"
 	resiliency "github.com/dapr/dapr/pkg/apis/resiliency/v1alpha1"
 	subscriptions "github.com/dapr/dapr/pkg/apis/subscriptions/v2alpha1"
@@ -25,7 +26,7 @@ import (
 
 // kinds are the resources that may occur.
 var kinds = map[string]func() any{
-	"dapr.io/v1alpha1 Component":     func() any { return new(components.Component) },
+	"dapr.io/v1alpha1 Component":     func() any { return new(component.Component) },
 	"dapr.io/v1alpha1 Configuration": func() any { return new(configuration.Configuration) },
 	"dapr.io/v1alpha1 Resiliency":    func() any { return new(resiliency.Resiliency) },
 	"dapr.io/v2alpha1 Subscription":  func() any { return new(subscriptions.Subscription) },
@@ -79,18 +80,18 @@ func check(path, contrib string) error {
 		if err := yaml.Unmarshal(document, &head); err != nil {
 			return err
 		}
-		make := kinds[head.APIVersion+" "+head.Kind]
-		if make == nil {
+		create := kinds[head.APIVersion+" "+head.Kind]
+		if create == nil {
 			problems = append(problems, fmt.Errorf("unknown resource %s %s", head.APIVersion, head.Kind))
 			continue
 		}
-		resource := make()
+		resource := create()
 		if err := yaml.UnmarshalStrict(document, resource); err != nil {
 			problems = append(problems, err)
 			continue
 		}
 		switch resource := resource.(type) {
-		case *components.Component:
+		case *component.Component:
 			var names []string
 			for _, item := range resource.Spec.Metadata {
 				names = append(names, item.Name)
@@ -152,10 +153,13 @@ func resolution(names *configuration.NameResolutionSpec, contrib string) error {
 	return settings("nameresolution."+names.Component, names.Version, slices.Sorted(maps.Keys(values)), contrib)
 }
 
-// settings checks the names of a component's settings, and whether those that must be there are.
+// settings checks that our daprd has the component, the names of its settings, and whether those that must be there are.
 func settings(componentType, version string, names []string, contrib string) error {
 	known, err := describe(componentType, version, contrib)
-	if err != nil || slices.Contains(undescribed, componentType) {
+	if err != nil {
+		return err
+	}
+	if err := components.Has(componentType, version); err != nil || slices.Contains(undescribed, componentType) {
 		return err
 	}
 	kind, _, _ := strings.Cut(componentType, ".")

@@ -66,6 +66,7 @@ func TestCheck(t *testing.T) {
 		{store, "redisHost", "redisHots", "no setting redisHots"},
 		{store, "redisHost", "redisDB", "needs the setting redishost"},
 		{store, "type: state.redis", "type: state.reddis", "no description of state.reddis"},
+		{store, "state.redis", "state.memcached", "tools/daprd is built without state.memcached/v1"},
 		{store, "version: v1\n", "version: v2\n", "has version v1, not v2"},
 		{store, "metadata:\n  name", "metadata:\n  nam", "unknown field"},
 		{store, "spec:", "scopes: none\nspec:", "scopes"},
@@ -75,6 +76,7 @@ func TestCheck(t *testing.T) {
 		{config, "", "", ""},
 		{config, "nameformat", "sqlite", ""}, // which does not describe its settings
 		{config, "nameformat", "nameforms", "no description of nameresolution.nameforms"},
+		{config, "nameformat", "hashicorp.consul", "tools/daprd is built without nameresolution.hashicorp.consul/v1"},
 		{config, "version: v1\n", "version: v2\n", "has version v1, not v2"},
 		{config, "format:", "formats:", "no setting formats"},
 		{config, "format:", "formats:", "needs the setting format"},
