@@ -26,8 +26,8 @@ demo: ## show a transfer and its fee on what `make run` runs
 	@scripts/demo.sh
 
 .PHONY: verify verify-account verify-transfer verify-fee verify-across
-verify: ## check the books, each service's and across, of what `make run` has or the *_DATABASE_URLs name
-	@go build -o bin/ $(addprefix ./,$(services) ops)
+verify: $(bin)/launcher ## check the books, each service's and across, of what `make run` has or the *_DATABASE_URLs name
+	@$(bin)/launcher build services ops
 	@$(MAKE) --no-print-directory --keep-going $(if $(filter output-sync,$(.FEATURES)),--output-sync) -j verify-account verify-transfer verify-fee verify-across
 
 verify-account verify-transfer verify-fee: verify-%:
@@ -43,24 +43,32 @@ to ?=
 scratch ?=
 
 .PHONY: backup
-backup: ## copy the databases, of what `make run` has or the *_DATABASE_URLs name, into the folder to=…, and check the copy
-	@go build -o bin/ $(addprefix ./,$(services) ops)
+backup: $(bin)/launcher ## copy the databases, of what `make run` has or the *_DATABASE_URLs name, into the folder to=…, and check the copy
+	@$(bin)/launcher build services ops
 	@to=$(or $(to),backups/$$(date -u +%Y-%m-%dT%H%M%SZ)) && bin/ops backup "$$to" && \
 		bin/ops verify -backup "$$to" $(if $(scratch),-scratch '$(scratch)')
 
 .PHONY: dead-letters
-dead-letters: ## the events that fee-svc could not understand, on what `make run` runs or KAFKA_BOOTSTRAP_SERVERS names
-	@go run ./ops dead-letters
+dead-letters: $(bin)/launcher ## the events that fee-svc could not understand, on what `make run` runs or KAFKA_BOOTSTRAP_SERVERS names
+	@$(bin)/launcher build ops && bin/ops dead-letters
 
 .PHONY: build
-build: $(bin)/caddy ## the services and the ingress, which is what `dapr run -f dapr.yaml` needs
-	@go build -o bin/ $(addprefix ./,$(services))
+build: $(bin)/launcher ## the services and the ingress, which is what `dapr run -f dapr.yaml` needs
+	@$(bin)/launcher build services caddy
+
+# Which tools `make tools` builds; `launcher build` lists all there are.
+parts ?= daprd dapr caddy broker
 
 .PHONY: tools
-tools: $(addprefix $(bin)/,daprd dapr caddy broker launcher) ## Dapr's runtime and CLI, Caddy, the embedded broker, the launcher
+tools: $(bin)/launcher ## Dapr's runtime and CLI, Caddy, the embedded broker, or those that parts=… names
+	@$(bin)/launcher build $(parts)
+
+.PHONY: stack-tools
+stack-tools: $(bin)/launcher
+	@$(bin)/launcher build daprd caddy broker
 
 .PHONY: test
-test: $(addprefix $(bin)/,daprd caddy broker) ## all tests that need no outside server, the end-to-end suite included
+test: stack-tools ## all tests that need no outside server, the end-to-end suite included
 	@[ -n "$(race)" ] || echo "no C compiler here: the tests run without the race detector"
 	go test $(race) $(addsuffix /...,$(filter-out %/e2e,$(modules)))
 	go test $(race) -tags crashpoints ./platform/crashpoint
@@ -71,7 +79,7 @@ test: $(addprefix $(bin)/,daprd caddy broker) ## all tests that need no outside 
 on_servers = $(shell grep -rlE 'sqldbtest|go:build backends' --include='*_test.go' $(filter-out %/e2e,$(modules)) | xargs -n 1 dirname | sort -u)
 
 .PHONY: test-backends
-test-backends: $(addprefix $(bin)/,daprd caddy broker) ## the same on PostgreSQL, Redis and Apache Kafka; .ci/backends starts some
+test-backends: stack-tools ## the same on PostgreSQL, Redis and Apache Kafka; .ci/backends starts some
 	@[ -n "$$BACKENDS_CONTROL" ] || { echo 'no servers: .ci/backends install && .ci/backends start && eval "$$(.ci/backends env)"'; exit 1; }
 	go test $(race) -count=1 -tags backends $(on_servers)
 	go test $(race) -count=1 -tags backends -timeout 30m $(addsuffix /...,$(filter %/e2e,$(modules)))
@@ -91,11 +99,11 @@ chaos = go test $(race) -v -count=1 -timeout 2h -run '^TestChaos$$'
 chaos_flags = -rows '$(rows)' -repetitions $(repetitions) -long $(long) -hangups $(hangups) -minute=$(minute) -storm $(storm) -seed $(seed) -patience $(patience)
 
 .PHONY: chaos
-chaos: $(addprefix $(bin)/,daprd caddy broker) ## the fault matrix on SQLite and the embedded broker, as root; docs/chaos.md
+chaos: stack-tools ## the fault matrix on SQLite and the embedded broker, as root; docs/chaos.md
 	$(chaos) -tags chaos ./e2e $(chaos_flags)
 
 .PHONY: chaos-backends
-chaos-backends: $(addprefix $(bin)/,daprd caddy broker) ## the same on PostgreSQL, Redis and Apache Kafka; .ci/backends starts some
+chaos-backends: stack-tools ## the same on PostgreSQL, Redis and Apache Kafka; .ci/backends starts some
 	@[ -n "$$BACKENDS_CONTROL" ] || { echo 'no servers: .ci/backends install && .ci/backends start && eval "$$(.ci/backends env)"'; exit 1; }
 	$(chaos) -tags chaos,backends ./e2e $(chaos_flags)
 
@@ -103,14 +111,14 @@ chaos-backends: $(addprefix $(bin)/,daprd caddy broker) ## the same on PostgreSQ
 soak ?= 10m
 
 .PHONY: soak
-soak: $(addprefix $(bin)/,daprd caddy broker) ## 256 connections, most of which hang up, for 10 minutes: nothing ends, nothing grows; docs/chaos.md
+soak: stack-tools ## 256 connections, most of which hang up, for 10 minutes: nothing ends, nothing grows; docs/chaos.md
 	go test -v -count=1 -timeout 2h -run '^TestSoak$$' -tags chaos$(if $(BACKENDS_CONTROL),$(comma)backends) ./e2e -soak $(soak) -patience $(patience)
 
 # Of the mutations: which to try (all).
 names ?=
 
 .PHONY: mutations
-mutations: $(addprefix $(bin)/,daprd caddy broker) ## the fault matrix must notice each of e2e/mutations, as root; on the servers of .ci/backends, if set
+mutations: stack-tools ## the fault matrix must notice each of e2e/mutations, as root; on the servers of .ci/backends, if set
 	@scripts/mutate.sh $(names)
 
 .PHONY: check-components
@@ -123,7 +131,8 @@ check-openapi: ## common generators make clients of the OpenAPI documents, which
 	@cd tools/openapi && GOWORK=off go test -count=1 ./...
 
 .PHONY: lint
-lint: $(bin)/golangci-lint ## the linter, which also guards the layers
+lint: $(bin)/launcher ## the linter, which also guards the layers
+	@$(bin)/launcher build golangci-lint
 	@failed=; \
 	for module in $(modules); do \
 		tags="local backends"; \
@@ -162,30 +171,9 @@ fuzz: ## every fuzz target for fuzztime (10s)
 clean: ## remove binaries, tools and logs; the data in .data stays
 	rm -rf bin .tools .dapr
 
-# --- tools: built once, and again when their module changes ---
-
-dapr_version = $(patsubst v%,%,$(shell awk '$$1 == "github.com/dapr/dapr" {print $$2}' tools/daprd/go.mod))
-cli_version = $(patsubst v%,%,$(shell awk '$$2 == "github.com/dapr/cli" {print $$3}' tools/dapr-cli/go.mod))
-build_tool := scripts/build-tool.sh
-
-$(bin)/daprd: $(wildcard tools/daprd/* tools/daprd/components/*)
-	@$(build_tool) daprd tools/daprd . -ldflags "-s -w \
-		-X github.com/dapr/dapr/pkg/buildinfo.version=$(dapr_version) -X github.com/dapr/kit/logger.DaprVersion=$(dapr_version)"
-
-$(bin)/dapr: $(wildcard tools/dapr-cli/*)
-	@$(build_tool) dapr tools/dapr-cli github.com/dapr/cli -ldflags "-s -w -X main.version=$(cli_version)"
-
-$(bin)/caddy: $(wildcard tools/caddy/*)
-	@$(build_tool) caddy tools/caddy . -ldflags "-s -w"
-
-$(bin)/broker: $(wildcard tools/broker/*)
-	@$(build_tool) broker tools/broker . -ldflags "-s -w"
-
+# The launcher builds everything else: launcher/build. Its own flags are the same, so that what is compiled here serves there.
+# The folder in which go works is beside the program, so that go puts that in its place by renaming it.
 $(bin)/launcher: $(filter-out %_test.go,$(wildcard launcher/*.go launcher/*/*.go launcher/go.*))
-	@$(build_tool) launcher launcher .
-
-$(bin)/golangci-lint: $(wildcard tools/golangci-lint/*)
-	@$(build_tool) golangci-lint tools/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint -ldflags "-s -w"
-
-$(bin)/docker-compose: $(wildcard tools/compose/*)
-	@$(build_tool) docker-compose tools/compose github.com/docker/compose/v2/cmd -ldflags "-s -w"
+	@echo "building the launcher" && mkdir -p $(bin)
+	@cd launcher && GOWORK=off CGO_ENABLED=0 GOTMPDIR=$(CURDIR)/$(bin) \
+		go build -trimpath -buildvcs=false -ldflags '-s -w' -o $(CURDIR)/$@ .

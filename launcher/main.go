@@ -1,6 +1,9 @@
 // Command launcher is behind `make run`: it builds what is missing, starts the embedded broker and every app of
 // dapr.yaml beside its sidecar, says when everything is ready, starts again what ends by itself, and ends everything, in
 // order, when it is told to.
+//
+//	launcher [flags]
+//	launcher build PART...   builds only; see package build
 package main
 
 import (
@@ -14,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/bankmore/bankmore/launcher/build"
 	"github.com/bankmore/bankmore/launcher/runfile"
 )
 
@@ -38,6 +42,13 @@ func main() {
 	defer stop()
 	// When nobody reads any more what we print, we end in order all the same.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	if flag.Arg(0) == "build" {
+		if err := build.Parts(ctx, flag.Args()[1:]...); err != nil {
+			fmt.Fprintf(os.Stderr, "building: %v\n", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := run(ctx, *builds, *broker); err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintf(os.Stderr, "\nmake run: %v\n", err)
 		os.Exit(1)
@@ -76,8 +87,8 @@ func run(ctx context.Context, builds bool, broker string) (err error) {
 		return err
 	}
 	if builds {
-		if err := build(ctx, programs.missing); err != nil {
-			return err
+		if err := build.Parts(ctx, programs.parts...); err != nil {
+			return fmt.Errorf("building: %w", err)
 		}
 	}
 	if err := checkPorts(apps, broker); err != nil {

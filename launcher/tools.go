@@ -9,15 +9,13 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
-	"syscall"
 	"time"
 )
 
 // tools are the programs that are not ours.
 type tools struct {
 	daprd, broker string
-	missing       []string // make targets that build what is not there
+	parts         []string // to build: our programs, and what this machine has not
 }
 
 // oldestRuntime is the oldest daprd that has what the run file and the components need, as far as anybody has tried.
@@ -26,9 +24,9 @@ var oldestRuntime = []int{1, 18}
 var versionPattern = regexp.MustCompile(`(\d+)\.(\d+)\.\d+`)
 
 // findTools takes what BANKMORE_DAPRD and BANKMORE_BROKER name, this machine's own Dapr runtime if it is recent enough,
-// and else what make builds.
+// and else what package build builds.
 func findTools(ctx context.Context, embedded bool) (tools, error) {
-	found := tools{daprd: os.Getenv("BANKMORE_DAPRD"), broker: os.Getenv("BANKMORE_BROKER")}
+	found := tools{daprd: os.Getenv("BANKMORE_DAPRD"), broker: os.Getenv("BANKMORE_BROKER"), parts: []string{"services", "caddy"}}
 	if found.daprd == "" {
 		found.daprd = ownRuntime(ctx)
 	}
@@ -36,9 +34,8 @@ func findTools(ctx context.Context, embedded bool) (tools, error) {
 		fmt.Println("using the Dapr runtime", found.daprd)
 	}
 	own := func(name string) (string, error) {
-		target := filepath.Join(toolDir, "bin", name)
-		found.missing = append(found.missing, target)
-		return filepath.Abs(target)
+		found.parts = append(found.parts, name)
+		return filepath.Abs(filepath.Join(toolDir, "bin", name))
 	}
 	var err error
 	if found.daprd == "" {
@@ -77,22 +74,4 @@ func versionOf(ctx context.Context, program string) []int {
 	major, _ := strconv.Atoi(string(match[1]))
 	minor, _ := strconv.Atoi(string(match[2]))
 	return []int{major, minor}
-}
-
-// build makes our programs and what is missing.
-func build(ctx context.Context, missing []string) error {
-	command := exec.CommandContext(ctx, "make", append([]string{"--no-print-directory", "-s", "build"}, missing...)...)
-	command.Stdout, command.Stderr = os.Stdout, os.Stderr
-	// Not a part of the make that started us, whose options and job server it would share.
-	command.Env = slices.DeleteFunc(os.Environ(), func(v string) bool {
-		return strings.HasPrefix(v, "MAKE") || strings.HasPrefix(v, "MFLAGS")
-	})
-	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
-	if err := command.Run(); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		return fmt.Errorf("building: %w", err)
-	}
-	return nil
 }

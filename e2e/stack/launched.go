@@ -7,12 +7,12 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 
+	"github.com/bankmore/bankmore/launcher/build"
 	"github.com/bankmore/bankmore/launcher/process"
 	"github.com/bankmore/bankmore/launcher/runfile"
 )
@@ -36,9 +36,7 @@ func BuildLaunched(ctx context.Context, bin string) error {
 	if err := Build(ctx, root, bin, ""); err != nil {
 		return err
 	}
-	build := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(bin, launcherName), "./launcher")
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
+	if out, err := build.Command(ctx, root, "-o", filepath.Join(bin, launcherName), "./launcher").CombinedOutput(); err != nil {
 		return fmt.Errorf("building the launcher: %w\n%s", err, out)
 	}
 	return nil

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/bankmore/bankmore/launcher/build"
 )
 
 // Services are the app ids of the services, which are also the names of their folders and binaries.
@@ -60,14 +62,11 @@ func findTools(root string) (tools, error) {
 // Build compiles the services of the repository at root, and what operators run, into the folder bin, with build tags
 // unless tags is "".
 func Build(ctx context.Context, root, bin, tags string) error {
-	args := []string{"build", "-tags", tags, "-o", bin + string(filepath.Separator), "./ops"}
+	args := []string{"-tags", tags, "-o", bin + string(filepath.Separator), "./ops"}
 	for _, service := range Services {
 		args = append(args, "./"+service)
 	}
-	build := exec.CommandContext(ctx, "go", args...)
-	build.Dir = root
-	build.Env = append(os.Environ(), "GOWORK="+filepath.Join(root, "go.work"))
-	if out, err := build.CombinedOutput(); err != nil {
+	if out, err := build.Command(ctx, root, args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("building the services: %w\n%s", err, out)
 	}
 	return nil

@@ -1,0 +1,268 @@
+package build
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	toolDir   = ".tools"
+	tailLines = 30 // of what go says, when it fails
+)
+
+// builder builds parts in one repository.
+type builder struct {
+	root     string
+	out      io.Writer
+	terminal bool // out is one
+
+	mu      sync.Mutex // of records
+	records map[string]record
+}
+
+// record is what is remembered of a part's last build.
+type record struct {
+	Flags    string  // of the linker, with which the program was built
+	Packages int     // that were compiled the last time that something was
+	Seconds  float64 // which that took
+}
+
+// Parts brings the named parts of the repository in the working directory up to date, and shows on standard output how
+// far it is. It waits for another one who builds in the same folder. The error of a part that cannot be built holds
+// what go says.
+func Parts(ctx context.Context, names ...string) error {
+	chosen, err := choose(parts, names)
+	if err != nil {
+		return err
+	}
+	root, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	b := &builder{root: root, out: os.Stdout, terminal: isTerminal(os.Stdout)}
+	return b.build(ctx, chosen)
+}
+
+func (b *builder) build(ctx context.Context, chosen []part) (err error) {
+	if err := os.MkdirAll(b.path("bin"), 0o755); err != nil { //nolint:gosec // programs, which anybody may run
+		return err
+	}
+	unlock, err := b.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	// Go works in a folder on the programs' file system, so that it puts each in its place by renaming it: no half of a
+	// program is ever there. When it is interrupted, it leaves its work behind, as we do when we are killed.
+	clean := func() error { return os.RemoveAll(b.path("tmp")) }
+	if err := errors.Join(clean(), os.Mkdir(b.path("tmp"), 0o700)); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, clean()) }()
+	b.recall()
+	var jobs []*job
+	for _, p := range chosen {
+		flags, flagsErr := p.linkerFlags(b.root)
+		upToDate, err := p.upToDate(b.root)
+		if err := errors.Join(flagsErr, err); err != nil {
+			return err
+		}
+		j := &job{part: p, linkerFlags: flags, last: b.records[p.name]}
+		if !upToDate || flags != j.last.Flags {
+			jobs = append(jobs, j)
+		}
+	}
+	began := time.Now()
+	stop := b.show(jobs)
+	err = b.make(ctx, jobs)
+	stop()
+	b.sum(jobs, time.Since(began))
+	return err
+}
+
+// path is that of a file among the tools.
+func (b *builder) path(name string) string { return filepath.Join(b.root, toolDir, name) }
+
+// lock waits until nobody else builds in this folder.
+func (b *builder) lock(ctx context.Context) (unlock func(), err error) {
+	file, err := os.OpenFile(b.path("build.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for said := false; ; said = true {
+		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return func() { _ = file.Close() }, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, errors.Join(err, file.Close())
+		}
+		if !said {
+			fmt.Fprintln(b.out, "somebody else builds in this folder; waiting until that has ended")
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), file.Close())
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// recall reads what is remembered. What cannot be read is forgotten, which costs a build.
+func (b *builder) recall() {
+	b.records = map[string]record{}
+	if raw, err := os.ReadFile(b.path("built.json")); err == nil {
+		_ = json.Unmarshal(raw, &b.records)
+	}
+}
+
+func (b *builder) remember(name string, r record) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.records[name] = r
+	raw, err := json.MarshalIndent(b.records, "", "\t")
+	return errors.Join(err, os.WriteFile(b.path("built.json"), raw, 0o600))
+}
+
+// make downloads what all jobs need, from the beginning, and builds one after the other, as they are ready for it. While
+// one is linked, which keeps one core busy, the next is compiled. The first that fails ends the others.
+func (b *builder) make(ctx context.Context, jobs []*job) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	var all sync.WaitGroup
+	start := func(step func() error) {
+		all.Go(func() {
+			if err := step(); err != nil {
+				fail(err)
+			}
+		})
+	}
+	ready := make(chan *job, len(jobs))
+	for _, j := range jobs {
+		start(func() error {
+			defer func() { ready <- j }()
+			return b.download(ctx, j)
+		})
+	}
+	var waiting []*job
+	for n := range jobs {
+		for len(waiting) == 0 || len(ready) > 0 {
+			waiting = append(waiting, <-ready)
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		next := jobs[slices.IndexFunc(jobs, func(j *job) bool { return slices.Contains(waiting, j) })]
+		compiled := make(chan struct{})
+		release := sync.OnceFunc(func() { close(compiled) })
+		start(func() error {
+			defer release()
+			return b.compile(ctx, next, n+1, release)
+		})
+		<-compiled
+		waiting = slices.DeleteFunc(waiting, func(j *job) bool { return j == next })
+	}
+	all.Wait()
+	return context.Cause(ctx)
+}
+
+// download gets the modules that the part needs. Those of the services are there once they have been built, all but for
+// new ones, which go build gets.
+func (b *builder) download(ctx context.Context, j *job) error {
+	if j.folder == "." && j.last.Packages > 0 {
+		return nil
+	}
+	j.begin(0, downloading, nil)
+	_, err := b.run(ctx, j, "list", append([]string{"-deps"}, j.packages...)...)
+	j.finish()
+	return err
+}
+
+// compile builds a part, as the n-th, and says when it is only linked any more.
+func (b *builder) compile(ctx context.Context, j *job, n int, linked func()) error {
+	j.begin(n, compiling, linked)
+	began := time.Now()
+	listing, cancel := context.WithCancel(ctx)
+	var lister sync.WaitGroup
+	lister.Go(func() {
+		select {
+		case <-listing.Done():
+		case <-time.After(patience):
+			// What go build has compiled by now is not stale any more, but it was named.
+			if list, err := b.run(listing, j, "list", append([]string{"-deps", "-f", staleTemplate}, j.packages...)...); err == nil {
+				j.know(list)
+			}
+		}
+	})
+	_, err := b.run(ctx, j, "build", append([]string{"-v", "-o", j.output(b.root)}, j.packages...)...)
+	cancel()
+	lister.Wait()
+	if err != nil {
+		return err
+	}
+	if j.folder != "." {
+		// What was changed since we began is newer than the program.
+		if err := os.Chtimes(j.output(b.root), began, began); err != nil {
+			return err
+		}
+	}
+	return b.remember(j.name, j.finish())
+}
+
+// run runs go and returns what it prints. When ctx ends, go and all that it has started ends.
+func (b *builder) run(ctx context.Context, j *job, verb string, arguments ...string) (string, error) {
+	cmd := command(ctx, b.root, j.folder, verb, j.linkerFlags, arguments...)
+	cmd.Env = append(cmd.Env, "GOTMPDIR="+b.path("tmp"))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
+	cmd.WaitDelay = 10 * time.Second
+	var out bytes.Buffer
+	said := &lines{heard: j.hear}
+	cmd.Stdout, cmd.Stderr = &out, said
+	err := cmd.Run()
+	if cmd.Process != nil {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // whoever has not heard
+	}
+	if ctx.Err() != nil {
+		return "", context.Cause(ctx)
+	}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return "", fmt.Errorf("%s: go %s: %w\n%s", j.name, verb, err, strings.Join(said.tail, "\n"))
+	}
+	return out.String(), err
+}
+
+// lines hands on whole lines, and keeps the last of those that nobody wants.
+type lines struct {
+	heard func(line string) bool // is false if nobody wants the line
+	rest  []byte
+	tail  []string
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.rest = append(l.rest, p...)
+	for {
+		line, rest, whole := bytes.Cut(l.rest, []byte("\n"))
+		if !whole {
+			return len(p), nil
+		}
+		l.rest = rest
+		if !l.heard(string(line)) {
+			l.tail = append(l.tail, string(line))
+			l.tail = l.tail[max(0, len(l.tail)-tailLines):]
+		}
+	}
+}

@@ -1,0 +1,329 @@
+package build
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Parts of the small repository that newBuilder writes.
+var (
+	tool     = part{name: "tool", folder: "tools/tool", packages: []string{"."}, ldflags: "-X main.version={example.com/library}"}
+	services = part{name: "services", folder: ".", packages: []string{"./one", "./two"}}
+)
+
+// output is what a builder has printed.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// newBuilder is a builder in a repository of its own: a workspace with two services, and a tool. No package of theirs is in
+// Go's cache.
+func newBuilder(t *testing.T) (*builder, *output) {
+	t.Helper()
+	t.Setenv("GOFLAGS", "")
+	out := &output{}
+	b := &builder{root: t.TempDir(), out: out}
+	unique := strconv.FormatInt(time.Now().UnixNano(), 10)
+	main := "package main\n\nimport \"%s/greeting\"\n\nvar version string\n\nfunc main() { println(greeting.Text, version) }\n"
+	greeting := "package greeting\n\nconst Text, unique = \"hello\", " + unique + "\n"
+	b.write(t, "go.work", "go 1.26\n\nuse (\n\t./one\n\t./two\n)\n")
+	for _, module := range []string{"one", "two", "tools/tool"} {
+		b.write(t, module+"/go.mod", "module example.com/"+module+"\n\ngo 1.26\n")
+		b.write(t, module+"/main.go", fmt.Sprintf(main, "example.com/"+module))
+		b.write(t, module+"/greeting/greeting.go", greeting)
+	}
+	b.write(t, "tools/tool/go.mod", "module example.com/tools/tool\n\ngo 1.26\n\nrequire example.com/library v1.2.3\n\nreplace example.com/library => ./library\n")
+	b.write(t, "tools/tool/library/go.mod", "module example.com/library\n\ngo 1.26\n")
+	return b, out
+}
+
+func (b *builder) write(t *testing.T, name, text string) {
+	t.Helper()
+	path := filepath.Join(b.root, name)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// built builds parts and reports whether the tool was built.
+func (b *builder) built(t *testing.T, parts ...part) bool {
+	t.Helper()
+	before, _ := os.Stat(tool.output(b.root))
+	if err := b.build(t.Context(), parts); err != nil {
+		t.Fatal(err)
+	}
+	after, err := os.Stat(tool.output(b.root))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return before == nil || !before.ModTime().Equal(after.ModTime())
+}
+
+// within waits for something.
+func within(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for limit := time.Now().Add(30 * time.Second); !done(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(limit) {
+			t.Fatalf("in vain: %s", what)
+		}
+	}
+}
+
+func says(program string) string {
+	out, err := exec.Command(program).CombinedOutput()
+	if err != nil {
+		return err.Error()
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// A tool is built when it has to be, and only then.
+func TestToolIsBuiltWhenItHasToBe(t *testing.T) {
+	b, out := newBuilder(t)
+	changed := tool
+	changed.ldflags += " -X main.unused=1"
+	touch := func(name string) func() {
+		return func() {
+			now := time.Now()
+			if err := os.Chtimes(filepath.Join(b.root, "tools/tool", name), now, now); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	b.write(t, "tools/tool/main_test.go", "package main\n")
+	for _, c := range []struct {
+		what string
+		do   func()
+		part part
+		want bool
+	}{
+		{"nothing is there", func() {}, tool, true},
+		{"nothing has changed", func() {}, tool, false},
+		{"a test has changed", touch("main_test.go"), tool, false},
+		{"the module has changed", touch("go.mod"), tool, true},
+		{"a package has changed", touch("greeting/greeting.go"), tool, true},
+		{"the linker's flags have changed", func() {}, changed, true},
+		{"nothing has changed since", func() {}, changed, false},
+		{"it is gone", func() { os.Remove(tool.output(b.root)) }, changed, true},
+	} {
+		c.do()
+		if got := b.built(t, c.part); got != c.want {
+			t.Errorf("%s: built %t, want %t", c.what, got, c.want)
+		}
+	}
+	if got := says(tool.output(b.root)); got != "hello 1.2.3" {
+		t.Errorf("the tool says %q", got)
+	}
+	if text := out.String(); !strings.Contains(text, "tool: 2 packages compiled in ") || !strings.Contains(text, "\nbuilt in ") {
+		t.Errorf("it does not say what took how long:\n%s", text)
+	}
+}
+
+// Programs of the workspace follow every change, and the same build without a change prints nothing.
+func TestServicesFollowTheirSource(t *testing.T) {
+	b, out := newBuilder(t)
+	for _, want := range []string{"hello", "hello", "good morning"} {
+		before := out.String()
+		b.write(t, "two/greeting/greeting.go", fmt.Sprintf("package greeting\n\nconst Text = %q\n", want))
+		if err := b.build(t.Context(), []part{services}); err != nil {
+			t.Fatal(err)
+		}
+		if got := says(services.output(b.root) + "two"); got != want {
+			t.Errorf("it says %q, want %q", got, want)
+		}
+		if before != "" && want == "hello" && out.String() != before {
+			t.Errorf("nothing has changed, and it says %q", strings.TrimPrefix(out.String(), before))
+		}
+	}
+}
+
+// The error of a part that does not compile is what the compiler says, without the names of packages around it; the tool
+// that is there stays, and is not up to date.
+func TestCompilerIsHeard(t *testing.T) {
+	b, _ := newBuilder(t)
+	b.built(t, tool)
+	b.write(t, "tools/tool/main.go", "package main\n\nfunc main() { nothing() }\n")
+	for range 2 {
+		err := b.build(t.Context(), []part{tool})
+		want := "tool: go build: exit status 1\n# example.com/tools/tool\n./main.go:3:15: undefined: nothing"
+		if err == nil || err.Error() != want {
+			t.Errorf("error %q, want %q", err, want)
+		}
+	}
+	if got := says(tool.output(b.root)); got != "hello 1.2.3" {
+		t.Errorf("the tool says %q", got)
+	}
+}
+
+// toolexec has go run its tools through a script. Its arguments are the tool and the tool's own.
+func toolexec(t *testing.T, script string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "toolexec")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\nexec \"$@\"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GOFLAGS", "-toolexec="+path)
+}
+
+// Who interrupts a build leaves no process behind, even one that does not listen, and no program that looks as if it were
+// built.
+func TestInterrupted(t *testing.T) {
+	b, out := newBuilder(t)
+	b.terminal = true
+	pid := filepath.Join(b.root, "pid")
+	toolexec(t, `case "$*" in */link*version=1.2.3*) trap '' INT; echo $$ >`+pid+`; sleep 60 ;; esac`)
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	ended := make(chan error)
+	go func() { ended <- b.build(ctx, []part{tool}) }()
+	within(t, "it links", func() bool { return strings.Contains(out.String(), clearLine+noWrap+"1 of 1 tool: linking, ") })
+	raw, err := os.ReadFile(pid)
+	linker, numberErr := strconv.Atoi(strings.TrimSpace(string(raw)))
+	if err := errors.Join(err, numberErr); err != nil {
+		t.Fatal(err)
+	}
+	if work, err := os.ReadDir(b.path("tmp")); err != nil || len(work) == 0 {
+		t.Errorf("go works elsewhere, and has to copy the program: %v", err)
+	}
+	interrupt()
+	began := time.Now()
+	if err := <-ended; !errors.Is(err, context.Canceled) || time.Since(began) > 5*time.Second {
+		t.Errorf("interrupted: %v, after %s", err, time.Since(began))
+	}
+	if exists(b.path("tmp")) {
+		t.Error("go's work stays behind")
+	}
+	within(t, "the linker ends", func() bool { return errors.Is(syscall.Kill(linker, 0), syscall.ESRCH) })
+	if exists(tool.output(b.root)) {
+		t.Error("a program is there")
+	}
+	if strings.Contains(out.String(), "\n") {
+		t.Errorf("a terminal gets more than one line:\n%s", out)
+	}
+	t.Setenv("GOFLAGS", "")
+	if !b.built(t, tool) || says(tool.output(b.root)) != "hello 1.2.3" {
+		t.Error("it is not built afterwards")
+	}
+}
+
+// What is changed while it is built is built the next time.
+func TestChangedMeanwhile(t *testing.T) {
+	b, _ := newBuilder(t)
+	toolexec(t, `case "$*" in */link*version=1.2.3*) touch `+filepath.Join(b.root, tool.folder, "main.go")+` ;; esac`)
+	for range 2 {
+		if !b.built(t, tool) {
+			t.Error("the tool is not built, although its source is newer")
+		}
+	}
+}
+
+// While one part is linked, the next is compiled: every linker waits here until all three programs are compiled.
+func TestLinkingGoesBesideCompiling(t *testing.T) {
+	b, out := newBuilder(t)
+	programs := t.TempDir()
+	toolexec(t, `case "$*" in
+*/compile*"-p main "*) touch `+programs+`/$$ ;;
+*/link*-buildid*) while [ $(ls `+programs+` | wc -l) -lt 3 ]; do sleep 0.05; done ;;
+esac`)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := b.build(ctx, []part{tool, services}); err != nil {
+		t.Fatal(err, out)
+	}
+	if !strings.Contains(out.String(), "linked in ") {
+		t.Errorf("it says:\n%s", out)
+	}
+}
+
+// registry has go ask a module proxy of ours for a module that the tool needs, and nobody else.
+func registry(t *testing.T, b *builder, handler http.HandlerFunc) {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	t.Setenv("GOPROXY", server.URL)
+	t.Setenv("GONOSUMDB", "*")
+	t.Setenv("GOMODCACHE", filepath.Join(b.root, "modules"))
+	b.write(t, "tools/tool/go.mod", "module example.com/tools/tool\n\ngo 1.26\n\nrequire example.com/library v1.2.3\n")
+	b.write(t, "tools/tool/go.sum", "example.com/library v1.2.3 h1:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\nexample.com/library v1.2.3/go.mod h1:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n")
+	b.write(t, "tools/tool/main.go", "package main\n\nimport _ \"example.com/library\"\n\nfunc main() {}\n")
+}
+
+// A registry that never answers does not hold up what does not need it, and is not waited for in silence.
+func TestRegistryHangs(t *testing.T) {
+	b, out := newBuilder(t)
+	registry(t, b, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	ended := make(chan error)
+	go func() { ended <- b.build(ctx, []part{tool, services}) }()
+	within(t, "the services are built", func() bool { return exists(services.output(b.root) + "two") })
+	within(t, "it says what it waits for", func() bool { return strings.Contains(out.String(), "tool: looking for its modules, ") })
+	interrupt()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v", err)
+	}
+}
+
+// What go says of a registry that does not have what it should is the error.
+func TestRegistryFails(t *testing.T) {
+	b, _ := newBuilder(t)
+	registry(t, b, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "closed today", http.StatusForbidden) })
+	err := b.build(t.Context(), []part{tool, services})
+	if err == nil || !strings.Contains(err.Error(), "closed today") || !strings.HasPrefix(err.Error(), "tool: go list: ") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// Who builds in a folder in which somebody else builds says so, and waits.
+func TestTwoBuilders(t *testing.T) {
+	b, out := newBuilder(t)
+	if err := os.MkdirAll(b.path("bin"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	unlock, err := (&builder{root: b.root, out: io.Discard}).lock(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error)
+	go func() { ended <- b.build(t.Context(), []part{tool}) }()
+	within(t, "it says that it waits", func() bool { return strings.Contains(out.String(), "somebody else builds in this folder") })
+	if exists(b.path("tmp")) {
+		t.Error("it does not wait")
+	}
+	unlock()
+	if err := <-ended; err != nil || !exists(tool.output(b.root)) {
+		t.Errorf("afterwards: %v", err)
+	}
+}
