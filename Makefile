@@ -2,7 +2,6 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 bin := .tools/bin
-services := account-svc transfer-svc fee-svc
 # The workspace's modules. Those in tools stand outside.
 modules = $(shell go list -m -f '{{.Dir}}')
 # The race detector needs a C compiler (CI makes sure of one).
