@@ -56,7 +56,7 @@ func Parts(ctx context.Context, names ...string) error {
 }
 
 func (b *builder) build(ctx context.Context, chosen []part) (err error) {
-	if err := os.MkdirAll(b.path("bin"), 0o755); err != nil { //nolint:gosec // programs, which anybody may run
+	if err := os.MkdirAll(b.path("bin"), 0o750); err != nil {
 		return err
 	}
 	unlock, err := b.lock(ctx)
@@ -86,7 +86,7 @@ func (b *builder) build(ctx context.Context, chosen []part) (err error) {
 	}
 	began := time.Now()
 	stop := b.show(jobs)
-	err = b.make(ctx, jobs)
+	err = b.work(ctx, jobs)
 	stop()
 	b.sum(jobs, time.Since(began))
 	return err
@@ -136,9 +136,9 @@ func (b *builder) remember(name string, r record) error {
 	return errors.Join(err, os.WriteFile(b.path("built.json"), raw, 0o600))
 }
 
-// make downloads what all jobs need, from the beginning, and builds one after the other, as they are ready for it. While
+// work downloads what all jobs need, from the beginning, and builds one after the other, as they are ready for it. While
 // one is linked, which keeps one core busy, the next is compiled. The first that fails ends the others.
-func (b *builder) make(ctx context.Context, jobs []*job) error {
+func (b *builder) work(ctx context.Context, jobs []*job) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	var all sync.WaitGroup
