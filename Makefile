@@ -4,8 +4,10 @@ SHELL := /bin/bash
 bin := .tools/bin
 # The workspace's modules. Those in tools stand outside.
 modules = $(shell go list -m -f '{{.Dir}}')
-# The race detector needs a C compiler (CI makes sure of one).
-race = $(shell command -v "$$(go env CC)" >/dev/null && [ "$$(go env CGO_ENABLED)" = 1 ] && echo -race)
+# The race detector needs a C compiler (CI makes sure of one). It does not watch the C code of SQLite, which a compiler has
+# translated to Go and which SQLite's own locks guard: watched, it runs ten times slower, and so do the tests that use it.
+unwatched = $(foreach package,modernc.org/sqlite/lib modernc.org/libc/...,-gcflags=$(package)=-race=false)
+race = $(shell command -v "$$(go env CC)" >/dev/null && [ "$$(go env CGO_ENABLED)" = 1 ] && echo -race $(unwatched))
 comma := ,
 # What Go compiles with these is compiled once for programs, linter and checks.
 as_built := CGO_ENABLED=0 GOFLAGS=-trimpath
@@ -66,36 +68,45 @@ tools: $(bin)/launcher ## Dapr's runtime and CLI, Caddy, the embedded broker, or
 stack-tools: $(bin)/launcher
 	@$(bin)/launcher build daprd caddy broker
 
-.PHONY: test
+# The end-to-end suite waits most of its time, so the packages' own tests run beside it.
+.PHONY: test test-end-to-end test-packages
 test: stack-tools ## all tests that need no outside server, the end-to-end suite included
 	@[ -n "$(race)" ] || echo "no C compiler here: the tests run without the race detector"
+	@$(MAKE) --no-print-directory --keep-going -j2 test-end-to-end test-packages
+
+test-end-to-end:
+	go test $(race) -count=1 -timeout 20m $(addsuffix /...,$(filter %/e2e,$(modules)))
+
+test-packages:
 	go test $(race) $(addsuffix /...,$(filter-out %/e2e,$(modules)))
 	go test $(race) -tags crashpoints ./platform/crashpoint
 	cd tools/broker && GOWORK=off go test $(race) ./...
-	go test $(race) -count=1 -timeout 20m $(addsuffix /...,$(filter %/e2e,$(modules)))
 
-# Packages with tests that change with the servers behind them.
-on_servers = $(shell grep -rlE 'sqldbtest|go:build backends' --include='*_test.go' $(filter-out %/e2e,$(modules)) | xargs -n 1 dirname | sort -u)
+# Packages with tests that change with the servers behind them. The end-to-end suite restarts the servers, so it has them
+# to itself.
+on_servers = $(shell grep -rlE 'sqldbtest|go:build backends' --include='*_test.go' $(modules) | xargs -n 1 dirname | sort -u)
 
 .PHONY: test-backends
 test-backends: stack-tools ## the same on PostgreSQL, Redis and Apache Kafka; .ci/backends starts some
 	@[ -n "$$BACKENDS_CONTROL" ] || { echo 'no servers: .ci/backends install && .ci/backends start && eval "$$(.ci/backends env)"'; exit 1; }
-	go test $(race) -count=1 -tags backends $(on_servers)
-	go test $(race) -count=1 -tags backends -timeout 30m $(addsuffix /...,$(filter %/e2e,$(modules)))
+	go test $(race) -count=1 -tags backends $(filter-out %/e2e,$(on_servers))
+	go test $(race) -count=1 -tags backends -timeout 30m $(filter %/e2e,$(on_servers))
 
 # Of the chaos suite: the rows to run (all), how often each, how often at most those whose repetitions take long (no
-# limit), how long clients hang up in a repetition of row 17, whether with the outages of a minute, how long the storm
-# lasts, the seed of its plan (drawn and printed), and how long anything may take to come to its end.
+# limit), the number of this run, which chooses the variants of rows that are repeated less often than they have variants,
+# how long clients hang up in a repetition of row 17, whether with the outages of a minute, how long the storm lasts, the
+# seed of its plan (drawn and printed), and how long anything may take to come to its end.
 rows ?=
 repetitions ?= 20
 long ?= 0
+turn ?= 0
 hangups ?= 20s
 minute ?= true
 storm ?= 2m
 seed ?= 0
 patience ?= 2m
 chaos = go test $(race) -v -count=1 -timeout 2h -run '^TestChaos$$'
-chaos_flags = -rows '$(rows)' -repetitions $(repetitions) -long $(long) -hangups $(hangups) -minute=$(minute) -storm $(storm) -seed $(seed) -patience $(patience)
+chaos_flags = -rows '$(rows)' -repetitions $(repetitions) -long $(long) -turn $(turn) -hangups $(hangups) -minute=$(minute) -storm $(storm) -seed $(seed) -patience $(patience)
 
 .PHONY: chaos
 chaos: stack-tools ## the fault matrix on SQLite and the embedded broker, as root; docs/chaos.md
@@ -113,12 +124,15 @@ soak ?= 10m
 soak: stack-tools ## 256 connections, most of which hang up, for 10 minutes: nothing ends, nothing grows; docs/chaos.md
 	go test -v -count=1 -timeout 2h -run '^TestSoak$$' -tags chaos$(if $(BACKENDS_CONTROL),$(comma)backends) ./e2e -soak $(soak) -patience $(patience)
 
-# Of the mutations: which to try (all).
+# Of the mutations: which to try (all), by name or as a share of them, such as 3/6, and whether to try first that nothing is
+# found before anything is broken.
 names ?=
+share ?=
+baseline ?= true
 
 .PHONY: mutations
 mutations: stack-tools ## the fault matrix must notice each of e2e/mutations, as root; on the servers of .ci/backends, if set
-	@scripts/mutate.sh $(names)
+	@BASELINE=$(baseline) scripts/mutate.sh $(if $(share),-share $(share)) $(names)
 
 .PHONY: check-components
 check-components: ## Dapr resources: no field and no setting that this version of Dapr does not know, no component that our daprd lacks
@@ -133,13 +147,10 @@ check-openapi: ## common generators make clients of the OpenAPI documents, which
 lint: $(bin)/launcher ## the linter, which also guards the layers
 	@$(bin)/launcher build golangci-lint
 	@failed=; \
-	for module in $(modules); do \
-		tags="local backends"; \
-		case $$module in */platform) tags+=" crashpoints" ;; */e2e) tags+=" chaos chaos,backends" ;; esac; \
-		for tag in $$tags; do \
-			(cd $$module && $(as_built) $(CURDIR)/$(bin)/golangci-lint run --build-tags $$tag ./...) || failed=1; \
-		done; \
-	done; \
+	lint() { $(as_built) $(bin)/golangci-lint run --build-tags "$$@" || failed=1; }; \
+	lint backends,chaos,crashpoints $(patsubst %,./%/...,$(notdir $(modules))); \
+	lint local ./platform/... ./e2e/...; \
+	lint chaos ./e2e/...; \
 	for module in tools/broker tools/openapi; do \
 		(cd $$module && GOWORK=off $(as_built) $(CURDIR)/$(bin)/golangci-lint run ./...) || failed=1; \
 	done; \
