@@ -22,6 +22,7 @@ var (
 	repetitionsFlag = flag.Int("repetitions", 20, "of each row")
 	minuteFlag      = flag.Bool("minute", true, "the outages of a whole minute in rows 11 and 12")
 	longFlag        = flag.Int("long", 0, "repetitions at most of a row whose repetitions take long, which are 17, 19 and 20; as many as of the others if 0")
+	turnFlag        = flag.Int("turn", 0, "number of this run, of runs with few repetitions: each goes on with the variants of a row where the one before has ended")
 	hangUpsFlag     = flag.Duration("hangups", 20*time.Second, "how long clients hang up in a repetition of row 17")
 	stormFlag       = flag.Duration("storm", 2*time.Minute, "how long the storm lasts")
 	patienceFlag    = flag.Duration("patience", 2*time.Minute, "how long a client asks for an outcome, and everything may take to come to its end; recovery and collectors rest for up to 30 s")
@@ -162,7 +163,7 @@ func (s *scene) must(err error) {
 	}
 }
 
-// repeat makes a fault happen as often as asked.
+// repeat makes a fault happen as often as asked. The number that fault gets chooses the row's variant.
 func (s *scene) repeat(fault func(n int)) { s.repeatTimes(*repetitionsFlag, fault) }
 
 // repeatLong is repeat for a fault that takes long.
@@ -175,8 +176,8 @@ func (s *scene) repeatLong(fault func(n int)) {
 }
 
 func (s *scene) repeatTimes(times int, fault func(n int)) {
-	for n := range times {
-		fault(n)
+	for i := range times {
+		fault(*turnFlag*times + i)
 		s.repetitions++
 		if s.Failed() {
 			return

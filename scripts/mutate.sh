@@ -4,20 +4,17 @@
 #   Rows: 1,2              rows of the fault matrix, which must find violations, or
 #   Tests: PACKAGE NAME    a test in a package, which must fail. It needs no servers.
 #
-#   scripts/mutate.sh [NAME…]      all, or those in e2e/mutations/NAME.patch
-#   REPETITIONS                    of each row; 3
+#   scripts/mutate.sh [NAME…]          all, or those in e2e/mutations/NAME.patch
+#   scripts/mutate.sh -share K/N       the K-th of N shares of all; K may be any number, and N numbers in a row take all
+#   REPETITIONS                        of each row; 3
+#   BASELINE                           false if somebody has just seen that nothing is found before anything is broken; true
 # With the variables of .ci/backends on PostgreSQL, Redis and Apache Kafka; all are then those that break its SQL.
+# Whatever is chosen, every patch in e2e/mutations has to apply.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
-
-names=("$@") suite=chaos every=diff
-[ -z "${BACKENDS_CONTROL:-}" ] || suite=chaos-backends every=postgres
-if [ $# = 0 ]; then
-	mapfile -t names < <(grep -l "$every" e2e/mutations/*.patch | xargs -n 1 basename -s .patch)
-fi
 
 touch "$tree/log"
 fail() {
@@ -28,6 +25,28 @@ fail() {
 
 rows_of() { sed -n 's/^Rows: //p' "$root/e2e/mutations/$1.patch"; }
 test_of() { sed -n 's/^Tests: //p' "$root/e2e/mutations/$1.patch"; }
+
+suite=chaos every=diff
+[ -z "${BACKENDS_CONTROL:-}" ] || suite=chaos-backends every=postgres
+
+# all names every mutation of this profile. Those of rows, which take long, come first, so that each share has as many.
+all() {
+	local kind
+	for kind in Rows Tests; do
+		grep -l "^$kind:" e2e/mutations/*.patch | xargs -r grep -l "$every" | xargs -r -n 1 basename -s .patch
+	done
+}
+
+names=("$@")
+if [ "${1:-}" = -share ]; then
+	[ $# = 2 ] && [[ $2 =~ ^([0-9]+)/([0-9]+)$ ]] || fail "usage: scripts/mutate.sh -share K/N"
+	share=$((10#${BASH_REMATCH[1]})) shares=$((10#${BASH_REMATCH[2]}))
+	[ "$shares" -gt 0 ] || fail "there are no $shares shares"
+	mapfile -t names < <(all | awk -v share="$share" -v shares="$shares" '(NR - 1) % shares == share % shares')
+elif [ $# = 0 ]; then
+	mapfile -t names < <(all)
+fi
+[ ${#names[@]} -gt 0 ] || fail "no mutation is chosen"
 
 copy() { # of what is under version control, as it is now
 	rm -rf "$tree/src"
@@ -51,24 +70,31 @@ first_message() { grep -m 1 -oE '[a-z_]+_test\.go:[0-9]+: .*' "$tree/log" | cut 
 
 line() { printf '%-28s %-6s %s\n' "$@"; }
 
-for name in "${names[@]}"; do # before anything takes minutes
+# Before anything takes minutes.
+for patch in e2e/mutations/*.patch; do
+	name=$(basename -s .patch "$patch")
 	[ -n "$(rows_of "$name")$(test_of "$name")" ] || fail "$name names neither rows nor a test"
-	git apply --check "e2e/mutations/$name.patch"
+	git apply --check "$patch" || fail "$name does not apply any more"
+done
+for name in "${names[@]}"; do
+	[ -e "e2e/mutations/$name.patch" ] || fail "there is no mutation $name"
 done
 
 line mutation rows result
-copy
-all=$(for name in "${names[@]}"; do rows_of "$name"; done | tr , '\n' | sort -nu | paste -sd ,)
-if [ -n "$all" ]; then
-	matrix "$all" || fail "there are violations, or rows that do not end, before anything is broken"
-	line none all "no violation"
-fi
-tests=$(for name in "${names[@]}"; do test_of "$name"; done | sort -u)
-if [ -n "$tests" ]; then
-	while read -r package name; do
-		one "$package" "$name" || fail "$name fails before anything is broken"
-	done <<<"$tests"
-	line none tests "no failure"
+if [ "${BASELINE:-true}" = true ]; then
+	copy
+	rows=$(for name in "${names[@]}"; do rows_of "$name"; done | tr , '\n' | sort -nu | paste -sd ,)
+	if [ -n "$rows" ]; then
+		matrix "$rows" || fail "there are violations, or rows that do not end, before anything is broken"
+		line none "$rows" "no violation"
+	fi
+	tests=$(for name in "${names[@]}"; do test_of "$name"; done | sort -u)
+	if [ -n "$tests" ]; then
+		while read -r package name; do
+			one "$package" "$name" || fail "$name fails before anything is broken"
+		done <<<"$tests"
+		line none tests "no failure"
+	fi
 fi
 
 survived=()
