@@ -14,9 +14,16 @@ as_built := CGO_ENABLED=0 GOFLAGS=-trimpath
 # Time per fuzz target.
 fuzztime ?= 10s
 
+# A line that begins with "##@" begins a group of targets, whose lines "## " describe them.
 .PHONY: help
-help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+help: # the targets, grouped by who needs them
+	@awk -F ':.*## ' '/^##@ / {printf "%s%s\n", sep, substr($$0, 5); sep = "\n"} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ For users
+
+.PHONY: doctor
+doctor: ## what this machine lacks for what follows, and how to get it
+	@scripts/doctor.sh
 
 .PHONY: run
 run: $(bin)/launcher ## build what is missing and run everything; Ctrl-C ends it
@@ -25,6 +32,8 @@ run: $(bin)/launcher ## build what is missing and run everything; Ctrl-C ends it
 .PHONY: demo
 demo: ## show a transfer and its fee on what `make run` runs
 	@scripts/demo.sh
+
+##@ For operators
 
 .PHONY: verify verify-account verify-transfer verify-fee verify-across
 verify: $(bin)/launcher ## check the books, each service's and across, of what `make run` has or the *_DATABASE_URLs name
@@ -52,6 +61,8 @@ backup: $(bin)/launcher ## copy the databases, of what `make run` has or the *_D
 .PHONY: dead-letters
 dead-letters: $(bin)/launcher ## the events that fee-svc could not understand, on what `make run` runs or KAFKA_BOOTSTRAP_SERVERS names
 	@$(bin)/launcher build ops && bin/ops dead-letters
+
+##@ For developers
 
 .PHONY: build
 build: $(bin)/launcher ## the services and the ingress, which is what `dapr run -f dapr.yaml` needs

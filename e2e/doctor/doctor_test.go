@@ -1,0 +1,168 @@
+// Package doctor_test holds `make doctor` against machines that lack something, and `make help` against the README.
+package doctor_test
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/bankmore/bankmore/e2e/stack"
+)
+
+// A machine is this one, without some programs and with others in their place.
+type machine struct {
+	without []string
+	with    map[string]string // shell scripts by name
+	held    bool              // whether somebody listens on the port that the run file names
+}
+
+func TestDoctor(t *testing.T) {
+	goOf := func(version string) map[string]string {
+		return map[string]string{"go": `case "$*" in
+			version) echo "go version go` + version + ` linux/amd64" ;;
+			"env GOTOOLCHAIN") echo auto ;;
+			"env CC") echo gcc ;;
+		esac`}
+	}
+	for name, c := range map[string]struct {
+		machine
+		able bool
+		want []string // a line each begins so, with blanks squeezed
+	}{
+		"this one":                 {machine{}, true, []string{"run possible", "test possible", "ok ports 1 of 1 are free"}},
+		"without curl":             {machine{without: []string{"curl"}}, true, []string{"NO curl - demo ", "demo lacks curl", "run possible"}},
+		"without Go":               {machine{without: []string{"go"}}, false, []string{"NO go - ", "run lacks go", "test lacks go", "demo possible"}},
+		"with Go 1.9.7":            {machine{with: goOf("1.9.7")}, false, []string{"NO go 1.9.7, older than 1.26.5", "run lacks go"}},
+		"with Go 1.22.1":           {machine{with: goOf("1.22.1")}, true, []string{"note go 1.22.1, which fetches Go 1.26.5 by itself", "run possible"}},
+		"with Go 1.26.10":          {machine{with: goOf("1.26.10")}, true, []string{"ok go 1.26.10"}},
+		"without make":             {machine{without: []string{"make"}}, false, []string{"NO make - ", "run lacks make", "test lacks make"}},
+		"with another make":        {machine{with: map[string]string{"make": "exit 2"}}, false, []string{"run lacks make"}},
+		"with bash 3.2":            {machine{with: map[string]string{"bash": "echo 3.2"}}, true, []string{"NO bash 3.2, older than 4", "test-backends lacks bash", "run possible"}},
+		"without a C compiler":     {machine{without: []string{"gcc"}}, true, []string{"note C compiler - (without it, no race detector)", "test possible"}},
+		"without the C library":    {machine{with: map[string]string{"gcc": "exit 1"}}, false, []string{"NO C compiler gcc does not compile", "test lacks C compiler", "run possible"}},
+		"with a port that is held": {machine{held: true}, false, []string{"NO port ", "run lacks port ", "test possible"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			out, able := examine(t, c.machine)
+			var lines []string
+			for line := range strings.Lines(out) {
+				lines = append(lines, strings.Join(strings.Fields(line), " ")+" ")
+			}
+			for _, want := range c.want {
+				if !slices.ContainsFunc(lines, func(line string) bool { return strings.HasPrefix(line, want) }) {
+					t.Errorf("no line begins %q", want)
+				}
+			}
+			if able != c.able {
+				t.Errorf("run and test are possible: %t, want %t", able, c.able)
+			}
+			if t.Failed() {
+				t.Log(out)
+			}
+		})
+	}
+}
+
+// The README shows the groups of targets that `make help` prints.
+func TestReadmeHasTheGroupsOfHelp(t *testing.T) {
+	root, err := stack.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	help, err := exec.CommandContext(t.Context(), "make", "--no-print-directory", "-C", root, "help").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	groups := strings.Split(strings.TrimSpace(string(help)), "\n\n")
+	if len(groups) != 3 {
+		t.Errorf("%d groups, want those of users, operators and developers", len(groups))
+	}
+	for _, group := range groups {
+		heading, lines, _ := strings.Cut(group, "\n")
+		var targets []string
+		for line := range strings.Lines(lines) {
+			targets = append(targets, "`"+strings.Fields(line)[1]+"`")
+		}
+		if row := "| " + heading + " | " + strings.Join(targets, ", ") + " |\n"; !strings.Contains(string(readme), row) {
+			t.Errorf("README.md has no row\n%s", row)
+		}
+	}
+}
+
+// examine runs the doctor on a machine, and returns what it says and whether it has exited with 0.
+func examine(t *testing.T, m machine) (out string, able bool) {
+	t.Helper()
+	root, err := stack.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.held {
+		t.Cleanup(func() { _ = listener.Close() })
+	} else {
+		_ = listener.Close()
+	}
+	dir := t.TempDir()
+	script, err := os.ReadFile(filepath.Join(root, "scripts", "doctor.sh"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "scripts", "doctor.sh"), string(script))
+	write(t, filepath.Join(dir, "go.work"), "go 1.26.5\n")
+	write(t, filepath.Join(dir, "dapr.yaml"), fmt.Sprintf("apps:\n  - appID: a\n    appPort: %d\n", listener.Addr().(*net.TCPAddr).Port))
+
+	bin := filepath.Join(dir, "bin")
+	if err := os.Mkdir(bin, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, body := range m.with {
+		write(t, filepath.Join(bin, name), "#!/bin/sh\n"+body+"\n")
+	}
+	for _, folder := range filepath.SplitList(os.Getenv("PATH")) {
+		programs, _ := os.ReadDir(folder) // a folder that is not there has none
+		for _, p := range programs {
+			if slices.Contains(m.without, p.Name()) {
+				continue
+			}
+			if err := os.Symlink(filepath.Join(folder, p.Name()), filepath.Join(bin, p.Name())); err != nil && !errors.Is(err, os.ErrExist) {
+				t.Fatal(err)
+			}
+		}
+	}
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doctor := exec.CommandContext(t.Context(), bash, filepath.Join(dir, "scripts", "doctor.sh"))
+	doctor.Env = append(os.Environ(), "PATH="+bin, "CC=gcc", "KAFKA_BOOTSTRAP_SERVERS=elsewhere:9092")
+	raw, err := doctor.CombinedOutput()
+	if exit := new(exec.ExitError); err != nil && (!errors.As(err, &exit) || exit.ExitCode() != 1) {
+		t.Fatalf("%v\n%s", err, raw)
+	}
+	return string(raw), err == nil
+}
+
+// write makes a program, and the folder that it is in.
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o700); err != nil {
+		t.Fatal(err)
+	}
+}
