@@ -228,7 +228,7 @@ compose() {
 }
 
 # The launcher takes this machine's own Dapr runtime if it is recent enough: launcher/tools.go.
-dapr() {
+own_runtime() {
 	local daprd=${DAPR_RUNTIME_PATH:-$HOME}/.dapr/bin/daprd version
 	if [ -x "$daprd" ]; then
 		version=$("$daprd" --version 2>/dev/null | sed -n -E 's/.*([0-9]+\.[0-9]+\.[0-9]+).*/\1/p' | head -n 1)
@@ -239,6 +239,18 @@ dapr() {
 		fi
 	else
 		note "own Dapr runtime" "none" run "make run builds one; nothing to do"
+	fi
+}
+
+# With the Dapr CLI, `dapr run -f dapr.yaml` does without the launcher.
+own_cli() {
+	local version
+	has dapr || return 0
+	version=$(dapr --version 2>/dev/null | sed -n -E 's/^CLI version: *([0-9.]+).*/\1/p')
+	if newer "${version:-0}" 1.16; then
+		note "own Dapr CLI" "$version" run "dapr run -f dapr.yaml does without make run: README.md"
+	else
+		note "own Dapr CLI" "${version:-unknown}, older than 1.16" run "for dapr run -f dapr.yaml, a newer one; make run needs none"
 	fi
 }
 
@@ -261,7 +273,8 @@ program git "chaos" "$(how git git git)"
 ports
 disk
 memory
-dapr
+own_runtime
+own_cli
 built
 root_user
 backends

@@ -35,6 +35,7 @@ func TestDoctor(t *testing.T) {
 		able bool
 		want []string // a line each begins so, with blanks squeezed
 	}{
+		"with a Dapr CLI of 2024":  {machine{with: map[string]string{"dapr": "echo 'CLI version: 1.14.1 '"}}, true, []string{"note own Dapr CLI 1.14.1, older than 1.16", "run possible"}},
 		"this one":                 {machine{}, true, []string{"run possible", "test possible", "ok ports 1 of 1 are free"}},
 		"without curl":             {machine{without: []string{"curl"}}, true, []string{"NO curl - demo ", "demo lacks curl", "run possible"}},
 		"without Go":               {machine{without: []string{"go"}}, false, []string{"NO go - ", "run lacks go", "test lacks go", "demo possible"}},
