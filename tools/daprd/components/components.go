@@ -12,7 +12,6 @@ import (
 	"github.com/dapr/components-contrib/secretstores/local/env"
 	"github.com/dapr/components-contrib/state/postgresql/v2"
 	"github.com/dapr/components-contrib/state/redis"
-	"github.com/dapr/components-contrib/state/sqlite"
 	"github.com/dapr/dapr/pkg/components"
 	"github.com/dapr/dapr/pkg/components/nameresolution"
 	"github.com/dapr/dapr/pkg/components/pubsub"
@@ -35,7 +34,7 @@ func Registries(log logger.Logger) *registry.Options {
 
 	states := state.NewRegistry()
 	states.RegisterComponent(redis.NewRedisStateStore, "redis")
-	states.RegisterComponent(sqlite.NewSQLiteStateStore, "sqlite")
+	states.RegisterComponent(newStore, "sqlite")
 	states.RegisterComponentWithVersions("postgresql", postgres)
 
 	secrets := secretstores.NewRegistry()

@@ -2,9 +2,7 @@ package components
 
 import (
 	"context"
-	"math/rand/v2"
 	"slices"
-	"time"
 
 	resolution "github.com/dapr/components-contrib/nameresolution"
 	"github.com/dapr/components-contrib/nameresolution/sqlite"
@@ -13,8 +11,7 @@ import (
 
 // newResolver finds apps through an SQLite file, as on a developer's machine.
 func newResolver(log logger.Logger) resolution.Resolver {
-	renew := func() resolution.Resolver { return sqlite.NewResolver(log) }
-	return &cacheable{Resolver: renew(), renew: renew}
+	return &cacheable{renew: func() resolution.Resolver { return sqlite.NewResolver(log) }}
 }
 
 // cacheable is a resolver whose answers daprd keeps for 20 s. Without it every call is a query: 0.2 ms of CPU, half as
@@ -25,27 +22,12 @@ type cacheable struct {
 	renew func() resolution.Resolver
 }
 
-// How often the resolver is given another chance to begin, and after which pause.
-const (
-	beginnings = 20
-	pause      = 100 * time.Millisecond
-)
-
-// Init tries again if the resolver cannot begin. Sidecars that start together create the file together, and SQLite tells
-// some of them at once that it is locked; daprd would go on without any name resolution.
-func (c *cacheable) Init(ctx context.Context, metadata resolution.Metadata) (err error) {
-	for range beginnings {
-		if err = c.Resolver.Init(ctx, metadata); err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(pause/2 + rand.N(pause)): //nolint:gosec // nobody gains by guessing a pause
-		}
+// Init tries again if the resolver cannot begin. daprd would go on without any name resolution.
+func (c *cacheable) Init(ctx context.Context, metadata resolution.Metadata) error {
+	return begin(ctx, func() error {
 		c.Resolver = c.renew()
-	}
-	return err
+		return c.Resolver.Init(ctx, metadata)
+	})
 }
 
 // draws is how often the resolver is asked, which tells one replica each time, drawn at random.
