@@ -79,10 +79,12 @@ tools: $(bin)/launcher ## Dapr's runtime and CLI, Caddy, the embedded broker, or
 stack-tools: $(bin)/launcher
 	@$(bin)/launcher build daprd caddy broker
 
-# The end-to-end suite waits most of its time, so the packages' own tests run beside it.
+# The end-to-end suite waits most of its time, so the packages' own tests run beside it. What both need is compiled first,
+# or each would compile it.
 .PHONY: test test-end-to-end test-packages
 test: stack-tools ## all tests that need no outside server, the end-to-end suite included
 	@[ -n "$(race)" ] || echo "no C compiler here: the tests run without the race detector"
+	@go list $(race) -export -deps -f '{{""}}' $(addsuffix /...,$(modules)) >/dev/null
 	@$(MAKE) --no-print-directory --keep-going -j2 test-end-to-end test-packages
 
 test-end-to-end:
