@@ -107,9 +107,10 @@ type Relay struct {
 	pubsub    string
 }
 
-// How many rows travel per call, and how long a relay may take to send them.
+// How many rows travel per call, how long a relay waits for rows that others have locked, and how long it may take in all.
 const (
 	portion       = 200
+	lockPatience  = 256 * time.Millisecond
 	claimDuration = 15 * time.Second // as long wait the events of a relay that was killed; half of it is for the broker
 
 	clockTolerance = time.Minute // between replicas
@@ -174,13 +175,7 @@ func (r *Relay) send(ctx context.Context, topic string, events []sidecar.Event) 
 	// What was confirmed must be forgotten even when the service is stopping, or it would be sent again.
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), claimDuration/2)
 	defer cancel()
-	err := r.db.InTx(ctx, func(tx *sql.Tx) error {
-		if err := r.each(ctx, tx, "DELETE FROM outbox", sent); err != nil {
-			return err
-		}
-		return r.each(ctx, tx, "UPDATE outbox SET claimed_until = 0", unsent)
-	})
-	if err != nil {
+	if err := r.settle(ctx, sent, unsent); err != nil {
 		return err
 	}
 	published.WithLabelValues(topic).Add(float64(len(sent)))
@@ -248,15 +243,54 @@ func (r *Relay) publish(ctx context.Context, topic string, events []sidecar.Even
 	return failures, err
 }
 
-// each runs a statement for the rows with these ids, but those that somebody else has locked: their claims end by
-// themselves, and their events are sent again.
-func (r *Relay) each(ctx context.Context, tx *sql.Tx, statement string, ids []any) error {
-	if len(ids) == 0 {
-		return nil
+// settle forgets what was sent and gives back the claims of what was not. A row that somebody else has locked is tried again
+// for lockPatience: a relay that was looking for rows to claim locks, for a moment, those that we have claimed meanwhile.
+// The claim of a row that stays locked ends by itself, and its event is sent again.
+func (r *Relay) settle(ctx context.Context, sent, unsent []any) error {
+	for pause := time.Millisecond; ; pause *= 2 {
+		var lockedSent, lockedUnsent []any
+		err := r.db.InTx(ctx, func(tx *sql.Tx) (err error) {
+			if lockedSent, err = r.each(ctx, tx, "DELETE FROM outbox", sent); err != nil {
+				return err
+			}
+			lockedUnsent, err = r.each(ctx, tx, "UPDATE outbox SET claimed_until = 0", unsent)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		sent, unsent = lockedSent, lockedUnsent
+		if len(sent)+len(unsent) == 0 || pause > lockPatience/2 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
 	}
-	_, err := tx.ExecContext(ctx, statement+" WHERE id IN (SELECT id FROM outbox WHERE id IN ("+
-		sqldb.Args(1, len(ids))+")"+r.db.SkipLocked()+")", ids...)
-	return err
+}
+
+// each runs a statement for the rows with these ids, and returns the ids of those that somebody else has locked.
+func (r *Relay) each(ctx context.Context, tx *sql.Tx, statement string, ids []any) (locked []any, err error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	result, err := tx.QueryContext(ctx, statement+" WHERE id IN (SELECT id FROM outbox WHERE id IN ("+
+		sqldb.Args(1, len(ids))+")"+r.db.SkipLocked()+") RETURNING id", ids...)
+	if err != nil {
+		return nil, err
+	}
+	defer result.Close()
+	done := map[any]bool{}
+	for result.Next() {
+		var id string
+		if err := result.Scan(&id); err != nil {
+			return nil, err
+		}
+		done[id] = true
+	}
+	return slices.DeleteFunc(slices.Clone(ids), func(id any) bool { return done[id] }), result.Err()
 }
 
 func (r *Relay) claim(ctx context.Context) (rows []row, err error) {

@@ -538,6 +538,32 @@ func testSeveralRelays(t *testing.T, engine sqldbtest.Engine) {
 	}
 }
 
+// Another relay that looked for rows to claim at the same time may have locked one of ours, which was sent meanwhile.
+func TestRowLockedForAMoment(t *testing.T) { sqldbtest.Each(t, testRowLockedForAMoment) }
+
+func testRowLockedForAMoment(t *testing.T, engine sqldbtest.Engine) {
+	db := engine.Open(t, migrations)
+	add(t, db, messages("topic", 3)...)
+	var released sync.WaitGroup
+	b := &broker{fail: func(ctx context.Context, _ string, events []sidecar.Event) (map[string]bool, error) {
+		locked := make(chan error)
+		released.Go(func() {
+			_ = db.InTx(context.WithoutCancel(ctx), func(tx *sql.Tx) error {
+				_, err := tx.Exec("UPDATE outbox SET claimed_until = claimed_until WHERE id = "+sqldb.Args(1, 1), events[1].ID)
+				locked <- err
+				time.Sleep(100 * time.Millisecond)
+				return err
+			})
+		})
+		return nil, <-locked
+	}}
+	round(t, outbox.NewRelay(db, b, "pubsub"))
+	released.Wait()
+	if rows, _ := left(t, db); rows != 0 {
+		t.Errorf("%d rows are left, want none", rows)
+	}
+}
+
 func TestGaugesShowALaggingRelay(t *testing.T) {
 	db := open(t)
 	b := &broker{fail: func(_ context.Context, _ string, events []sidecar.Event) (map[string]bool, error) {
