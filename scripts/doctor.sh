@@ -4,11 +4,15 @@
 #
 # It needs neither Go nor make, and takes the bash 3.2 of macOS, so it has no arrays.
 set -u
+HOME=${HOME:-/} # a container's or a daemon's environment may have none
+for basic in awk cat cut df dirname find grep head id mktemp sed sort tail tr uname wc; do
+	command -v "$basic" >/dev/null 2>&1 || { echo "doctor.sh needs $basic"; exit 1; }
+done
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 # What one can do, in the order in which the end lists it. Those of the first line decide the exit status.
 decisive="run test"
-purposes="$decisive demo lint chaos test-backends compose"
+purposes="$decisive demo lint chaos mutations test-backends compose"
 
 lacks='' # a line "PURPOSE NEED" for each thing that is missing
 
@@ -61,7 +65,7 @@ program() {
 # --- what each can be done with ---
 
 go_() {
-	local least version who="run test lint chaos test-backends" get="https://go.dev/dl"
+	local least version who="run test lint chaos mutations test-backends" get="https://go.dev/dl"
 	least=$(sed -n 's/^go \([0-9.]*\).*/\1/p' "$root/go.work")
 	[ $installer != brew ] || get="brew install go"
 	if ! has go; then
@@ -84,20 +88,20 @@ bash_() {
 	local version
 	version=$(bash -c 'echo "${BASH_VERSINFO[0]}.${BASH_VERSINFO[1]}"' 2>/dev/null)
 	if newer "${version:-0}" 4.0; then
-		found bash "$version" "test-backends chaos"
+		found bash "$version" "test-backends chaos mutations"
 	else
-		missing bash "${version:--}, older than 4" "test-backends chaos" "$(how bash bash 'bash 4 or later')"
+		missing bash "${version:--}, older than 4" "test-backends chaos mutations" "$(how bash bash 'bash 4 or later')"
 	fi
-	[ -x /bin/bash ] || missing /bin/bash "-" "run test lint chaos test-backends" "make runs its recipes with it"
+	[ -x /bin/bash ] || missing /bin/bash "-" "run test lint chaos mutations test-backends" "make runs its recipes with it"
 }
 
 make_() {
 	local version
 	version=$(make --version 2>/dev/null | sed -n 's/^GNU Make //p')
 	if has make && [ -z "$version" ]; then
-		missing make "$(command -v make), which is not GNU Make" "run test lint chaos test-backends" "$(how make make 'GNU Make')"
+		missing make "$(command -v make), which is not GNU Make" "run demo test lint chaos mutations test-backends" "$(how make make 'GNU Make')"
 	else
-		program make "run test lint chaos test-backends" "$(how make make 'GNU Make')" "GNU Make $version"
+		program make "run demo test lint chaos mutations test-backends" "$(how make make 'GNU Make')" "GNU Make $version"
 	fi
 }
 
@@ -109,7 +113,7 @@ c_compiler() {
 	cc=$(has go && cd / && GOTOOLCHAIN=local go env CC 2>/dev/null)
 	cc=${cc:-gcc}
 	if ! has "${cc%% *}"; then
-		note "C compiler" "- (without it, no race detector)" test "$get"
+		note "C compiler" "- (without it, no race detector)" "test chaos test-backends" "$get"
 		return
 	fi
 	dir=$(mktemp -d)
@@ -117,7 +121,7 @@ c_compiler() {
 	if $cc -o "$dir/main" "$dir/main.c" >/dev/null 2>&1; then result=works; fi
 	rm -rf "$dir"
 	if [ -n "${result:-}" ]; then
-		found "C compiler" "$(command -v "${cc%% *}")" test
+		found "C compiler" "$(command -v "${cc%% *}")" "test chaos test-backends"
 	else # go would use it, and fail
 		missing "C compiler" "${cc%% *} does not compile: no headers?" "test chaos test-backends" "$get"
 	fi
@@ -134,37 +138,57 @@ holder() {
 
 listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null || (exec 3<>"/dev/tcp/::1/$1") 2>/dev/null; }
 
+# ours PORT: whether a program that was started in this folder listens there.
+ours() {
+	local pid
+	pid=$(holder "$1" | sed -n 's/.*process \([0-9]*\).*/\1/p')
+	[ -n "$pid" ] && [ "$(readlink "/proc/$pid/cwd" 2>/dev/null)" = "$root" ]
+}
+
 ports() {
-	local port all free=0 who
+	local port all count=0 free=0 own=0 who
 	all=$(sed -n -E 's/^ *(appPort|daprHTTPPort|daprGRPCPort|daprInternalGRPCPort|metricsPort): *([0-9]+).*/\2/p' "$root/dapr.yaml" | sort -n)
 	[ -n "${KAFKA_BOOTSTRAP_SERVERS:-}" ] || all="$all 9092" # of the embedded broker
 	for port in $all; do
-		if listens "$port"; then
-			who=$(holder "$port")
-			missing "port $port" "held by ${who:-another program}" run "stop that; a \`make run\` holds them as well"
-		else
+		count=$((count + 1))
+		if ! listens "$port"; then
 			free=$((free + 1))
+		elif ours "$port"; then
+			own=$((own + 1))
+		else
+			who=$(holder "$port")
+			missing "port $port" "held by ${who:-another program}" run "stop that program"
 		fi
 	done
-	# shellcheck disable=SC2086 # a list
-	found ports "$free of $(echo $all | wc -w | tr -d ' ') are free" run
+	if [ $own -gt 0 ]; then
+		note ports "$own of $count are held by this folder's make run" run "nothing to do: it runs"
+	elif [ $free = $count ]; then
+		found ports "$free of $count are free" run
+	fi
 }
 
-# The first build needs about this much for modules and what is compiled: without the race detector, and with it.
+# The first build needs about this much, for modules and for what is compiled: without the race detector, and with it.
 space_for_run=5 space_for_all=12 # GiB
 
 disk() {
-	local cache free
-	cache=$(has go && cd / && GOTOOLCHAIN=local go env GOCACHE 2>/dev/null)
-	cache=${cache:-$HOME}
-	while [ ! -d "$cache" ]; do cache=$(dirname "$cache"); done
-	free=$(df -Pk "$cache" | awk 'NR == 2 {print int($4 / 1048576)}')
-	if [ "$free" -ge $space_for_all ]; then
-		found disk "$free GiB are free for the build cache" "run test lint chaos"
-	elif [ "$free" -ge $space_for_run ]; then
-		note disk "$free GiB are free for the build cache" "test lint chaos" "$space_for_all GiB for the first build of all tests; GOCACHE=… elsewhere"
+	local variable folder free least='' where=''
+	for variable in GOCACHE GOMODCACHE; do
+		folder=$(has go && cd / && GOTOOLCHAIN=local go env $variable 2>/dev/null)
+		folder=${folder:-$HOME}
+		while [ ! -d "$folder" ]; do folder=$(dirname "$folder"); done
+		free=$(df -Pk "$folder" | awk 'NR == 2 {print int($4 / 1048576)}')
+		if [ -z "$least" ] || [ "$free" -lt "$least" ]; then
+			least=$free where=$variable
+		fi
+	done
+	if [ "$least" -ge $space_for_all ]; then
+		found disk "$least GiB are free for Go's caches" "run test lint chaos"
+	elif [ "$least" -ge $space_for_run ]; then
+		note disk "$least GiB are free where $where is" "test lint chaos" "$space_for_all GiB for the first build of all tests; $where=… elsewhere"
+	elif [ -x "$root/.tools/bin/daprd" ]; then
+		note disk "$least GiB are free where $where is" "run test lint chaos" "$space_for_run GiB for another first build; $where=… elsewhere"
 	else
-		note disk "$free GiB are free for the build cache" "run test lint chaos" "$space_for_run GiB for the first build; GOCACHE=… elsewhere"
+		missing disk "$least GiB are free where $where is" "run test lint chaos" "$space_for_run GiB for the first build; $where=… elsewhere"
 	fi
 }
 
@@ -187,11 +211,11 @@ memory() {
 
 root_user() {
 	if [ "$system" != Linux ]; then
-		missing Linux "$system" "chaos test-backends" "a machine or container with Linux"
+		missing Linux "$system" "chaos mutations test-backends" "a machine or container with Linux"
 	elif [ "$(id -u)" = 0 ]; then
-		found root "yes" "chaos test-backends"
+		found root "yes" "chaos mutations test-backends"
 	else
-		missing root "no: $(id -un)" "chaos test-backends" "sudo -E; row 16 mounts a small disk, .ci/backends installs"
+		missing root "no: $(id -un)" "chaos mutations test-backends" "sudo -E; row 16 mounts a small disk, .ci/backends installs"
 	fi
 }
 
@@ -269,7 +293,8 @@ make_
 bash_
 c_compiler
 program curl "demo" "$(how curl curl curl)"
-program git "chaos" "$(how git git git)"
+program git "mutations" "$(how git git git)"
+[ "$system" != Linux ] || program pgrep "test" "$(how procps proctools pgrep)"
 ports
 disk
 memory

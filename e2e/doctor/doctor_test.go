@@ -20,6 +20,8 @@ type machine struct {
 	without []string
 	with    map[string]string // shell scripts by name
 	held    bool              // whether somebody listens on the port that the run file names
+
+	homeless bool // whether there is no HOME
 }
 
 func TestDoctor(t *testing.T) {
@@ -42,7 +44,12 @@ func TestDoctor(t *testing.T) {
 		"with Go 1.9.7":            {machine{with: goOf("1.9.7")}, false, []string{"NO go 1.9.7, older than 1.26.5", "run lacks go"}},
 		"with Go 1.22.1":           {machine{with: goOf("1.22.1")}, true, []string{"note go 1.22.1, which fetches Go 1.26.5 by itself", "run possible"}},
 		"with Go 1.26.10":          {machine{with: goOf("1.26.10")}, true, []string{"ok go 1.26.10"}},
-		"without make":             {machine{without: []string{"make"}}, false, []string{"NO make - ", "run lacks make", "test lacks make"}},
+		"without make":             {machine{without: []string{"make"}}, false, []string{"NO make - ", "run lacks make", "test lacks make", "demo lacks make"}},
+		"without git":              {machine{without: []string{"git"}}, true, []string{"NO git - mutations ", "mutations lacks "}},
+		"without pgrep":            {machine{without: []string{"pgrep"}}, false, []string{"NO pgrep - test ", "test lacks pgrep", "run possible"}},
+		"without df":               {machine{without: []string{"df"}}, false, []string{"doctor.sh needs df "}},
+		"with a full disk":         {machine{with: map[string]string{"df": "echo; echo '/dev/sda 100 100 1000 100% /'"}}, false, []string{"NO disk 0 GiB are free where GOCACHE is", "run lacks disk"}},
+		"without a home":           {machine{homeless: true}, true, []string{"run possible"}},
 		"with another make":        {machine{with: map[string]string{"make": "exit 2"}}, false, []string{"run lacks make"}},
 		"with bash 3.2":            {machine{with: map[string]string{"bash": "echo 3.2"}}, true, []string{"NO bash 3.2, older than 4", "test-backends lacks bash", "run possible"}},
 		"without a C compiler":     {machine{without: []string{"gcc"}}, true, []string{"note C compiler - (without it, no race detector)", "test possible"}},
@@ -150,6 +157,9 @@ func examine(t *testing.T, m machine) (out string, able bool) {
 	}
 	doctor := exec.CommandContext(t.Context(), bash, filepath.Join(dir, "scripts", "doctor.sh"))
 	doctor.Env = append(os.Environ(), "PATH="+bin, "CC=gcc", "KAFKA_BOOTSTRAP_SERVERS=elsewhere:9092")
+	if m.homeless {
+		doctor.Env = slices.DeleteFunc(doctor.Env, func(v string) bool { return strings.HasPrefix(v, "HOME=") })
+	}
 	raw, err := doctor.CombinedOutput()
 	if exit := new(exec.ExitError); err != nil && (!errors.As(err, &exit) || exit.ExitCode() != 1) {
 		t.Fatalf("%v\n%s", err, raw)
