@@ -11,7 +11,7 @@ import (
 
 // newResolver finds apps through an SQLite file, as on a developer's machine.
 func newResolver(log logger.Logger) resolution.Resolver {
-	return &cacheable{renew: func() resolution.Resolver { return sqlite.NewResolver(log) }}
+	return &cacheable{Resolver: sqlite.NewResolver(log), log: log}
 }
 
 // cacheable is a resolver whose answers daprd keeps for 20 s. Without it every call is a query: 0.2 ms of CPU, half as
@@ -19,14 +19,18 @@ func newResolver(log logger.Logger) resolution.Resolver {
 type cacheable struct {
 	resolution.Resolver
 
-	renew func() resolution.Resolver
+	log logger.Logger
 }
 
-// Init tries again if the resolver cannot begin. daprd would go on without any name resolution.
+// Init tries again if the file is locked. Dapr's own resolver gives up then, and daprd goes on without name resolution.
 func (c *cacheable) Init(ctx context.Context, metadata resolution.Metadata) error {
-	return begin(ctx, func() error {
-		c.Resolver = c.renew()
-		return c.Resolver.Init(ctx, metadata)
+	return begin(ctx, c.log, func() error {
+		err := c.Resolver.Init(ctx, metadata)
+		if err != nil {
+			_ = c.Close()
+			c.Resolver = sqlite.NewResolver(c.log)
+		}
+		return err
 	})
 }
 

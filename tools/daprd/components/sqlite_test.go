@@ -3,7 +3,9 @@ package components
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -12,6 +14,45 @@ import (
 	"github.com/dapr/components-contrib/state"
 	"github.com/dapr/kit/logger"
 )
+
+// Sidecars that start together on files that are not there yet all have name resolution and a state store.
+func TestSidecarsStartTogether(t *testing.T) {
+	log := logger.NewLogger("test")
+	for range 20 {
+		names, answers := filepath.Join(t.TempDir(), "names.db"), filepath.Join(t.TempDir(), "state.db")
+		var all sync.WaitGroup
+		for n := range 8 {
+			all.Go(func() {
+				err := newResolver(log).Init(t.Context(), resolution.Metadata{
+					Instance:      resolution.Instance{Address: "127.0.0.1", AppID: fmt.Sprint("app-", n), DaprInternalPort: 1000 + n},
+					Configuration: map[string]string{"connectionString": names, "busyTimeout": "5s", "cleanupInterval": "0s"},
+				})
+				if err != nil {
+					t.Errorf("names of app-%d: %v", n, err)
+				}
+			})
+			all.Go(func() {
+				settings := map[string]string{"connectionString": answers, "busyTimeout": "5s"}
+				if err := newStore(log).Init(t.Context(), state.Metadata{Base: metadata.Base{Properties: settings}}); err != nil {
+					t.Errorf("state store of app-%d: %v", n, err)
+				}
+			})
+		}
+		all.Wait()
+	}
+}
+
+// What is wrong with a setting is told at once.
+func TestOnlyALockIsTriedAgain(t *testing.T) {
+	settings := map[string]string{"connectionString": filepath.Join(t.TempDir(), "no", "folder", "state.db")}
+	began := time.Now()
+	if err := newStore(logger.NewLogger("test")).Init(t.Context(), state.Metadata{Base: metadata.Base{Properties: settings}}); err == nil {
+		t.Error("a file in no folder was opened")
+	}
+	if took := time.Since(began); took > beginnings*pause/4 {
+		t.Errorf("the error took %v", took)
+	}
+}
 
 // A component begins although its file is locked for longer than it waits for a lock.
 func TestBeginsOnALockedFile(t *testing.T) {
