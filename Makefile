@@ -4,8 +4,11 @@ SHELL := /bin/bash
 bin := .tools/bin
 # The workspace's modules. Those in tools stand outside.
 modules = $(shell go list -m -f '{{.Dir}}')
-# The race detector needs a C compiler (CI makes sure of one). It does not watch the C code of SQLite, which a compiler has
-# translated to Go and which SQLite's own locks guard: watched, it runs ten times slower, and so do the tests that use it.
+# Those of the modules in tools that have code of ours.
+tool_modules := tools/broker tools/caddy tools/daprd tools/openapi
+# The race detector needs a C compiler (CI makes sure of one). It does not watch SQLite and its C library, which were
+# translated from C to Go: watched, they run ten times slower, and so do the tests that use them. `make test race=-race`
+# watches them too. docs/chaos.md says what else would be missed.
 unwatched = $(foreach package,modernc.org/sqlite/lib modernc.org/libc/...,-gcflags=$(package)=-race=false)
 race = $(shell command -v "$$(go env CC)" >/dev/null && [ "$$(go env CGO_ENABLED)" = 1 ] && echo -race $(unwatched))
 comma := ,
@@ -84,16 +87,18 @@ stack-tools: $(bin)/launcher
 .PHONY: test test-end-to-end test-packages
 test: stack-tools ## all tests that need no outside server, the end-to-end suite included
 	@[ -n "$(race)" ] || echo "no C compiler here: the tests run without the race detector"
-	@go list $(race) -export -deps -f '{{""}}' $(addsuffix /...,$(modules)) >/dev/null
+	@echo "compiling" && go list $(race) -export -deps -f '{{""}}' $(addsuffix /...,$(modules)) >/dev/null || echo "the tests of the other packages run"
 	@$(MAKE) --no-print-directory --keep-going -j2 test-end-to-end test-packages
 
 test-end-to-end:
 	go test $(race) -count=1 -timeout 20m $(addsuffix /...,$(filter %/e2e,$(modules)))
 
 test-packages:
-	go test $(race) $(addsuffix /...,$(filter-out %/e2e,$(modules)))
-	go test $(race) -tags crashpoints ./platform/crashpoint
-	cd tools/broker && GOWORK=off go test $(race) ./...
+	failed=; \
+	go test $(race) $(addsuffix /...,$(filter-out %/e2e,$(modules))) || failed=1; \
+	go test $(race) -tags crashpoints ./platform/crashpoint || failed=1; \
+	(cd tools/broker && GOWORK=off go test $(race) ./...) || failed=1; \
+	[ -z "$$failed" ]
 
 # Packages with tests that change with the servers behind them. The end-to-end suite restarts the servers, so it has them
 # to itself.
@@ -137,15 +142,13 @@ soak ?= 10m
 soak: stack-tools ## 256 connections, most of which hang up, for 10 minutes: nothing ends, nothing grows; docs/chaos.md
 	go test -v -count=1 -timeout 2h -run '^TestSoak$$' -tags chaos$(if $(BACKENDS_CONTROL),$(comma)backends) ./e2e -soak $(soak) -patience $(patience)
 
-# Of the mutations: which to try (all), by name or as a share of them, such as 3/6, and whether to try first that nothing is
-# found before anything is broken.
+# Of the mutations: which to try (all), by name or as a share of them, such as 3/6.
 names ?=
 share ?=
-baseline ?= true
 
 .PHONY: mutations
 mutations: stack-tools ## the fault matrix must notice each of e2e/mutations, as root; on the servers of .ci/backends, if set
-	@BASELINE=$(baseline) scripts/mutate.sh $(if $(share),-share $(share)) $(names)
+	@scripts/mutate.sh $(if $(share),-share $(share)) $(names)
 
 .PHONY: check-components
 check-components: ## Dapr resources: no field and no setting that this version of Dapr does not know, no component that our daprd lacks
@@ -164,20 +167,20 @@ lint: $(bin)/launcher ## the linter, which also guards the layers
 	lint backends,chaos,crashpoints $(patsubst %,./%/...,$(notdir $(modules))); \
 	lint local ./platform/... ./e2e/...; \
 	lint chaos ./e2e/...; \
-	for module in tools/broker tools/openapi; do \
+	for module in $(tool_modules); do \
 		(cd $$module && GOWORK=off $(as_built) $(CURDIR)/$(bin)/golangci-lint run ./...) || failed=1; \
 	done; \
 	[ -z "$$failed" ]
 
 .PHONY: tidy
 tidy: ## go mod tidy in every module of ours, and gofmt
-	@for module in $(modules); do (cd $$module && GOWORK=off go mod tidy) || exit 1; done
+	@for module in $(modules) $(tool_modules); do (cd $$module && GOWORK=off go mod tidy) || exit 1; done
 	@gofmt -w $(modules) tools
 
 .PHONY: check
 check: ## each module builds alone, is tidy and formatted
-	@for module in $(modules); do \
-		(cd $$module && GOWORK=off go vet ./... && GOWORK=off go mod tidy -diff) || exit 1; \
+	@for module in $(modules) $(tool_modules); do \
+		(cd $$module && export GOWORK=off $(as_built) && go vet ./... && go mod tidy -diff) || exit 1; \
 	done
 	@unformatted=$$(gofmt -l $(modules) tools); [ -z "$$unformatted" ] || { echo "not formatted: $$unformatted"; exit 1; }
 
