@@ -88,7 +88,9 @@ func (b *builder) build(ctx context.Context, chosen []part) (err error) {
 	stop := b.show(jobs)
 	err = b.work(ctx, jobs)
 	stop()
-	b.sum(jobs, time.Since(began))
+	if err == nil {
+		b.sum(jobs, time.Since(began))
+	}
 	return err
 }
 
@@ -101,7 +103,8 @@ func (b *builder) lock(ctx context.Context) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	for said := false; ; said = true {
+	began := time.Now()
+	for said := false; ; {
 		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
 			return func() { _ = file.Close() }, nil
@@ -109,8 +112,9 @@ func (b *builder) lock(ctx context.Context) (unlock func(), err error) {
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, errors.Join(err, file.Close())
 		}
-		if !said {
-			fmt.Fprintln(b.out, "somebody else builds in this folder; waiting until that has ended")
+		if !said && time.Since(began) >= patience {
+			fmt.Fprintln(b.out, "another build runs in this folder; waiting for its end")
+			said = true
 		}
 		select {
 		case <-ctx.Done():
@@ -152,8 +156,12 @@ func (b *builder) work(ctx context.Context, jobs []*job) error {
 	ready := make(chan *job, len(jobs))
 	for _, j := range jobs {
 		start(func() error {
-			defer func() { ready <- j }()
-			return b.download(ctx, j)
+			err := b.download(ctx, j)
+			if err != nil {
+				fail(err) // before anybody builds it
+			}
+			ready <- j
+			return err
 		})
 	}
 	var waiting []*job
@@ -190,7 +198,7 @@ func (b *builder) download(ctx context.Context, j *job) error {
 	return err
 }
 
-// compile builds a part, as the n-th, and says when it is only linked any more.
+// compile builds a part, as the n-th. It calls linked when only linking remains.
 func (b *builder) compile(ctx context.Context, j *job, n int, linked func()) error {
 	j.begin(n, compiling, linked)
 	began := time.Now()
@@ -245,9 +253,9 @@ func (b *builder) run(ctx context.Context, j *job, verb string, arguments ...str
 	return out.String(), err
 }
 
-// lines hands on whole lines, and keeps the last of those that nobody wants.
+// lines gives each whole line to heard. It keeps the last lines for which heard returns false.
 type lines struct {
-	heard func(line string) bool // is false if nobody wants the line
+	heard func(line string) bool // reports whether the line was about progress
 	rest  []byte
 	tail  []string
 }

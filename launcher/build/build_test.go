@@ -318,7 +318,7 @@ func TestTwoBuilders(t *testing.T) {
 	}
 	ended := make(chan error)
 	go func() { ended <- b.build(t.Context(), []part{tool}) }()
-	within(t, "it says that it waits", func() bool { return strings.Contains(out.String(), "somebody else builds in this folder") })
+	within(t, "it says that it waits", func() bool { return strings.Contains(out.String(), "another build runs in this folder") })
 	if exists(b.path("tmp")) {
 		t.Error("it does not wait")
 	}
