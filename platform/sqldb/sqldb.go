@@ -171,6 +171,12 @@ func Args(first, count int) string {
 }
 
 // Rows is a VALUES list: rows tuples of width placeholders each.
+//
+// On SQLite, callers divide a long list into several statements. SQLite takes $1, $2 and so on for names. It searches a list
+// of all names for each one when it parses the statement, and the driver does so again when it binds the values. So the
+// cost of a statement grows with the square of its placeholders. Measured: 250 rows of six values take 9 ms in one INSERT,
+// and 3 ms in portions of 50; BenchmarkCommit/256 of transfer-svc takes 150 ms in one statement per table, and 50 ms in
+// portions of 32 rows.
 func Rows(rows, width int) string {
 	var b strings.Builder
 	for i := range rows {

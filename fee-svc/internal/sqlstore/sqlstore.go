@@ -20,8 +20,7 @@ func Migrations() fs.FS {
 	return sub
 }
 
-// maxRows bounds the rows of one statement. SQLite looks numbered parameters up in a list, so that the cost of a
-// statement grows with the square of their number: 50 rows cost a third of what 250 rows in one statement do.
+// maxRows bounds the rows of one statement; sqldb.Rows says why.
 const maxRows = 50
 
 // Store implements fee.Store and fee.Queue.
