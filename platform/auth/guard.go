@@ -21,8 +21,8 @@ var (
 
 type claimsKey[C any] struct{}
 
-// RequireToken is middleware that admits only requests with a valid bearer token (RFC 6750), whose claims, of type C,
-// the handlers find with Claims.
+// RequireToken is middleware that admits only requests with a valid bearer token (RFC 6750). Handlers read its claims, of
+// type C, with Claims.
 func RequireToken[C any, P interface {
 	*C
 	jwt.Claims
@@ -45,8 +45,8 @@ func RequireToken[C any, P interface {
 	}
 }
 
-// RequireClaims is middleware that admits only callers whose claims pass check. It stands behind RequireToken. The error of
-// check is the answer.
+// RequireClaims is middleware that admits only callers whose claims pass check. It comes after RequireToken. If check fails,
+// its error is the answer.
 func RequireClaims[C any](check func(claims *C) error) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -64,7 +64,7 @@ func WithClaims[C any](ctx context.Context, claims *C) context.Context {
 	return context.WithValue(ctx, claimsKey[C]{}, claims)
 }
 
-// Claims are the caller's, behind RequireToken. It panics elsewhere: a route without its guard is a defect.
+// Claims returns the caller's claims. It panics on a route without RequireToken, which is a defect.
 func Claims[C any](ctx context.Context) *C {
 	return ctx.Value(claimsKey[C]{}).(*C)
 }
@@ -73,7 +73,7 @@ func Claims[C any](ctx context.Context) *C {
 // (https://docs.dapr.io/operations/security/app-api-token/).
 const AppTokenHeader = "dapr-api-token"
 
-// HasAppToken reports whether the service's own sidecar delivers r. An empty token tells nothing of anybody.
+// HasAppToken reports whether the service's own sidecar delivers r, which presents token. It is false for an empty token.
 func HasAppToken(r *http.Request, token string) bool {
 	want, got := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(r.Header.Get(AppTokenHeader)))
 	return token != "" && subtle.ConstantTimeCompare(got[:], want[:]) == 1

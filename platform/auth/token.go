@@ -19,11 +19,11 @@ import (
 // MinKeyBytes is the least length of an HS256 secret: that of its hash (RFC 7518 section 3.2).
 const MinKeyBytes = 32
 
-// keyID is the form of a key's id. It shows in every token, so nothing of a secret may be taken for one.
+// keyID is the form of a key's id. Every token shows the id, so a part of a secret must not be taken for one.
 var keyID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
 
-// clockSkew is how far the clocks of two replicas may differ. So much in the future may a token be issued or begin to be
-// valid. No token is valid after its expiry, by the clock of whoever verifies it.
+// clockSkew is how far the clocks of two replicas may differ. Verify accepts a token whose issue or beginning (iat, nbf) is
+// up to that far in the future. It accepts no token after its expiry.
 const clockSkew = time.Minute
 
 // defaultKeyID names the key of a JWT_SECRET_KEY that is a bare secret.
@@ -62,8 +62,8 @@ func (k *Keyring) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Derive returns a key of 32 bytes for another purpose from each secret (HKDF with SHA-256, RFC 5869), that of the signing
-// secret first. Nobody learns the secret, or the key of another purpose, from it.
+// Derive returns a key of 32 bytes for another purpose from each secret (HKDF with SHA-256, RFC 5869). The key from the
+// signing secret comes first. A key reveals neither its secret nor the keys for other purposes.
 func (k Keyring) Derive(purpose string) ([][]byte, error) {
 	ids := slices.Sorted(maps.Keys(k.secrets))
 	keys := make([][]byte, 0, len(ids))
@@ -112,15 +112,15 @@ func New(config Config) *Tokens {
 		jwt.WithExpirationRequired(),
 		jwt.WithIssuedAt(),
 		jwt.WithLeeway(clockSkew),
-		// The last character of a signature holds bits that mean nothing. Without this, several tokens would be the same one.
+		// The last character of a signature holds unused bits. Without this, several spellings of one token would be valid.
 		jwt.WithStrictDecoding(),
 	)}
 }
 
-// OldestIssue is when the oldest token can have been issued that is valid at now.
+// OldestIssue returns the earliest time at which a token that is valid at now can have been issued.
 func (t *Tokens) OldestIssue(now time.Time) time.Time { return now.Add(-t.config.TTL - clockSkew) }
 
-// Registered are the standard claims of a token that is issued now for subject.
+// Registered returns the standard claims of a token that is issued at now for subject.
 func (t *Tokens) Registered(subject string, now time.Time) jwt.RegisteredClaims {
 	return jwt.RegisteredClaims{
 		Issuer:    t.config.Issuer,
