@@ -1,10 +1,10 @@
-// Package batch joins calls that arrive together into one: adaptive batching without a timer. While capacity is free
-// a call leaves at once, alone; what arrives while the allowed flights are in the air leaves together in the next.
-// At low load it adds nothing, at high load the cost per call falls. Ledger commits, service invocations and state
-// store access all go through it.
+// Package batch joins calls that arrive together into one: adaptive batching without a timer. A flight is one run of the
+// function that does the work. While a flight is free, a call leaves at once, alone. Calls that arrive while all flights are
+// under way wait in the line and leave together in the next flight. At low load this adds nothing; at high load the cost per
+// call falls. Ledger commits, service invocations and state store access all use it.
 //
-// One bad call does not fail its neighbours. A flight that fails for a reason that lies in one of its inputs (the error
-// tells by its Extent) flies again in parts, beside the line, until that input stands alone with its own error.
+// One bad call does not fail its neighbours. If a flight fails because of one of its inputs (the Extent of the error says
+// so), its calls leave the line. They are tried again in smaller parts, until the bad input stands alone with its own error.
 package batch
 
 import (
@@ -24,8 +24,8 @@ import (
 // Func does the work of a batch: one output per input, in order, or an error for all of them.
 // Its context carries the values of the batch's first call, is not cancelled by any caller, and ends after Options.Timeout.
 //
-// If it fails with an Extent other than Everything, the same inputs come again in smaller batches. So such an error
-// must mean that nothing has taken effect, or that the inputs may take effect again without harm.
+// If it fails with an Extent other than Everything, the batcher passes the same inputs again in smaller batches. So such an
+// error must mean that nothing has taken effect, or that the inputs may take effect a second time without harm.
 type Func[In, Out any] func(ctx context.Context, in []In) ([]Out, error)
 
 // Options bound a Batcher. The zero value of a field takes its default.
@@ -42,8 +42,8 @@ type Extent int
 // The extents. An error of a Func has the one that its Extent method returns, and else Everything.
 const (
 	Everything Extent = iota // every input would fail, or the outcome is unknown
-	SameKey                  // every input with the same key would fail: somebody else has its row locked, for instance
-	OneInput                 // one input is the reason, or two that do not agree with each other
+	SameKey                  // every input with the same key would fail: for instance, another transaction has locked its row
+	OneInput                 // one input is the reason, or two inputs that contradict each other
 )
 
 // ExtentOf reads the extent of an error from its chain. Without one, and without an error, it is Everything.
@@ -55,11 +55,11 @@ func ExtentOf(err error) Extent {
 	return Everything
 }
 
-// Bounds of what flies apart.
+// Bounds of lanes.
 const (
-	maxLanes   = 8                      // flights of parts at once, and as many that wait for a lock
-	suspicion  = time.Second            // for how long a key that has failed flies apart from the start
-	straggling = 100 * time.Millisecond // for how long the inputs of one DoAll wait for each other
+	maxLanes   = 8                      // flights of lanes at once that do not wait for a lock, and as many that do
+	suspicion  = time.Second            // how long the new calls of a key that has failed go straight to its lane
+	straggling = 100 * time.Millisecond // how long DoAll waits, after an answer, for inputs in lanes
 )
 
 // ErrOverloaded is the answer when MaxPending calls wait already. The call has had no effect.
@@ -68,8 +68,8 @@ var ErrOverloaded = fault.Away(errors.New("batch: too many calls waiting"))
 // ErrClosed is the answer after Close. The call has had no effect.
 var ErrClosed = fault.Away(errors.New("batch: closed"))
 
-// ErrStraggler is DoAll's answer for an input that is still under way when the others have been answered. Its outcome is
-// unknown.
+// ErrStraggler is DoAll's answer for an input that is still in a lane a while after the others have been answered. The
+// outcome of that input is unknown.
 var ErrStraggler = fault.Away(errors.New("batch: still waiting for a lock"))
 
 // Batcher runs one Func for many callers.
@@ -81,12 +81,12 @@ type Batcher[In, Out any] struct {
 	mu      sync.Mutex
 	pending []*call[In, Out]
 	flights int
-	lanes   map[string]*lane[In, Out] // by key: what flies apart
+	lanes   map[string]*lane[In, Out] // by key
 	apart   int                       // calls waiting in lanes
 	closed  bool
 	idle    sync.WaitGroup
 
-	quick, patient chan struct{} // a ticket per flight of a lane that may not wait for a lock, and of one that may
+	quick, patient chan struct{} // bound the flights of lanes: those that must not wait for a lock, and those that may
 }
 
 type call[In, Out any] struct {
@@ -105,12 +105,12 @@ type result[Out any] struct {
 	err   error
 }
 
-// lane is the line of a key that flies apart from the others.
+// lane is the queue of one key, beside the line.
 type lane[In, Out any] struct {
 	pending   []*call[In, Out]
 	flying    bool
-	locked    bool      // a flight has met a lock: the next ones wait for it, apart from lanes that need not
-	suspected time.Time // until then new calls of this key come here from the start
+	locked    bool      // a flight has met a lock: the next flights may wait for it, and count as patient
+	suspected time.Time // until then new calls of this key join the lane, not the line
 }
 
 // New returns a Batcher over run. A flight that fails fails whole.
@@ -118,8 +118,8 @@ func New[In, Out any](run Func[In, Out], opts Options) *Batcher[In, Out] {
 	return NewDivisible(run, nil, opts)
 }
 
-// NewDivisible returns a Batcher over run whose flights are divided when they fail. key names what an input needs for
-// itself, such as the row that it changes; inputs of one key keep their order.
+// NewDivisible returns a Batcher over run whose flights are divided when they fail. key names what an input needs alone,
+// such as the row that it changes. Inputs of one key keep their order.
 func NewDivisible[In, Out any](run Func[In, Out], key func(In) string, opts Options) *Batcher[In, Out] {
 	if opts.MaxItems == 0 {
 		opts.MaxItems = 256
@@ -144,8 +144,8 @@ func (b *Batcher[In, Out]) Do(ctx context.Context, in In) (Out, error) {
 	return outs[0], errs[0]
 }
 
-// DoAll is Do for several inputs, which keep their order among those of the same key. Each has its own output or error.
-// It does not wait for inputs that wait for a lock when the others have been answered: of those it returns ErrStraggler.
+// DoAll is Do for several inputs. Inputs of the same key keep their order. Each input has its own output or error. When only
+// inputs in lanes are left, DoAll waits 100 ms for the next answer, and then returns ErrStraggler for them.
 func (b *Batcher[In, Out]) DoAll(ctx context.Context, in []In) ([]Out, []error) {
 	outs, errs := make([]Out, len(in)), make([]error, len(in))
 	if len(in) == 0 {
@@ -162,7 +162,7 @@ func (b *Batcher[In, Out]) DoAll(ctx context.Context, in []In) ([]Out, []error) 
 		}
 		failure = b.enqueue(calls)
 	}
-	var late <-chan time.Time // once an input has been answered
+	var late <-chan time.Time // nil until an input has been answered
 	for len(missing) > 0 && failure == nil {
 		select {
 		case r := <-answers:
@@ -240,18 +240,18 @@ func (b *Batcher[In, Out]) fly() {
 		out, err := b.attempt(context.WithValue(calls[0].ctx, onTheLine{}, true), calls)
 		extent := ExtentOf(err)
 		if b.key != nil && (extent == SameKey || extent == OneInput && len(calls) > 1) {
-			b.setApart(calls) // and the line goes on without them
+			b.setApart(calls) // the line goes on without them
 			continue
 		}
 		answer(calls, out, err)
 	}
 }
 
-// onTheLine marks the context of a flight that others wait behind.
+// onTheLine marks the context of a flight that must not wait for a lock, since other calls wait behind it.
 type onTheLine struct{}
 
-// Patient reports whether a Func may wait for a lock: not in a flight that calls with other keys wait behind. If it fails
-// with SameKey instead, those inputs come again on a line of their own, where it may.
+// Patient reports whether a Func may wait for a lock. It may not while calls with other keys wait behind its flight: there
+// it fails with SameKey instead. The batcher then tries the inputs again by key, and in the end lets the Func wait.
 func Patient(ctx context.Context) bool { return ctx.Value(onTheLine{}) == nil }
 
 func (b *Batcher[In, Out]) take() []*call[In, Out] {
@@ -268,7 +268,7 @@ func (b *Batcher[In, Out]) take() []*call[In, Out] {
 	return calls
 }
 
-// joinLane puts a call of a key that flies apart behind the others of that key. The caller holds mu.
+// joinLane puts a call into the lane of its key, if the key has one, and reports whether it did. The caller holds mu.
 func (b *Batcher[In, Out]) joinLane(c *call[In, Out]) bool {
 	if len(b.lanes) == 0 {
 		return false
@@ -281,8 +281,8 @@ func (b *Batcher[In, Out]) joinLane(c *call[In, Out]) bool {
 	return true
 }
 
-// setApart hands the calls of a flight that failed to the lanes of their keys. Calls on the line with one of these keys
-// follow them, so that none overtakes an earlier one.
+// setApart moves the calls of a flight that failed to the lanes of their keys. Calls on the line with one of these keys
+// follow, so that no call overtakes an earlier one of its key.
 func (b *Batcher[In, Out]) setApart(calls []*call[In, Out]) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -309,7 +309,7 @@ func (b *Batcher[In, Out]) append(l *lane[In, Out], c *call[In, Out]) {
 	}
 }
 
-// flyApart flies what waits in a lane until nothing does.
+// flyApart runs flights of a lane until no call waits in it.
 func (b *Batcher[In, Out]) flyApart(l *lane[In, Out]) {
 	defer b.idle.Done()
 	for {
@@ -331,7 +331,8 @@ func (b *Batcher[In, Out]) flyApart(l *lane[In, Out]) {
 	}
 }
 
-// takeApart takes the calls that wait in a lane, but those whose caller has gone. If there is none it ends the lane.
+// takeApart takes up to MaxItems calls from a lane. A call whose context has ended gets the context's error instead. If no
+// call is left, takeApart ends the lane.
 func (b *Batcher[In, Out]) takeApart(l *lane[In, Out]) (calls []*call[In, Out]) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -353,7 +354,7 @@ func (b *Batcher[In, Out]) takeApart(l *lane[In, Out]) (calls []*call[In, Out]) 
 	return calls
 }
 
-// forget drops the lanes in which nothing waits and whose keys are no longer suspected, so that they do not pile up.
+// forget drops the lanes that are idle and no longer suspected, so that they do not pile up.
 func (b *Batcher[In, Out]) forget() {
 	now := time.Now()
 	for key, l := range b.lanes {
@@ -375,9 +376,9 @@ func (b *Batcher[In, Out]) suspect(l *lane[In, Out], locked []*call[In, Out]) {
 	}
 }
 
-// divide answers calls of one key: together if that works, else one by one, unless each would meet the same failure. It
-// reports whether a call has failed for its own or its key's reason, so that more of that key had better not join others.
-// Without patience it leaves calls that meet a lock unanswered and returns them, with all that come after them.
+// divide answers calls of one key. It tries them together, and one by one if the failure lies in one of them. It reports
+// whether a call has failed for a reason of its own or of its key: then the key's next calls should stay in the lane.
+// If patient is false and a call meets a lock, divide returns that call and all after it without an answer.
 func (b *Batcher[In, Out]) divide(calls []*call[In, Out], patient bool) (failed bool, locked []*call[In, Out]) {
 	values := calls[0].ctx
 	if !patient {
@@ -436,7 +437,7 @@ func (b *Batcher[In, Out]) guarded(ctx context.Context, in []In) (out []Out, err
 	return out, err
 }
 
-// panicked is a panic of a Func. Mostly one input is the reason.
+// panicked is a panic of a Func. One input is usually the reason.
 type panicked struct{ error }
 
 // Extent of the failure.
