@@ -59,7 +59,7 @@ func Load(cfg any, environ []string, localDefaults map[string]string) error {
 	return fmt.Errorf("configuration:\n%w", errors.Join(problems...))
 }
 
-// named says which variable a problem is about, where the library names the struct's field.
+// named names the variable that a problem is about. The library names the struct's field instead.
 func named(problem error, config reflect.Type) error {
 	var parse env.ParseError
 	if !errors.As(problem, &parse) {
@@ -68,7 +68,7 @@ func named(problem error, config reflect.Type) error {
 	return fmt.Errorf("%s: %w", strings.Join(variables(config, parse), " or "), parse.Err)
 }
 
-// variables are those whose fields have the name and the type that could not be parsed.
+// variables returns the environment variables of the fields that have the name and the type that could not be parsed.
 func variables(config reflect.Type, parse env.ParseError) (names []string) {
 	for i := range config.NumField() {
 		field := config.Field(i)
