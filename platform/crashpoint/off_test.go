@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// What is armed stays armed: a build without the tag does not even look.
+// In a build without the tag, a point does not look for its file: an armed point stays armed.
 func TestPointsAreEmpty(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("CRASHPOINTS", dir)

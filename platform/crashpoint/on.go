@@ -17,10 +17,10 @@ import (
 
 var folder = os.Getenv("CRASHPOINTS")
 
-// pollInterval is how often one that stalls looks whether it may go on.
+// pollInterval is how often a stalled goroutine checks whether it may go on.
 const pollInterval = 2 * time.Millisecond
 
-// Reach says that the caller has come to a point. Where that is armed, Reach returns late or never.
+// Reach says that the caller has reached a point. If the point is armed, Reach returns late or never.
 func Reach(where, what string) {
 	if folder == "" {
 		return

@@ -31,7 +31,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// One of many that come by stalls, until it is let go; the others pass.
+// Of many goroutines that reach an armed point, one stalls until its file is removed. The others pass.
 func TestStallHoldsOne(t *testing.T) {
 	reached := arm(t, "stall\n")
 	var passed atomic.Int32
@@ -66,7 +66,7 @@ func TestOtherPointsAndCallersPass(t *testing.T) {
 
 func meant() { Reach("here", "now") }
 
-func TestCallersAreTold(t *testing.T) {
+func TestOnlyTheNamedCallerStalls(t *testing.T) {
 	reached := arm(t, "stall\ncrashpoint.meant")
 	Reach("here", "now")
 	if exists(reached) {
@@ -88,7 +88,7 @@ func TestCallersAreTold(t *testing.T) {
 	<-done
 }
 
-// The process that comes by dies of SIGKILL.
+// A process that reaches a point armed with kill dies of SIGKILL.
 func TestKill(t *testing.T) {
 	if os.Getenv("CRASHPOINTS") != "" {
 		Reach("here", "now")
