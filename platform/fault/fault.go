@@ -14,7 +14,7 @@ type Kind int
 // The kinds. Refused is a business rule's definitive "no"; it alone is remembered for a request's key.
 const (
 	Internal         Kind = iota // a defect of ours
-	Unavailable                  // something we depend on is away; the same request may succeed later
+	Unavailable                  // something we depend on does not answer; the same request may succeed later
 	Invalid                      // the input is wrong, and always will be
 	Refused                      // the input is right, a business rule refuses it
 	Unauthenticated              // no or wrong credentials
@@ -103,8 +103,8 @@ func (e *Error) Is(target error) bool {
 	return errors.As(target, &t) && t.Kind == e.Kind && t.Type == e.Type && t.Message == e.Message
 }
 
-// From finds the fault in err's chain. A time that ran out is a dependency that is away; anything else is an internal
-// failure with err as its cause. It returns nil for nil.
+// From finds the fault in err's chain. Without one, the error of a context that has ended becomes Away, and any other error
+// becomes an internal failure, with err as the cause. It returns nil for nil.
 func From(err error) *Error {
 	if err == nil {
 		return nil
