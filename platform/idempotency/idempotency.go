@@ -1,7 +1,7 @@
-// Package idempotency remembers the first definitive answer to a request under its key, in the Dapr state store, so
-// that a repetition gets the same answer without touching the database. It is the memory, not the referee: that an
-// effect happens once is decided in SQL. When the store is away, everything still works, only without the short cut.
-// Every remembered answer carries a MAC, so that whoever can write to the store cannot make up an answer.
+// Package idempotency remembers the first definitive answer to a request under its key, in the Dapr state store. A repeated
+// request gets the same answer without touching the database. The package is the memory, not the referee: SQL decides that
+// an effect happens once. While the store does not answer, every request goes to the database and is still correct. Every
+// remembered answer carries a MAC, so that nobody who can write to the store can make up an answer.
 package idempotency
 
 import (
@@ -54,12 +54,12 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// What a store that is slow or away may cost a request, and for how long it is then left alone.
+// What a store that is slow or does not answer may cost.
 const (
-	recallTimeout = 250 * time.Millisecond
-	saveTimeout   = 5 * time.Second
-	restPeriod    = time.Second
-	maxUnsaved    = 8192
+	recallTimeout = 250 * time.Millisecond // a request's wait for the store
+	saveTimeout   = 5 * time.Second        // of one call to save answers
+	restPeriod    = time.Second            // how long the memory does not call the store after a failure
+	maxUnsaved    = 8192                   // answers that wait to be saved; the memory drops further ones
 )
 
 var errResting = errors.New("the state store failed a moment ago")
@@ -71,7 +71,7 @@ type Memory struct {
 	reads     *batch.Batcher[string, []byte]
 	writes    *batch.Batcher[sidecar.StateItem, struct{}]
 	began     time.Time    // the memory counts time from here, by the monotonic clock
-	restUntil atomic.Int64 // nanoseconds after began; the store failed a moment ago
+	restUntil atomic.Int64 // nanoseconds after began; until then the memory does not call the store
 	unsaved   chan struct{}
 	saving    sync.WaitGroup
 }
@@ -97,8 +97,8 @@ func (m *Memory) genuine(stateKey string, r remembered) bool {
 	})
 }
 
-// New returns a memory in store. It authenticates answers with the first of keys, and believes those of all: to rotate,
-// put a new key first. It needs at least one.
+// New returns a memory in store. It authenticates new answers with the first of keys, and accepts stored ones that any of
+// keys has authenticated: to rotate, put a new key first. It needs at least one key.
 func New(store Store, config Config, keys [][]byte) *Memory {
 	m := &Memory{ttl: config.TTL, keys: keys, began: time.Now(), unsaved: make(chan struct{}, maxUnsaved)}
 	m.reads = batch.New(func(ctx context.Context, keys []string) ([][]byte, error) {
@@ -113,7 +113,7 @@ func New(store Store, config Config, keys [][]byte) *Memory {
 		return out, nil
 	}, batch.Options{MaxFlights: 2, Timeout: 2 * recallTimeout})
 	m.writes = batch.New(func(ctx context.Context, items []sidecar.StateItem) ([]struct{}, error) {
-		if m.resting() { // else each flight in the queue would wait for its own timeout, and Close for all of them
+		if m.resting() { // otherwise each waiting flight would take its own timeout, and Close would wait for all of them
 			return nil, errResting
 		}
 		err := store.Save(ctx, lastOfEach(items))
@@ -125,16 +125,16 @@ func New(store Store, config Config, keys [][]byte) *Memory {
 	return m
 }
 
-// Close waits until every answer given has been saved or given up. Call it when no request is running any more.
+// Close waits until every answer has been saved or dropped. Call it when no request is running any more.
 func (m *Memory) Close() {
 	m.saving.Wait()
 	m.writes.Close()
 	m.reads.Close()
 }
 
-// Once answers a request that carries key: from memory if an answer with the same fingerprint is there, with
-// fault.ErrKeyReused if one with another fingerprint is, else by running it. A definitive answer (anything but an error and
-// 202 Accepted) is then remembered, behind the caller's back.
+// Once answers a request that carries key. If the memory holds an answer to the key with the same fingerprint, Once returns
+// that. If the fingerprint differs, it returns fault.ErrKeyReused. Otherwise it calls run, and saves a definitive answer
+// (anything but an error and 202 Accepted) in the background.
 func (m *Memory) Once(ctx context.Context, key, fingerprint string, run func(ctx context.Context) (web.Answer, error)) (web.Answer, error) {
 	if first, ok := m.recall(ctx, key); ok {
 		if first.Fingerprint != fingerprint {
@@ -158,7 +158,7 @@ func (m *Memory) recall(caller context.Context, key string) (first remembered, f
 	defer cancel()
 	raw, err := m.reads.Do(ctx, key)
 	switch {
-	case caller.Err() != nil: // the caller went away, which says nothing about the store
+	case caller.Err() != nil: // the caller gave up, which says nothing about the store
 		return first, false
 	case err != nil:
 		m.away(ctx, "recall", err)
@@ -172,7 +172,7 @@ func (m *Memory) recall(caller context.Context, key string) (first remembered, f
 		slog.WarnContext(ctx, "idempotency memory holds an unreadable answer, the database decides", "error", err)
 		return first, false
 	}
-	if !m.genuine(key, first) { // somebody else wrote it, or it is older than the keys
+	if !m.genuine(key, first) { // somebody else wrote it, or its key has been rotated out
 		lookups.WithLabelValues("recall", "forged").Inc()
 		slog.WarnContext(ctx, "idempotency memory holds an answer that no key of ours has authenticated, the database decides", "state_key", key)
 		return remembered{}, false
@@ -181,7 +181,7 @@ func (m *Memory) recall(caller context.Context, key string) (first remembered, f
 	return first, true
 }
 
-// remember saves behind the answer. Answers that would pile up while the store is away are dropped: the referee has them.
+// remember saves an answer in the background. If maxUnsaved answers wait already, it drops the answer: the referee has it.
 func (m *Memory) remember(ctx context.Context, key string, first remembered) {
 	select {
 	case m.unsaved <- struct{}{}:
@@ -205,16 +205,16 @@ func (m *Memory) remember(ctx context.Context, key string, first remembered) {
 	})
 }
 
-// resting reports whether the store failed a moment ago and is left alone.
+// resting reports whether the store failed less than restPeriod ago: then the memory does not call it.
 func (m *Memory) resting() bool { return time.Since(m.began).Nanoseconds() < m.restUntil.Load() }
 
-// away counts a failure of the store and leaves it alone for a while.
+// away counts a failure of the store and begins a rest.
 func (m *Memory) away(ctx context.Context, operation string, err error) {
 	lookups.WithLabelValues(operation, "away").Inc()
 	m.rest(ctx, operation, err)
 }
 
-// rest leaves a store that fails alone for restPeriod, so that it costs few requests their time.
+// rest keeps the memory from calling a store that has failed for restPeriod, so that the store delays few requests.
 func (m *Memory) rest(ctx context.Context, operation string, err error) {
 	now := time.Since(m.began)
 	until := m.restUntil.Load()
@@ -223,14 +223,14 @@ func (m *Memory) rest(ctx context.Context, operation string, err error) {
 	}
 }
 
-// Key is where the answer to a caller's request is remembered. It is a hash, since a request id may hold anything and
-// a state key may not.
+// Key returns the state key of the answer to a caller's request. It is a hash, since a request id may hold any character
+// and a state key may not.
 func Key(scope, requestID string) string { return digest(scope, requestID) }
 
 // Fingerprint identifies a payload by the meaning of its fields, never by the bytes of the body.
 func Fingerprint(fields ...string) string { return digest(fields...) }
 
-// digest hashes fields, each prefixed with its length, so that no two lists of fields run together.
+// digest hashes fields, each prefixed with its length, so that two different lists never hash the same bytes.
 func digest(fields ...string) string { return digestWith(sha256.New(), fields...) }
 
 func digestWith(h hash.Hash, fields ...string) string {
