@@ -13,8 +13,8 @@ import (
 // Cents is an amount in cents, in JSON a string with two decimals ("100.00").
 type Cents int64
 
-// MaxDigits bounds the digits of one amount, decimals included but for zeros at their end: 999,999,999,999,999.00 or
-// 9,999,999,999,999.99.
+// MaxDigits bounds the digits of one amount. Decimals count, but zeros at their end do not. The largest amounts are
+// 999,999,999,999,999.00 and, with cents, 9,999,999,999,999.99.
 const MaxDigits = 15
 
 // ErrInvalid is the answer to any text that is not an amount.
@@ -24,14 +24,14 @@ var ErrInvalid = fault.New(fault.Invalid, fault.TypeInvalidValue, "Valor inváli
 var grammar = regexp.MustCompile(`^-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,2})?$`)
 
 // Parse reads a decimal amount exactly: at most two decimals, at most MaxDigits digits, no exponent, no spaces.
-// It accepts zero and negative amounts; callers that must not, say so with Positive.
+// It accepts zero and negative amounts; callers that must refuse them call Positive.
 func Parse(s string) (Cents, error) {
 	if !grammar.MatchString(s) {
 		return 0, ErrInvalid
 	}
 	significant := s
 	if strings.Contains(s, ".") {
-		significant = strings.TrimRight(s, "0") // else String, which adds decimals, would write what Parse refuses
+		significant = strings.TrimRight(s, "0") // otherwise String, which adds decimals, would write amounts that Parse refuses
 	}
 	if digits := len(significant) - strings.Count(significant, "-") - strings.Count(significant, "."); digits > MaxDigits {
 		return 0, ErrInvalid
@@ -56,7 +56,7 @@ func (c Cents) String() string {
 	return decimal.New(int64(c), -2).StringFixed(2)
 }
 
-// MarshalText makes c a JSON string with two decimals.
+// MarshalText formats c as String does, so that c is a string in JSON.
 func (c Cents) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
 // UnmarshalText parses c as Parse does; configuration uses it.
