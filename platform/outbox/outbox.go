@@ -1,5 +1,5 @@
-// Package outbox publishes events that were committed together with the change they tell of: a row in the service's
-// database first, then, by a relay, a message through the sidecar, at least once.
+// Package outbox publishes events at least once. A service writes an event as a row in the same transaction as the change
+// that the event is about. Later a relay publishes the row through the sidecar and deletes it.
 //
 // Each service's migrations create the table:
 //
@@ -9,7 +9,7 @@
 //	    partition_key TEXT NOT NULL,
 //	    payload       TEXT NOT NULL,    -- JSON
 //	    created_at    BIGINT NOT NULL,  -- microseconds
-//	    claimed_until BIGINT NOT NULL   -- microseconds; a relay is sending it
+//	    claimed_until BIGINT NOT NULL   -- microseconds; until then a relay is sending it
 //	)
 package outbox
 
@@ -35,7 +35,9 @@ import (
 
 // Message is an event to be published. Its topic is also the CloudEvent's type.
 type Message struct {
-	ID           string // UUIDv7, unique in the outbox: that of what the event tells of, if there is one event for it; "" for a new one
+	// ID is a UUIDv7, unique in the outbox. If the thing that the event is about has one event only, it is the id of that
+	// thing. For "" the outbox draws an id.
+	ID           string
 	Topic        string
 	PartitionKey string
 	Payload      []byte // JSON
@@ -46,7 +48,7 @@ const maxRows = 50
 
 const insertRows = "INSERT INTO outbox (id, topic, partition_key, payload, created_at, claimed_until) "
 
-// Add writes messages in tx, to be published once it has committed.
+// Add writes messages in tx. A relay publishes them once tx has committed.
 func Add(ctx context.Context, tx *sql.Tx, now time.Time, messages []Message) error {
 	for chunk := range slices.Chunk(messages, maxRows) {
 		args := make([]any, 0, 6*len(chunk))
@@ -64,7 +66,7 @@ func Add(ctx context.Context, tx *sql.Tx, now time.Time, messages []Message) err
 	return nil
 }
 
-// Queue is Add for a batch of a transaction on PostgreSQL.
+// Queue is Add for a transaction on PostgreSQL whose statements travel in a batch.
 func Queue(batch *pgx.Batch, now time.Time, messages []Message) error {
 	if len(messages) == 0 {
 		return nil
@@ -98,21 +100,24 @@ type Publisher interface {
 	Publish(ctx context.Context, pubsub, topic string, events []sidecar.Event) (failed map[string]bool, err error)
 }
 
-// Relay moves rows to the broker. Several replicas may run one: a claim keeps them apart, and a claim that outlives its
-// relay expires, or was made by a clock that is wrong and counts for nothing, so the worst is a message sent twice.
+// Relay publishes the rows of the outbox. Each replica may run one: a relay claims rows before it sends them. The claims of
+// a relay that died expire. A claim that lies further in the future than a right clock sets one counts for nothing. At worst
+// a message is sent twice.
 type Relay struct {
 	db        *sqldb.DB
 	publisher Publisher
 	pubsub    string
 }
 
-// How many rows travel per call, how long a relay waits for rows that others have locked, and how long it may take in all.
 const (
-	portion       = 200
-	lockPatience  = 256 * time.Millisecond
-	claimDuration = 15 * time.Second // as long wait the events of a relay that was killed; half of it is for the broker
-
-	clockTolerance = time.Minute // between replicas
+	// portion bounds the rows of a round.
+	portion = 200
+	// lockPatience is how long a relay waits for rows that another transaction has locked.
+	lockPatience = 256 * time.Millisecond
+	// claimDuration is how long a claim holds. The broker may take half of it. The events of a killed relay wait that long.
+	claimDuration = 15 * time.Second
+	// clockTolerance is how far the clocks of replicas may differ.
+	clockTolerance = time.Minute
 )
 
 var (
@@ -168,10 +173,10 @@ func (r *Relay) send(ctx context.Context, topic string, events []sidecar.Event) 
 			sent = append(sent, e.ID)
 		case failedWithOthers:
 			unsent = append(unsent, e.ID)
-		case failedAlone: // its claim stays until it ends by itself, so that the next rounds are for the others
+		case failedAlone: // its claim stays until it expires, so that the next rounds send other events
 		}
 	}
-	// What was confirmed must be forgotten even when the service is stopping, or it would be sent again.
+	// Settle even while the service stops, or the confirmed events would be sent again.
 	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), claimDuration/2)
 	defer cancel()
 	if err := r.settle(ctx, sent, unsent); err != nil {
@@ -184,7 +189,7 @@ func (r *Relay) send(ctx context.Context, topic string, events []sidecar.Event) 
 	return nil
 }
 
-// failure is how an event was not confirmed.
+// failure says whether an event was confirmed, and how it failed if not.
 type failure int
 
 const (
@@ -193,9 +198,9 @@ const (
 	failedAlone
 )
 
-// publish sends events, and tells of each that the broker has not confirmed how it failed. An event that the sidecar or
-// the broker refuses may fail all that travel with it. So where all fail and one event alone does not, the rest travels in
-// ever smaller parts, until what fails stands alone.
+// publish sends events and returns how each unconfirmed one failed. An event that the sidecar or the broker refuses may
+// fail all events of its call. So if all events fail together and one alone does not, publish sends the others in ever
+// smaller parts, until each event that fails stands alone.
 func (r *Relay) publish(ctx context.Context, topic string, events []sidecar.Event) (map[string]failure, error) {
 	failures := map[string]failure{}
 	// try sends some of events and reports whether any was confirmed.
@@ -203,7 +208,7 @@ func (r *Relay) publish(ctx context.Context, topic string, events []sidecar.Even
 		failed, err := r.publisher.Publish(ctx, r.pubsub, topic, events)
 		for _, e := range events {
 			delete(failures, e.ID)
-			if failed[e.ID] || (err != nil && len(failed) == 0) { // an error that names none speaks of all
+			if failed[e.ID] || (err != nil && len(failed) == 0) { // an error that names no event is about all of them
 				failures[e.ID] = how
 			}
 		}
@@ -213,7 +218,8 @@ func (r *Relay) publish(ctx context.Context, topic string, events []sidecar.Even
 	if err == nil || works || len(events) == 1 {
 		return failures, err
 	}
-	// Is it the broker, or one of the events? One event tells, unless it is the bad one; another one is drawn each time.
+	// Does the broker fail, or one of the events? Send the first event alone. It may be the bad one: then send another one,
+	// drawn at random.
 	first, other := events[:1], events[1+rand.IntN(len(events)-1):] //nolint:gosec // no secret
 	for _, probe := range [][]sidecar.Event{first, other[:1]} {
 		if works, _ = try(probe, failedWithOthers); works {
@@ -242,9 +248,9 @@ func (r *Relay) publish(ctx context.Context, topic string, events []sidecar.Even
 	return failures, err
 }
 
-// settle forgets what was sent and gives back the claims of what was not. A row that somebody else has locked is tried again
-// for lockPatience: a relay that was looking for rows to claim locks, for a moment, those that we have claimed meanwhile.
-// The claim of a row that stays locked ends by itself, and its event is sent again.
+// settle deletes the rows of sent events and gives back the claims of unsent ones. Another relay that looks for rows to claim
+// may lock, for a moment, rows that this relay has just claimed. So settle retries locked rows for lockPatience. The claim of
+// a row that stays locked expires, and its event is sent again.
 func (r *Relay) settle(ctx context.Context, sent, unsent []any) error {
 	for pause := time.Millisecond; ; pause *= 2 {
 		var lockedSent, lockedUnsent []any
@@ -270,7 +276,7 @@ func (r *Relay) settle(ctx context.Context, sent, unsent []any) error {
 	}
 }
 
-// each runs a statement for the rows with these ids, and returns the ids of those that somebody else has locked.
+// each runs a statement for the rows with these ids, and returns the ids of those that another transaction has locked.
 func (r *Relay) each(ctx context.Context, tx *sql.Tx, statement string, ids []any) (locked []any, err error) {
 	if len(ids) == 0 {
 		return nil, nil
@@ -321,8 +327,8 @@ func (r *Relay) claim(ctx context.Context) (rows []row, err error) {
 	return rows, nil
 }
 
-// Measure sets the gauges that show a relay falling behind; it is a worker.Round. It counts, so it is not for every
-// moment.
+// Measure sets the gauges that show a relay falling behind; it is a worker.Round. It counts the rows of the whole table, so
+// it must not run often.
 func (r *Relay) Measure(ctx context.Context) (more bool, err error) {
 	var count, first int64
 	err = r.db.Read().QueryRowContext(ctx, "SELECT count(*), coalesce(min(created_at), 0) FROM outbox").Scan(&count, &first)
