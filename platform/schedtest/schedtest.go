@@ -1,7 +1,7 @@
-// Package schedtest lets a test decide in which order concurrent processes go on, and what becomes of everything they
-// ask of the world around them. Whatever a process asks (a commit, a call of another service) waits until the test
-// answers it, loses it, delays it, or kills the process. Between two decisions of the test every goroutine is blocked,
-// so equal decisions make equal runs. It works in a testing/synctest bubble, in which time is virtual.
+// Package schedtest lets a test decide in which order concurrent processes go on, and what becomes of each of their calls.
+// A call (a commit, a call of another service) waits until the test answers it, loses it, delays it, or kills the process.
+// Between two decisions of the test every goroutine is blocked, so the same decisions make the same run. The package works
+// in a testing/synctest bubble, in which time is virtual.
 package schedtest
 
 import (
@@ -20,10 +20,10 @@ import (
 	"time"
 )
 
-// What a process gets instead of an answer. It does not know then whether what it asked for has happened.
+// What a process gets instead of an answer. Then it does not know whether its call has taken effect.
 var (
 	ErrLost = errors.New("connection lost")
-	ErrDead = errors.New("process is dead") // seen by nobody but the remains of the process
+	ErrDead = errors.New("process is dead") // only goroutines of a killed process get it
 )
 
 // step is the time that a decision takes, so that no two deadlines begin at the same moment.
@@ -61,14 +61,14 @@ func (s *Schedule) NameOf(id string) string {
 	return cmp.Or(s.names[id], "?")
 }
 
-// Process is what runs, and can die, by itself.
+// Process is one of the concurrent processes. The test can kill it alone.
 type Process struct {
 	Name     string
 	schedule *Schedule
 	dead     bool
 }
 
-// Process returns a new process. The name tells it from the others that are alive.
+// Process returns a new process. No other living process may have the same name.
 func (s *Schedule) Process(name string) *Process { return &Process{Name: name, schedule: s} }
 
 type processKey struct{}
@@ -81,19 +81,19 @@ func (p *Process) Context(parent context.Context) context.Context {
 // Call is something that a process waits for, or has given up waiting for.
 type Call struct {
 	Process *Process
-	Name    string // what is asked for; the same in every run of the same decisions
+	Name    string // what the process asks for; the same in every run of the same decisions
 	Arrived time.Time
 
 	number int
-	effect func() // nil if only the process's turn is waited for
+	effect func() // nil if the process only waits for its turn
 	answer chan error
-	ended  error // of its context
+	ended  error // the error of its context, once that has ended
 }
 
-// String names the call and who asks.
+// String names the process and the call.
 func (c *Call) String() string { return c.Process.Name + ": " + c.Name }
 
-// HasEffect is false if only the process's turn is waited for: then there is nothing to be lost.
+// HasEffect is false if the process only waits for its turn: then there is nothing to lose.
 func (c *Call) HasEffect() bool { return c.effect != nil }
 
 // Ask waits until the test has decided about a call of p, and returns what effect did if the answer arrives. effect
@@ -137,7 +137,7 @@ func (s *Schedule) wait(ctx context.Context, c *Call) error {
 	}
 }
 
-// Waiting are the calls to be decided about, in an order that depends on what they are, not on which goroutine was
+// Waiting returns the calls that wait for a decision. Their order depends on what they are, not on which goroutine was
 // faster.
 func (s *Schedule) Waiting() []*Call {
 	s.mu.Lock()
@@ -148,25 +148,25 @@ func (s *Schedule) Waiting() []*Call {
 	return slices.Clone(s.waiting)
 }
 
-// Late are the calls that nobody waits for any more and that may still take effect, oldest first.
+// Late returns the calls that no process waits for any more and that may still take effect, oldest first.
 func (s *Schedule) Late() []*Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.late)
 }
 
-// Answer lets c take effect, and the process go on.
+// Answer lets c take effect and the process go on.
 func (s *Schedule) Answer(c *Call) { s.decide(c, true, false, nil, "") }
 
-// LoseAnswer lets c take effect; the process does not hear of it.
+// LoseAnswer lets c take effect; the process gets ErrLost.
 func (s *Schedule) LoseAnswer(c *Call) {
 	s.decide(c, true, false, ErrLost, ", but its answer is lost")
 }
 
-// LoseRequest lets c never take effect.
+// LoseRequest makes sure that c never takes effect; the process gets ErrLost.
 func (s *Schedule) LoseRequest(c *Call) { s.decide(c, false, false, ErrLost, " is lost on its way") }
 
-// Delay makes c late: the process gives up now.
+// Delay makes c late: the process gets ErrLost now, and c may take effect later.
 func (s *Schedule) Delay(c *Call) {
 	s.decide(c, false, true, ErrLost, " is stuck on its way, and given up")
 }
@@ -201,7 +201,8 @@ func (s *Schedule) Deliver(c *Call) {
 	s.Pass(step)
 }
 
-// Crash kills p: what it has asked for becomes late or is lost, and what its remains ask for never happens.
+// Crash kills p. If lost is true, its waiting calls never take effect; otherwise they become late. Calls that its goroutines
+// make afterwards never take effect.
 func (s *Schedule) Crash(p *Process, lost bool) {
 	s.Tell("%s crashes", p.Name)
 	s.mu.Lock()
@@ -220,7 +221,7 @@ func (s *Schedule) Crash(p *Process, lost bool) {
 	s.Pass(step)
 }
 
-// Pass lets time pass. A call whose context ends is given up, and becomes late.
+// Pass lets time pass. A call whose context ends meanwhile becomes late, and its process gets the context's error.
 func (s *Schedule) Pass(d time.Duration) {
 	timer := time.NewTimer(d)
 	for {
@@ -267,15 +268,15 @@ func (s *Schedule) Tell(format string, args ...any) {
 	s.story = append(s.story, fmt.Sprintf("%9.3f s  ", time.Since(s.begin).Seconds())+fmt.Sprintf(format, args...))
 }
 
-// Story is what has happened so far, a line each.
+// Story returns what has happened so far, one line for each event.
 func (s *Schedule) Story() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return strings.Join(s.story, "\n")
 }
 
-// LogHandler makes a process that logs a warning or an error wait for its turn, so that no two that have failed
-// together go on together. The rest, and what no process logs, is dropped.
+// LogHandler makes a process wait for its turn when it logs a warning or an error. So two processes that fail at the same
+// moment go on one after the other. It writes no log.
 type LogHandler struct{ slog.Handler }
 
 // NewLogHandler returns a LogHandler.
@@ -300,8 +301,8 @@ func (LogHandler) Handle(ctx context.Context, record slog.Record) error {
 	return p.schedule.wait(context.WithoutCancel(ctx), &Call{Process: p, Name: name})
 }
 
-// AtLeast sets how many schedules rapid runs until the test ends, unless the command line asks for another number than
-// rapid's default of a hundred. It returns that number.
+// AtLeast sets how many schedules rapid runs, until the test ends. A number on the command line counts instead, unless it is
+// rapid's default, 100. AtLeast returns the number in force.
 func AtLeast(t testing.TB, checks int) int {
 	t.Helper()
 	const byDefault = "100"
