@@ -26,8 +26,8 @@ type Command func(ctx context.Context) error
 // entry.
 type Commands map[string]Command
 
-// Tool is a subcommand that takes arguments: what an operator does with a service's data. Run gets what follows its name
-// on the command line, and returns ErrUsage for what it cannot make sense of.
+// Tool is a subcommand that takes arguments: what an operator does with a service's data. Run gets the arguments after the
+// name, and returns ErrUsage if they are wrong.
 type Tool struct {
 	Name  string
 	Usage string // its arguments, such as "-reason TEXT NUMBER"
@@ -79,7 +79,8 @@ func run(commands Commands, tools []Tool, args []string) int {
 	}
 }
 
-// ask asks the service on this machine for a path of the server's own, for containers, which have no other program.
+// ask returns a command that requests path from the service on this machine, and fails unless the answer is 200. Containers
+// use it as their health check, since they hold no other program.
 func ask(path string) Command {
 	return func(ctx context.Context) error {
 		_, port, err := net.SplitHostPort(os.Getenv("LISTEN_ADDRESS"))
@@ -105,10 +106,10 @@ func ask(path string) Command {
 	}
 }
 
-// version is set by the linker where there is no repository to tell it.
+// version is set by the linker where the build has no repository to read it from.
 var version string
 
-// Version is what the linker was told, or the commit that the binary was built from, or the module's version.
+// Version returns what the linker set, or else the commit that the binary was built from, or else the module's version.
 func Version() string {
 	if version != "" {
 		return version
