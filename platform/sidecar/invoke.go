@@ -18,11 +18,11 @@ import (
 // maxAnswerBytes bounds what an invoked app may answer; it is daprd's own default limit.
 const maxAnswerBytes = 4 << 20
 
-// refused is an answer of the app itself that it cannot do what it was asked. Of many things in one call, one may be the
+// refused is an error that the invoked app itself has answered. If the call carried several inputs, one of them may be the
 // reason.
 type refused struct{ error }
 
-// Extent is read by package batch.
+// Extent tells package batch that one input may be the reason.
 func (refused) Extent() batch.Extent { return batch.OneInput }
 
 // Invoke posts in to path of another app and fills out from its 200 answer. Any error, whatever its cause, means that
@@ -33,7 +33,7 @@ func (c *Client) Invoke(ctx context.Context, appID, path string, in, out any) er
 	if err != nil {
 		return fmt.Errorf("invoking %s%s: %w", appID, path, err)
 	}
-	// A body with a known length, since a chunked one disables the sidecar's own retries.
+	// The length of the body is known, since the sidecar does not retry a call with a chunked body.
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+path, bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("invoking %s%s: %w", appID, path, err)

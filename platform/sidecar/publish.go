@@ -15,8 +15,8 @@ type Event struct {
 	Data         []byte // JSON
 }
 
-// Publish sends events to a topic in one call and returns the ids of those that the broker has not confirmed. Those
-// may have been delivered all the same.
+// Publish sends events to a topic in one call and returns the ids of those that the broker has not confirmed. The broker may
+// have delivered them all the same.
 func (c *Client) Publish(ctx context.Context, pubsub, topic string, events []Event) (failed map[string]bool, err error) {
 	entries := make([]any, len(events))
 	for i, e := range events {
@@ -54,8 +54,8 @@ func (c *Client) Publish(ctx context.Context, pubsub, topic string, events []Eve
 	return failed, resp.Error
 }
 
-// PublishRaw sends data to a topic as it is, without an envelope of its own: a dead letter, which has one already or
-// never had.
+// PublishRaw sends data to a topic unchanged, without a new CloudEvents envelope. It is for dead letters: they have an
+// envelope already, or never had one.
 func (c *Client) PublishRaw(ctx context.Context, pubsub, topic string, data []byte) error {
 	return c.sdk.PublishEvent(ctx, pubsub, topic, data,
 		dapr.PublishEventWithRawPayload(), dapr.PublishEventWithContentType("application/octet-stream"))

@@ -1,5 +1,5 @@
 // Package sidecar is a service's way to its own Dapr sidecar: service invocation over HTTP, state and publishing over
-// gRPC with the Dapr SDK. Nothing here blocks at start; a sidecar that is away makes calls fail and Ready say so.
+// gRPC with the Dapr SDK. Nothing here blocks at start. While the sidecar does not answer, calls and Ready return errors.
 package sidecar
 
 import (
@@ -35,7 +35,7 @@ type Client struct {
 	sdk   dapr.Client
 }
 
-// New returns a client for config's sidecar. It connects when first used, and again whenever the sidecar returns.
+// New returns a client for config's sidecar. It connects when first used, and reconnects when the sidecar is back.
 func New(config Config) (*Client, error) {
 	conn, err := grpc.NewClient(
 		net.JoinHostPort("127.0.0.1", strconv.Itoa(config.GRPCPort)),

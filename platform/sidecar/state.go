@@ -19,7 +19,7 @@ type StateStore struct {
 // StateStore returns the store of that component name.
 func (c *Client) StateStore(name string) *StateStore { return &StateStore{client: c, name: name} }
 
-// StateItem is a value under a key that is forgotten after TTL (whole seconds).
+// StateItem is a value under a key. The store deletes it after TTL, counted in whole seconds.
 type StateItem struct {
 	Key   string
 	Value []byte
