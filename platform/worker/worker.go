@@ -24,7 +24,7 @@ func (b Bell) Ring() {
 	}
 }
 
-// roundLimit bounds a round: longer than any takes that gets answers. One that gets none must not stand still for ever.
+// roundLimit bounds a round, so that a round without an answer does not wait for ever. Any round with answers is shorter.
 const roundLimit = time.Minute
 
 // Round does one portion of a worker's task. It reports whether more is waiting, in which case the next round follows
@@ -57,7 +57,7 @@ func Run(ctx context.Context, name string, interval time.Duration, bell Bell, ro
 					slog.ErrorContext(ctx, "worker round failed", "worker", name, "error", err)
 				}
 				more = false
-				rings = nil // deaf until the interval is over: what fails is not hammered at the pace of the rings
+				rings = nil // ignore rings until the interval is over, so that they do not repeat a failing round at once
 			}
 		}
 		timer.Reset(interval)
