@@ -22,26 +22,26 @@ var repeated = promauto.NewCounter(prometheus.CounterOpts{
 	Help: "Transactions begun anew after the database had rolled them back or the connection was lost before the commit.",
 })
 
-// maxAttempts bounds how often a transaction is tried. The pauses grow from 5 ms to 40 ms, each shortened at random so
-// that two that met do not meet again.
+// maxAttempts bounds how often a transaction is tried. The pauses are 10, 20, 40 and 80 ms, each shortened at random by up
+// to half, so that two transactions that collided do not collide again.
 const (
 	maxAttempts = 5
 	firstPause  = 10 * time.Millisecond
 )
 
-// again runs attempt until it succeeds, fails for good, or maxAttempts are used up. attempt tells apart what failed
-// before the commit, and so has left nothing behind, from a commit that failed.
+// again runs attempt until it succeeds, fails for good, or maxAttempts are used up. attempt returns an error from before the
+// commit, after which the transaction has had no effect, or an error of the commit.
 func (db *DB) again(ctx context.Context, attempt func() (before, commit error)) error {
 	for n := 1; ; n++ {
 		err, commit := attempt()
 		if db.pool != nil && (disconnected(err) || disconnected(commit) || timedOut(err) || timedOut(commit)) {
-			// The other connections are probably gone as well, perhaps without a word: a statement that the server
-			// would have ended earlier (statement_timeout) has got no answer at all.
+			// The other connections are probably broken as well, perhaps silently. A timeout here means no answer at all,
+			// since the server would have ended a slow statement earlier (statement_timeout).
 			db.pool.Reset()
 		}
 		transient := rolledBack(err) || disconnected(err)
 		err = attribute(err)
-		if err == nil { // of a connection lost in the commit nobody knows whether it took the commit along, whatever pgx says
+		if err == nil { // if the connection was lost during the commit, nobody knows its outcome, whatever pgx says
 			err, transient = commit, rolledBack(commit)
 		}
 		if err == nil || !transient || n == maxAttempts || ctx.Err() != nil {
@@ -62,7 +62,7 @@ var (
 	conflicts = []string{
 		"40001", // serialization_failure
 		"40P01", // deadlock_detected
-		"23505", // unique_violation: somebody else has just decided the same key, which the next attempt sees
+		"23505", // unique_violation: another transaction has just decided the same key; the next attempt sees that
 	}
 	goodbyes = []string{
 		"57P01", // admin_shutdown

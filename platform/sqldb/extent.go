@@ -12,8 +12,8 @@ import (
 	"github.com/bankmore/bankmore/platform/fault"
 )
 
-// refused is what the database, or the driver, has refused before a commit, and how many of a transaction's inputs share
-// the reason. Nothing of the transaction has taken effect.
+// refused is an error by which the database or the driver has refused a transaction before its commit. extent says how many
+// inputs of the transaction share the reason. The transaction has had no effect.
 type refused struct {
 	error
 	extent batch.Extent
@@ -21,7 +21,7 @@ type refused struct {
 
 func (r refused) Unwrap() error { return r.error }
 
-// Extent is read by package batch.
+// Extent tells package batch how many inputs share the reason.
 func (r refused) Extent() batch.Extent { return r.extent }
 
 // The SQLSTATEs (https://www.postgresql.org/docs/current/errcodes-appendix.html) whose reason lies in a row or a value.
@@ -40,12 +40,12 @@ var codesOfOne = map[int]bool{
 	sqlite3.SQLITE_TOOBIG: true, sqlite3.SQLITE_CONSTRAINT: true, sqlite3.SQLITE_MISMATCH: true, sqlite3.SQLITE_RANGE: true,
 }
 
-// attribute tells how many inputs of a transaction share the reason for which it failed before its commit.
+// attribute finds out, from an error from before a commit, how many inputs of the transaction share its reason.
 func attribute(err error) error {
 	var f *fault.Error
 	var server *pgconn.PgError
 	var file *driver.Error
-	extent := batch.OneInput // of what neither the server nor the connection has said: a value that cannot be encoded
+	extent := batch.OneInput // if neither server nor connection has reported err, the driver could not encode a value
 	switch {
 	case err == nil, errors.As(err, &f), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), disconnected(err):
 		return err

@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// errTransactionPooling refuses a pooler that changes the server connection behind a session's back.
+// errTransactionPooling is the error for a pooler that gives a session another server connection for each transaction.
 var errTransactionPooling = errors.New("DATABASE_URL leads to a pooler that gives every transaction another server connection, " +
 	"as PgBouncer does with pool_mode = transaction: set pool_mode = session for this database, or name PostgreSQL itself; " +
 	"the services' settings, prepared statements and locks last as long as a session")
@@ -21,11 +21,11 @@ var errTransactionPooling = errors.New("DATABASE_URL leads to a pooler that give
 // protocolViolation is the SQLSTATE by which PgBouncer refuses a setting that comes with the connection.
 const protocolViolation = "08P01"
 
-// throughPooler reports whether a pooler, such as PgBouncer, lies before the server. A pooler that keeps a session on one
-// server connection will do; any other is errTransactionPooling.
+// throughPooler reports whether a pooler, such as PgBouncer, stands in front of the server. It accepts a pooler that keeps a
+// session on one server connection, and returns errTransactionPooling for any other.
 func throughPooler(ctx context.Context, config *pgx.ConnConfig) (pooled bool, err error) {
 	config = config.Copy()
-	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol // which leaves nothing on a server connection
+	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol // leaves no prepared statement on a server connection
 	first, err := pgx.ConnectConfig(ctx, config)
 	if refused := new(pgconn.PgError); errors.As(err, &refused) && refused.Code == protocolViolation && strings.Contains(refused.Message, "startup parameter") {
 		config.RuntimeParams = map[string]string{}
@@ -39,22 +39,22 @@ func throughPooler(ctx context.Context, config *pgx.ConnConfig) (pooled bool, er
 	if err != nil {
 		return false, err
 	}
-	if server == first.PgConn().PID() { // a pooler makes one up, to be cancelled by
+	if server == first.PgConn().PID() { // a pooler makes up a PID of its own, for requests to cancel
 		return false, nil
 	}
 	return true, keepsSessions(ctx, config, first, server)
 }
 
-// How often keepsSessions tries, and how long a second connection may take: a pooler with room for one session keeps
-// the second waiting for ever.
+// How often keepsSessions tries, and how long it may take: a pooler with room for one session lets the second one wait for
+// ever.
 const (
 	poolerTries   = 5
 	secondTimeout = 3 * time.Second
 )
 
-// keepsSessions returns errTransactionPooling if the session first, which is between two transactions, has lost its server
-// connection to another session, or comes back to another one. With sessions that keep theirs neither can be. A pooler
-// gives away what was used last, so one that does not is mostly found out at the first try.
+// keepsSessions returns errTransactionPooling if the pooler gives the server connection of first, a session between two
+// transactions, to a second session, or if first then gets another server connection. A pooler that keeps sessions does
+// neither. A pooler gives away the connection that was used last, so the first try usually shows it.
 func keepsSessions(ctx context.Context, config *pgx.ConnConfig, first *pgx.Conn, server uint32) error {
 	limited, cancel := context.WithTimeout(ctx, secondTimeout)
 	defer cancel()
@@ -89,7 +89,8 @@ func keepsSessions(ctx context.Context, config *pgx.ConnConfig, first *pgx.Conn,
 	return nil
 }
 
-// ignoreTimeout is nil for a second session that got no server connection in time, since the first has kept it.
+// ignoreTimeout returns nil if the second session got no server connection in time: then the first session has kept its
+// own.
 func ignoreTimeout(ctx context.Context, err error) error {
 	if ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
 		return nil
@@ -97,13 +98,13 @@ func ignoreTimeout(ctx context.Context, err error) error {
 	return err
 }
 
-// serverProcess is the process of the server that answers.
+// serverProcess returns the id of the server process that answers conn.
 func serverProcess(ctx context.Context, conn *pgx.Conn) (pid uint32, err error) {
 	err = conn.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&pid)
 	return pid, err
 }
 
-// set gives a new session its settings, with one statement.
+// set returns a function that gives a new session its settings, with one statement.
 func set(settings map[string]string) func(context.Context, *pgx.Conn) error {
 	var calls []string
 	var args []any

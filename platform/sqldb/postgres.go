@@ -27,8 +27,8 @@ var postgres = engine{
 	snapshot:   sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead},
 }
 
-// limits hold for every connection unless the URL sets others. No statement of a request outlives the request (batches
-// end after 10 s); a lock that is not had soon will not be had; a transaction that a hung replica left open lets go.
+// limits are the settings of every connection, unless the URL sets others. A statement ends before its batch does (10 s). A
+// statement that waits long for a lock gives up. The server ends a transaction that a hung replica has left open.
 var limits = map[string]string{
 	"statement_timeout":                   "8s",
 	"lock_timeout":                        "3s",
@@ -36,8 +36,8 @@ var limits = map[string]string{
 	"application_name":                    "bankmore",
 }
 
-// Settings for looking at everything. Sorting is preferred to hashing: how many groups there are the planner guesses
-// badly, and a hash table that does not fit is slower than a sort that does not.
+// Settings for reading whole databases. They prefer sorting to hashing: the planner guesses the number of groups badly, and
+// a hash table that does not fit in memory is slower than a sort that does not.
 var (
 	looking = map[string]string{
 		"lock_timeout":     "3s",
@@ -94,7 +94,7 @@ func connect(ctx context.Context, rawURL string, defaults, fixed map[string]stri
 		return nil, fmt.Errorf("opening the database: %w", err)
 	}
 	var later map[string]string
-	if pooled { // which takes no settings with the connection
+	if pooled { // a pooler takes no settings with the connection
 		later = config.ConnConfig.RuntimeParams
 		config.ConnConfig.RuntimeParams = map[string]string{}
 		config.AfterConnect = set(later)
@@ -111,8 +111,8 @@ func connect(ctx context.Context, rawURL string, defaults, fixed map[string]stri
 	return db, nil
 }
 
-// patient is a connection for migrations: a new index takes as long as it takes, but what waits for a lock on a whole
-// table holds up everybody behind it, so that limit stays.
+// patient returns a pool for migrations. Their statements have no time limit, since a new index may take long. lock_timeout
+// stays: a statement that waits for a lock on a table holds up all statements behind it.
 func (db *DB) patient() *sql.DB {
 	config := db.pool.Config().ConnConfig
 	settings := config.RuntimeParams
@@ -142,15 +142,15 @@ type Pipeline struct {
 // Pipelined reports whether the engine is PostgreSQL, so that InPipeline works.
 func (db *DB) Pipelined() bool { return db.pool != nil }
 
-// InPipeline is InTx for transactions that are worth PostgreSQL's own form: a transaction with n batches takes n + 1
-// round trips, BEGIN included.
+// InPipeline is InTx for transactions whose statements travel in batches. A transaction with n batches takes n + 1 round
+// trips, BEGIN and COMMIT included.
 func (db *DB) InPipeline(ctx context.Context, fn func(p *Pipeline) error) error {
 	return db.again(ctx, func() (before, commit error) {
 		conn, err := db.pool.Acquire(ctx)
 		if err != nil {
 			return err, nil
 		}
-		defer conn.Release() // which closes a connection whose transaction has not ended
+		defer conn.Release() // closes a connection whose transaction has not ended
 		p := &Pipeline{conn: conn.Conn(), patient: batch.Patient(ctx)}
 		if err := fn(p); err != nil {
 			p.rollback(ctx)
@@ -160,8 +160,8 @@ func (db *DB) InPipeline(ctx context.Context, fn func(p *Pipeline) error) error 
 	})
 }
 
-// impatient shortens how long a transaction waits for a lock while others wait behind it. It is far longer than another
-// replica keeps one.
+// impatient shortens how long a transaction waits for a lock while other calls wait behind it. Other replicas hold a lock
+// for far less than 250 ms.
 const impatient = "SET LOCAL lock_timeout = '250ms'"
 
 // Batch returns an empty batch for Send.
@@ -189,13 +189,13 @@ func (p *Pipeline) commit(ctx context.Context) error {
 	crashpoint.Reach("commit", "before")
 	results, err := p.conn.PgConn().Exec(ctx, "COMMIT").ReadAll()
 	crashpoint.Reach("commit", "after")
-	if err == nil && results[0].CommandTag.String() != "COMMIT" { // as it is for a transaction that had failed
+	if err == nil && results[0].CommandTag.String() != "COMMIT" { // ROLLBACK, if a statement of the transaction has failed
 		return fmt.Errorf("COMMIT was answered by %s", results[0].CommandTag)
 	}
 	return err
 }
 
-// rollback frees the connection for others at once. Where that fails, releasing it closes it, which rolls back as well.
+// rollback frees the connection for others at once. If it fails, Release closes the connection, which rolls back as well.
 func (p *Pipeline) rollback(ctx context.Context) {
 	if p.conn.IsClosed() || !p.begun {
 		return

@@ -16,8 +16,7 @@ import (
 
 var sqlite = engine{dialect: goose.DialectSQLite3, migrations: "sqlite", snapshot: sql.TxOptions{ReadOnly: true}}
 
-// What the connections of a service have on top of the others. Who looks at a whole database sorts more than memory
-// should hold.
+// Settings of a service's connections only. A read-only connection may sort a whole database, which must not be in memory.
 const (
 	wal      = "_pragma=journal_mode(WAL)"
 	inMemory = "_pragma=temp_store(MEMORY)"
@@ -29,7 +28,7 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}
-	// SQLite would let everybody read the file; its journal files take the same mode.
+	// SQLite itself would create a file that everybody may read. Its journal files take the mode of the file.
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
@@ -69,7 +68,7 @@ func openSQLiteReadOnly(ctx context.Context, path string) (*DB, error) {
 	return db, nil
 }
 
-// cacheKiB bounds the page cache of each connection, of which a service has nine. What is not in it is in the system's.
+// cacheKiB bounds the page cache of each connection. A service has nine connections. Further pages are in the system's cache.
 const cacheKiB = "4096"
 
 // sqliteDSN tunes every connection. synchronous=FULL is what makes an acknowledged commit survive a power cut in WAL

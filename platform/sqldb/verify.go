@@ -8,10 +8,10 @@ import (
 	"io"
 )
 
-// Invariant is a query for violations: one text column, one row for each thing that is wrong. A pass over the data that
-// can check several invariants has a column for each, NULL where that one is kept.
+// Invariant is a query for violations: one text column, one row for each thing that is wrong. A query that checks several
+// invariants in one pass has a column for each, NULL where that invariant holds.
 //
-// A Warning finds what an operator should look at although it is allowed. It is reported, and violates nothing.
+// A Warning finds something that is allowed and that an operator should look at. Verify reports it, but not as a violation.
 type Invariant struct {
 	Name    string
 	Also    []string // the names of further columns
@@ -24,8 +24,8 @@ type Invariant struct {
 var ErrViolated = errors.New("invariants are violated")
 
 // Verify runs the queries in one Snapshot, and writes every violation and every warning to out as it finds it. It returns
-// ErrViolated if there was a violation. Any other error is for an operator, and hence no fault. On PostgreSQL, a database opened by OpenReadOnly
-// gives the queries the time they need.
+// ErrViolated if there was a violation. Operators read its other errors, so they are no faults. On PostgreSQL, only a
+// database opened by OpenReadOnly gives the queries the time they need.
 func (db *DB) Verify(ctx context.Context, out io.Writer, invariants []Invariant) error {
 	tx, err := db.Snapshot(ctx)
 	if err != nil {
@@ -44,7 +44,7 @@ func (db *DB) Verify(ctx context.Context, out io.Writer, invariants []Invariant)
 	return report.Close(names)
 }
 
-// Snapshot begins a read-only transaction whose queries all see the same moment: that of the first of them.
+// Snapshot begins a read-only transaction. All its queries see the database as it is at the first query.
 func (db *DB) Snapshot(ctx context.Context) (*sql.Tx, error) {
 	return db.read.BeginTx(ctx, &db.engine.snapshot)
 }
@@ -82,13 +82,13 @@ func check(ctx context.Context, tx *sql.Tx, report *Report, invariant Invariant)
 	return rows.Err()
 }
 
-// Report is what Verify prints, for programs with checks that are no queries.
+// Report prints what Verify prints. Programs whose checks are not queries use it directly.
 type Report struct {
 	out                  io.Writer
 	violations, warnings int
 }
 
-// NewReport returns a report that is written to out as it comes.
+// NewReport returns a report that writes each line to out at once.
 func NewReport(out io.Writer) *Report { return &Report{out: out} }
 
 // Violation reports one thing that violates the invariant of that name.
@@ -103,7 +103,7 @@ func (r *Report) Warning(name, what string) {
 	fmt.Fprintf(r.out, "WARNING %s: %s\n", name, what)
 }
 
-// Close ends the report on a number of invariants. It returns ErrViolated if there was any violation.
+// Close prints the totals for that number of invariants. It returns ErrViolated if there was any violation.
 func (r *Report) Close(invariants int) error {
 	warnings := ""
 	if r.warnings > 0 {

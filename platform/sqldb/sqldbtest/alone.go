@@ -12,20 +12,20 @@ import (
 	"github.com/bankmore/bankmore/platform/sqldb"
 )
 
-// Joined is something that writes what many callers want in shared transactions.
+// Joined is an operation that joins the writes of many callers in shared transactions.
 type Joined struct {
-	Table, Column string   // where Do writes what its caller is called
+	Table, Column string   // where Do writes the name of its caller
 	Names         []string // of callers; the database refuses the first
-	Locked        string   // another caller, whom a foreign session locks out
+	Locked        string   // another caller, whose row another session locks
 	// Do writes for one caller.
 	Do func(ctx context.Context, name string) error
-	// Lock is the statement by which the foreign session locks what Do needs for Locked.
+	// Lock is the statement by which that session locks the row that Do needs for Locked.
 	Lock string
 	Args []any
 }
 
-// FailsAlone shows that one caller's trouble stays its own: a value that the database refuses, and on PostgreSQL a row that a
-// foreign session has locked for 10 s.
+// FailsAlone shows that one caller's failure does not fail or delay the others. The database refuses the value of one
+// caller. On PostgreSQL, another session then locks the row of another caller for 10 s.
 func (e Engine) FailsAlone(t *testing.T, db *sqldb.DB, j Joined) {
 	t.Helper()
 	bad, locked := j.Names[0], j.Locked
@@ -42,7 +42,7 @@ func (e Engine) FailsAlone(t *testing.T, db *sqldb.DB, j Joined) {
 			t.Errorf("%s: %v, want an error of kind Unavailable", o.name, o.err)
 		}
 	}
-	if e.Name == SQLite.Name { // it has one writer, and no locks on rows
+	if e.Name == SQLite.Name { // SQLite has one writer, and no locks on rows
 		return
 	}
 	tx, err := db.Read().BeginTx(t.Context(), nil)
@@ -93,7 +93,7 @@ func (j Joined) all(t *testing.T, names []string) []ended {
 	return slices.Clip(out)
 }
 
-// forbid has the database refuse a value of a column, as a CHECK does.
+// forbid returns statements that make the database refuse a value of a column, as a CHECK does.
 func (e Engine) forbid(table, column, value string) []string {
 	if e.Name == SQLite.Name {
 		return []string{fmt.Sprintf(`CREATE TRIGGER forbidden BEFORE INSERT ON %s WHEN NEW.%s = '%s' BEGIN SELECT RAISE(ABORT, 'forbidden'); END`,

@@ -1,5 +1,5 @@
-// Package sqldbtest gives tests an empty database each, on every engine there is. SQLite is always there; with the
-// build tag backends PostgreSQL is tested as well, on the server that BACKENDS_POSTGRES_URL names.
+// Package sqldbtest gives each test an empty database of its own, on every engine. SQLite is always tested. With the build
+// tag backends PostgreSQL is tested as well, on the server that BACKENDS_POSTGRES_URL names.
 package sqldbtest
 
 import (
@@ -15,14 +15,14 @@ import (
 // Engine makes databases.
 type Engine struct {
 	Name string
-	URL  func(t testing.TB) string // of a new, empty database, which goes away with the test
+	URL  func(t testing.TB) string // makes an empty database, which the end of the test deletes, and returns its URL
 
 	unguard string // a query for the statements that Unguard runs
 	expand  string // a query for the statements that OpenExpanded runs
 	explain string
 }
 
-// SQLite is the engine that is always there.
+// SQLite is the engine that needs no server.
 var SQLite = Engine{
 	Name: "sqlite", URL: sqliteURL, explain: "EXPLAIN QUERY PLAN ",
 	unguard: `SELECT 'DROP TRIGGER ' || name FROM sqlite_master WHERE type = 'trigger'
@@ -31,7 +31,7 @@ var SQLite = Engine{
 		WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE 'goose%'`,
 }
 
-// Engines are those to be tested.
+// Engines are the engines that tests run on.
 var Engines = []Engine{SQLite}
 
 func sqliteURL(t testing.TB) string {
@@ -83,15 +83,15 @@ func reopen(t testing.TB, url string, open sqldb.Opener) *sqldb.DB {
 	return db
 }
 
-// Unguard takes away what keeps violations out of the database: triggers, checks and references. Then a test can show
-// that they would be found.
+// Unguard removes the triggers, checks and references that keep violations out of the database. Then a test can make a
+// violation, and show that verify finds it.
 func (e Engine) Unguard(t testing.TB, db *sqldb.DB) {
 	t.Helper()
 	run(t, db, e.unguard)
 }
 
-// OpenExpanded is Open after the next version's migration, which the present version has to live with while replicas
-// are replaced one by one: each table has one more column.
+// OpenExpanded is Open with one more column in each table, as after a migration of the next version. The present version has
+// to work with such a database while replicas are replaced one by one.
 func (e Engine) OpenExpanded(t testing.TB, migrations fs.FS) *sqldb.DB {
 	t.Helper()
 	db := e.Open(t, migrations)
@@ -119,7 +119,7 @@ func run(t testing.TB, db *sqldb.DB, query string) {
 	}
 }
 
-// Plan says how the database would answer a query.
+// Plan returns the database's plan for a query.
 func (e Engine) Plan(t testing.TB, db *sqldb.DB, query string, args ...any) string {
 	t.Helper()
 	lines, err := texts(db.Read().QueryContext(t.Context(), e.explain+query, args...))
@@ -129,7 +129,7 @@ func (e Engine) Plan(t testing.TB, db *sqldb.DB, query string, args ...any) stri
 	return strings.Join(lines, "\n")
 }
 
-// texts are the values of the last column.
+// texts returns the values of the last column.
 func texts(rows *sql.Rows, err error) ([]string, error) {
 	if err != nil {
 		return nil, err
