@@ -19,7 +19,7 @@ import (
 // name open; this is the name in common use).
 const ReplayedHeader = "Idempotency-Replayed"
 
-// Answer is what a handler returns: a status and a JSON body. It can be stored and given again.
+// Answer is what a handler returns: a status and a JSON body. The idempotency memory can store it.
 type Answer struct {
 	Status   int
 	Body     []byte // nil: no body
@@ -82,20 +82,20 @@ func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	writeBody(w, r, answer)
 }
 
-// WriteError answers with err and, being the edge, logs it if it is a failure of ours.
+// WriteError answers with err. It logs err as an error if the failure is ours.
 func WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	f := fault.From(err)
 	status := statuses[f.Kind]
 	message := f.Message
 	if status >= http.StatusInternalServerError {
 		level := slog.LevelError
-		if r.Context().Err() != nil { // the client has gone, and what it waited for was given up
+		if r.Context().Err() != nil { // the client has gone, so its request was cancelled
 			level = slog.LevelInfo
 		}
 		slog.Log(r.Context(), level, "request failed", "method", r.Method, "route", route(r), "status", status, "error", err)
 		message += " Código para o suporte: " + telemetry.RequestID(r.Context())
 	} else {
-		// Without the message, which may repeat what the client wrote: the name of a field or a parameter.
+		// The log leaves out the message, which may repeat text of the client: the name of a field or a parameter.
 		slog.DebugContext(r.Context(), "request refused", "method", r.Method, "route", route(r), "status", status,
 			"type", f.Type, "cause", f.Err)
 	}

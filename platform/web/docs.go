@@ -12,7 +12,7 @@ func MountDocs(r chi.Router, name, title string, openAPI []byte) {
 	schema := "/api/schema/" + name
 	r.Get(schema, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/yaml") // RFC 9512
-		_, _ = w.Write(openAPI)                            // a client that went away is no failure of ours
+		_, _ = w.Write(openAPI)                            // a client that hangs up is no failure of ours
 	})
 	base := "/swagger/" + name
 	pages := files(v5emb.New(title, schema, base+"/"))
@@ -20,8 +20,8 @@ func MountDocs(r chi.Router, name, title string, openAPI []byte) {
 	r.Get(base+"/*", pages)
 }
 
-// files serves what handler has. What handler refuses is not found, in the one form of errors instead of the text of a
-// file server.
+// files serves the files of handler. If handler answers with an error, files answers 404 in the one form of errors, not with
+// the text of a file server.
 func files(handler http.Handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		attempt := &refusable{ResponseWriter: w}
@@ -32,7 +32,7 @@ func files(handler http.Handler) http.HandlerFunc {
 	}
 }
 
-// refusable keeps back an answer that is an error.
+// refusable withholds an answer whose status is an error.
 type refusable struct {
 	http.ResponseWriter
 	refused bool

@@ -111,9 +111,9 @@ func RequestID(r *http.Request, fromBody string) (string, error) {
 	return id, nil
 }
 
-// idempotencyKey reads the one Idempotency-Key header: a structured-field string, whose parameters say nothing to us
-// (RFC 9651 section 3.3.3, draft-ietf-httpapi-idempotency-key-header). Many clients leave out the quotes, so a bare value is
-// the key as it stands. A bare value with a comma may be two headers that a proxy has joined (RFC 9110 section 5.3).
+// idempotencyKey reads the one Idempotency-Key header: a structured-field string, whose parameters it ignores (RFC 9651
+// section 3.3.3, draft-ietf-httpapi-idempotency-key-header). Many clients leave out the quotes, so a bare value is the key
+// as it stands. It refuses a bare value with a comma, which may be two headers that a proxy has joined (RFC 9110 section 5.3).
 func idempotencyKey(headers []string) (string, error) {
 	malformed := fault.BadArgument("Idempotency-Key malformado: envie uma só chave, entre aspas.")
 	switch {
@@ -124,7 +124,7 @@ func idempotencyKey(headers []string) (string, error) {
 	case !strings.HasPrefix(headers[0], `"`):
 		return headers[0], nil
 	}
-	// Such a string is ASCII. We take accents as well, percent-encoded while the library looks at the rest.
+	// A structured-field string is ASCII. We accept accents as well: they are percent-encoded while the library parses it.
 	item, err := httpsfv.UnmarshalItem([]string{notASCII.ReplaceAllStringFunc(headers[0], url.QueryEscape)})
 	if err != nil {
 		return "", malformed.Because(err)
@@ -155,7 +155,7 @@ type Page struct {
 	Limit int
 }
 
-// query parses the parameters of r. PageFrom and others read those of a Handler that accepts them.
+// query parses the query parameters of r.
 func query(r *http.Request) (url.Values, error) {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -164,8 +164,8 @@ func query(r *http.Request) (url.Values, error) {
 	return values, nil
 }
 
-// Accepting returns h for clients: it answers INVALID_ARGUMENT to a query with a parameter that is not among names, or
-// that is there twice.
+// Accepting returns h with a check of the query: a parameter that is not among names, or that occurs twice, is
+// INVALID_ARGUMENT.
 func (h Handler) Accepting(names ...string) Handler {
 	return func(r *http.Request) (Answer, error) {
 		values, err := query(r)
@@ -203,7 +203,7 @@ func PageFrom(r *http.Request) (Page, error) {
 		text := values.Get("cursor")
 		after, err := base64.RawURLEncoding.DecodeString(text)
 		if err != nil || base64.RawURLEncoding.EncodeToString(after) != text || // a cursor has one spelling
-			!Visible(string(after), 1, MaxRequestIDRunes) { // a database may choke on other text
+			!Visible(string(after), 1, MaxRequestIDRunes) { // a database may refuse other text
 			return Page{}, ErrBadCursor
 		}
 		page.After = string(after)
@@ -224,7 +224,8 @@ type Listing[T any] struct {
 	NextCursor *string `json:"next_cursor"`
 }
 
-// List cuts items, fetched with one more than the limit, to a page. Position gives an item's place for the cursor.
+// List makes a page of up to limit items. The caller fetches limit + 1 items: one more shows that another page follows.
+// position returns the text for a cursor after an item.
 func List[T any](items []T, limit int, position func(T) string) Listing[T] {
 	if len(items) <= limit {
 		return Listing[T]{Items: append([]T{}, items...)}

@@ -24,8 +24,8 @@ import (
 	"github.com/bankmore/bankmore/platform/telemetry"
 )
 
-// RequestIDHeader carries the id that a caller and our logs share. Every answer of an app has it; an answer without it
-// was given by a sidecar or a proxy on the way.
+// RequestIDHeader carries the id that a caller and our logs share. Every answer of an app has it. An answer without it comes
+// from a sidecar or a proxy on the way.
 const RequestIDHeader = "X-Request-ID"
 
 var saneRequestID = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,128}$`)
@@ -52,12 +52,12 @@ func NewRouter() *chi.Mux {
 	return r
 }
 
-// methods are those that a route may have. Only these become metric labels, since a client can invent others.
+// methods are the methods that a route may have. Only these become metric labels, since a client can invent others.
 var methods = []string{
 	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions,
 }
 
-// allowed lists the methods that the path of r has. What answers GET answers HEAD, too.
+// allowed lists the methods that the path of r has. A route that answers GET answers HEAD, too.
 func allowed(routes chi.Routes, r *http.Request) string {
 	path := strings.TrimSuffix(cmp.Or(r.URL.RawPath, r.URL.Path), "/")
 	for _, route := range routes.Routes() {
@@ -139,7 +139,7 @@ func recoverPanics(next http.Handler) http.Handler {
 			err := fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 			if ww, ok := w.(middleware.WrapResponseWriter); ok && ww.Status() != 0 {
 				slog.ErrorContext(r.Context(), "request failed halfway through its answer", "route", route(r), "error", err)
-				panic(http.ErrAbortHandler) // what follows half an answer would be taken for its rest: cut the connection
+				panic(http.ErrAbortHandler) // cut the connection: the client would take an error for the rest of the answer
 			}
 			WriteError(w, r, err)
 		}()

@@ -48,8 +48,8 @@ func (d document) query(o operation) (names []string) {
 }
 
 // MatchesDocument checks that the clients' routes, those below /api, are the operations of the OpenAPI document in the
-// file, and that each accepts the query parameters that the document gives it and no other. authorize makes a request one of
-// a customer.
+// file. It checks that each route accepts the query parameters that the document gives it, and no other. authorize turns a
+// request into one of a customer.
 func MatchesDocument(t *testing.T, file string, router chi.Routes, authorize func(*http.Request)) {
 	t.Helper()
 	var d document
