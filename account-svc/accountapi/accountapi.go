@@ -1,5 +1,5 @@
-// Package accountapi is what other services know of account-svc: the claims of its tokens, and the ledger operation
-// with its client.
+// Package accountapi is what other services know of account-svc: the claims of its tokens, and its internal operations with
+// their clients.
 package accountapi
 
 import (
@@ -60,7 +60,7 @@ type Movement struct {
 	Description  string `json:"description,omitzero"` // shown in the statement
 	// TransferRequestID and TransferFingerprint are the request id that the customer chose for the transfer, and the
 	// fingerprint of that request. The ledger stores them with the movement and decides nothing by them. A debit of
-	// KindTransfer carries them, so that transfer-svc can get back from the ledger what it has lost.
+	// KindTransfer carries them, so that an operator can restore transfers that transfer-svc has lost.
 	TransferRequestID   string `json:"transfer_request_id,omitzero"`
 	TransferFingerprint string `json:"transfer_fingerprint,omitzero"`
 }
@@ -74,7 +74,7 @@ type MovementResults struct {
 type MovementResult struct {
 	Status   Status `json:"status"`
 	Replayed bool   `json:"replayed,omitzero"` // decided by an earlier request with the same key
-	Type     string `json:"type,omitzero"`     // error type, unless applied
+	Type     string `json:"type,omitzero"`     // the error type; "" if applied
 	Message  string `json:"message,omitzero"`
 }
 

@@ -5,8 +5,8 @@ import "github.com/bankmore/bankmore/platform/money"
 // BalancesPath is the operation that tells what accounts have: POST Balances, answered 200 with BalanceResults.
 const BalancesPath = "/internal/balances"
 
-// MaxStanding is the most, in cents, that a Standing says: 9,999,999,999,999.99. A number with more digits is no amount
-// (money.MaxDigits), so one account with more would make the whole answer unreadable.
+// MaxStanding is the highest balance, in cents, that a Standing reports: 9,999,999,999,999.99. A number with more digits is
+// no amount (money.MaxDigits), so one account with more would make the whole answer unreadable.
 const MaxStanding money.Cents = 999_999_999_999_999
 
 // Bounds of one call.
@@ -23,7 +23,7 @@ type Balances struct {
 // BalanceQuestion asks about one account.
 type BalanceQuestion struct {
 	AccountNumber string `json:"account_number"`
-	// RequestIDs are those of Movements. The answer tells which of them the ledger has decided.
+	// RequestIDs are request ids of Movements. The answer tells which of them the ledger has decided.
 	RequestIDs []string `json:"request_ids,omitzero"`
 }
 
@@ -37,7 +37,7 @@ type Standing struct {
 	AccountNumber string      `json:"account_number"` // as it was asked
 	Active        bool        `json:"active"`         // false also if there is no such account
 	Balance       money.Cents `json:"balance"`        // from 0 to MaxStanding, which also stands for more; 0 if there is no such account
-	// Decided are those of the question's RequestIDs that the ledger has applied or refused. It contains every one whose
-	// movement Balance contains.
+	// Decided lists those of the question's RequestIDs that the ledger has applied or refused. If Balance includes the
+	// movement of one of them, Decided contains its id.
 	Decided []string `json:"decided,omitzero"`
 }

@@ -14,17 +14,17 @@ type Invoker interface {
 	Invoke(ctx context.Context, appID, path string, in, out any) error
 }
 
-// Client sends movements to the ledger, those that arrive together in one call, and asks what accounts have.
+// Client sends movements to the ledger and asks for balances. Movements that arrive together share one call.
 type Client struct {
 	invoker Invoker
 	calls   *batch.Batcher[Movement, MovementResult]
 }
 
-// flightTimeout bounds one call; then its outcome is unknown.
+// flightTimeout bounds one call. The outcome of a call that takes longer is unknown.
 const flightTimeout = 5 * time.Second
 
-// NewClient returns a client over invoker. Two calls fly at a time: while one waits for the ledger's commit, the next
-// is on its way. A call that the ledger refuses whole is repeated in parts.
+// NewClient returns a client over invoker. Two calls may be in flight: while one waits for the ledger's commit, the next is
+// on its way. If account-svc answers a call with an error, the client repeats the call in parts.
 func NewClient(invoker Invoker) *Client {
 	call := func(ctx context.Context, commands []Movement) ([]MovementResult, error) {
 		var out MovementResults
@@ -46,8 +46,8 @@ type Outcome struct {
 	Replayed bool         // the ledger had decided it before
 }
 
-// Move applies one movement. Its answers are three: done, a definitive refusal, or an error, which means that the
-// outcome is unknown and the same movement must be sent again.
+// Move applies one movement. It returns one of three answers: done, a definitive refusal, or an error. After an error the
+// outcome is unknown, and the caller must send the same movement again.
 func (c *Client) Move(ctx context.Context, m Movement) (Outcome, error) {
 	result, err := c.calls.Do(ctx, m)
 	if err != nil {
@@ -63,8 +63,8 @@ func (c *Client) Move(ctx context.Context, m Movement) (Outcome, error) {
 	}
 }
 
-// Balances asks what accounts have: at most MaxBalances of them, with at most MaxBalanceKeys request ids. It returns one
-// standing per question, in order, or an error, after which nothing is known about any.
+// Balances asks what accounts have: at most MaxBalances accounts, with at most MaxBalanceKeys request ids. It returns one
+// standing per question, in order. After an error nothing is known about any of the accounts.
 func (c *Client) Balances(ctx context.Context, questions []BalanceQuestion) ([]Standing, error) {
 	ctx, cancel := context.WithTimeout(ctx, flightTimeout)
 	defer cancel()

@@ -20,8 +20,8 @@ type ClosedQuery struct {
 	After *ClosedAccount `json:"after,omitzero"` // the last one of the page before; nil: the first page
 }
 
-// ClosedAccounts is one page of the accounts that are closed now, and were closed so recently that a token from before may
-// still be valid.
+// ClosedAccounts is one page of the accounts that are closed now, and that were closed so recently that their tokens may not
+// have expired.
 type ClosedAccounts struct {
 	Accounts []ClosedAccount `json:"accounts"`
 	More     bool            `json:"more"` // another page follows
@@ -39,15 +39,15 @@ var ErrClosed = fault.New(fault.Refused, "INACTIVE_ACCOUNT", "Conta inativa.")
 const (
 	// ClosedInterval is how often a service reads the list of closed accounts.
 	ClosedInterval = 2 * time.Second
-	// closedTimeout bounds one reading. With ClosedInterval it makes a token useless within 5 s after the closing.
+	// closedTimeout bounds one reading. Both together make a token useless within 5 s after the closing.
 	closedTimeout = 2 * time.Second
-	// closedGrace is how long after a service's start it is no failure that its sidecar or account-svc does not answer yet.
+	// closedGrace is how long after a service's start Refresh reports no failure: the sidecar or account-svc may be starting.
 	closedGrace = 15 * time.Second
 )
 
-// Closed is a service's list of closed accounts, read from account-svc every ClosedInterval. While account-svc is away
-// the last list counts, and before the first one there is none: reading goes on, and whatever moves money asks account-svc.
-// See docs/adr/0018.
+// Closed is a service's list of closed accounts, read from account-svc every ClosedInterval. While account-svc does not
+// answer, the last list counts. Before the first answer the list is empty: until then the owner of a closed account can
+// read, but cannot move money, since account-svc decides that. See docs/adr/0018.
 type Closed struct {
 	invoker  Invoker
 	graceEnd time.Time
@@ -61,8 +61,8 @@ func NewClosed(invoker Invoker) *Closed {
 	return c
 }
 
-// Refresh reads the whole list. Accounts that were reopened are no longer on it. It is a round of a worker. It keeps
-// quiet about failures while everything starts.
+// Refresh reads the whole list. Accounts that were reopened are no longer on it. It is a round of a worker. It reports no
+// failure in the first seconds (closedGrace).
 func (c *Closed) Refresh(ctx context.Context) (more bool, err error) {
 	err = c.refresh(ctx)
 	if time.Now().Before(c.graceEnd) {
