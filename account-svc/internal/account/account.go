@@ -63,8 +63,8 @@ type Store interface {
 	// Exists tells whether an account has that number.
 	Exists(ctx context.Context, number string) (bool, error)
 	// Deactivate closes an account, or returns ErrBalanceNotZero and closes nothing. It decides while it holds the
-	// account's lock, so that no movement comes between. It is no failure if the account is closed already, whatever
-	// money has reached it since.
+	// account's lock, so that no movement comes between. It succeeds if the account is closed already, even if a refund
+	// has reached the account since.
 	Deactivate(ctx context.Context, accountID string, at time.Time) error
 	// Closed returns up to limit accounts that are closed now and come after that closing, in order.
 	Closed(ctx context.Context, after Closing, limit int) ([]Closing, error)
@@ -76,7 +76,7 @@ type Store interface {
 type Service struct {
 	store   Store
 	keys    CPFKeys
-	decoy   string // a hash that no password matches, so that unknown CPFs cost the same
+	decoy   string // a hash that no password matches, so that a login with an unknown CPF takes as long as any other
 	hashing *hashing
 }
 
@@ -136,8 +136,8 @@ func (s *Service) Register(ctx context.Context, cpfText, name, password string) 
 }
 
 // Registered returns the number of the account that an earlier Register with the same CPF, name and password has opened,
-// if nothing has happened to the account since. Otherwise it returns ErrCPFTaken, and does not tell what differs. Whoever
-// calls it for a stranger lets the stranger try a password.
+// if nothing has happened to the account since. Otherwise it returns ErrCPFTaken, and does not tell what differs. Each call
+// tries a password, so the caller must limit calls as it limits logins.
 func (s *Service) Registered(ctx context.Context, cpfText, name, password string) (number string, err error) {
 	if name, err = prepareName(name); err != nil {
 		return "", err
@@ -157,8 +157,8 @@ func (s *Service) Registered(ctx context.Context, cpfText, name, password string
 	}
 }
 
-// Login returns the customer whose CPF and password these are. Whatever is wrong, even the form of the CPF, looks and
-// costs the same; only who knows the password learns that an account is inactive.
+// Login returns the customer whose CPF and password these are. Every failed login, even with a malformed CPF, gets the same
+// answer and takes the same time. Only a caller with the right password learns that an account is inactive.
 func (s *Service) Login(ctx context.Context, cpfText, password string) (Customer, error) {
 	customer, err := s.find(ctx, cpfText)
 	if err != nil && !errors.Is(err, ErrUnknown) && !errors.Is(err, ErrInvalidCPF) {
@@ -203,7 +203,7 @@ func (s *Service) Deactivate(ctx context.Context, accountID, password string) er
 	case !matches:
 		return ErrWrongPassword
 	}
-	// The store is told again if the account is closed already: what stands before it may have missed the first time.
+	// Call the store even if the account is closed already: the cache in front of it may have missed the first closing.
 	if err := s.store.Deactivate(ctx, accountID, time.Now()); err != nil {
 		return err
 	}
@@ -214,7 +214,7 @@ func (s *Service) Deactivate(ctx context.Context, accountID, password string) er
 // Exists tells whether an account has that number, active or not.
 func (s *Service) Exists(ctx context.Context, number string) (bool, error) {
 	if strings.Trim(number, "0123456789") != "" {
-		return false, nil // not even a number, and perhaps nothing that a database can be asked about
+		return false, nil // no number, and perhaps text that a database refuses
 	}
 	return s.store.Exists(ctx, number)
 }
@@ -229,7 +229,7 @@ func (s *Service) hash(ctx context.Context, password string) (hash string, err e
 	return hash, err
 }
 
-// matches reports whether the hash was made of the password, in one of its forms.
+// matches reports whether the hash was made from the password, in one of its forms.
 func (s *Service) matches(ctx context.Context, password, hash string) (ok bool, err error) {
 	for _, form := range forms(password) {
 		err = s.hashing.do(ctx, func() (err error) { ok, err = argon2id.ComparePasswordAndHash(form, hash); return err })

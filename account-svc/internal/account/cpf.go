@@ -61,7 +61,7 @@ type CPFKeys struct {
 	Hash       Key256 `env:"CPF_HASH_KEY,required"`
 }
 
-// hash is what CPFs are looked up by: keyed, since the numbers are few enough to try them all.
+// hash returns the hash by which the database finds a CPF. It is keyed, since there are few enough CPFs to hash them all.
 func (k CPFKeys) hash(cpf CPF) string {
 	mac := hmac.New(sha256.New, k.Hash[:])
 	mac.Write([]byte(cpf))

@@ -16,16 +16,16 @@ var hashes = promauto.NewCounter(prometheus.CounterOpts{
 	Name: "password_hashes_total", Help: "Passwords hashed, to store or to check them.",
 })
 
-// Visitor is on whose behalf a password is hashed. It decides when. The zero value is a visitor of no known source who
-// has done nothing wrong. See docs/adr/0017.
+// Visitor is the client for whom a password is hashed. It decides when the client's turn comes. The zero value is a visitor
+// of no known source who has not failed. See docs/adr/0017.
 type Visitor struct {
-	// Source is where the visitor comes from, and Network is what else may belong to whoever has that source. Networks take
-	// turns, and so do the sources of each network, however many visitors each of them sends.
+	// Source is where the visitor comes from. Network is the network around the source, all of which one customer may have.
+	// Networks take turns, and so do the sources of each network, however many visitors each of them sends.
 	Source, Network string
-	// Later says that the visitor registers, or comes from a source that has failed. Such visitors are served after the
-	// others, and get one turn in laterShare while others wait.
+	// Later says that the visitor registers, or comes from a source that has failed. Such visitors wait in a second queue,
+	// which gets one turn in laterShare while the first queue is not empty.
 	Later bool
-	// Admit, if it is not nil, is asked once more when the visitor's turn has come. Its error ends the visit.
+	// Admit, if it is not nil, is called when the visitor's turn has come. If it fails, the password is not hashed.
 	Admit func() error
 }
 
@@ -43,19 +43,20 @@ func VisitorOf(ctx context.Context) Visitor {
 }
 
 const (
-	// maxQueue is how long a request may wait to have a password hashed: beyond, more attempts come than can be served.
+	// maxQueue is how long a request may wait to have a password hashed. A longer wait means that there are more attempts
+	// than the cores can serve.
 	maxQueue = 2 * time.Second
-	// laterShare is of how many turns one goes to a visitor who is served later, if one waits.
+	// laterShare is the number of turns of which one goes to the second queue, if a visitor waits in it.
 	laterShare = 8
 )
 
-// hashing lets no more passwords be hashed at once than there are cores: a hash takes 19 MiB and a core. Whoever finds
-// no core free waits in one of two queues. In each, networks and their sources take turns.
+// hashing bounds how many passwords are hashed at once by the number of cores: a hash takes 19 MiB and a core. A visitor who
+// finds no free core waits in one of two queues. In each, networks and their sources take turns.
 type hashing struct {
 	mu           sync.Mutex
 	free         int // cores; above 0 only while nobody waits
 	first, later rounds
-	passedOver   int // turns that went to first, while somebody waited in later
+	passedOver   int // turns that went to first while a visitor waited in later
 }
 
 func newHashing(cores int) *hashing { return &hashing{free: cores} }
@@ -128,7 +129,7 @@ func (h *hashing) leave() {
 	h.passOn()
 }
 
-// passOn gives the core to whoever is next.
+// passOn gives the core to the next waiter, or frees it if nobody waits.
 func (h *hashing) passOn() {
 	queue := &h.first
 	switch {
@@ -148,8 +149,8 @@ func (h *hashing) passOn() {
 // rounds is a queue in which networks take turns, and within each network its sources. The zero value is empty.
 type rounds struct{ all node }
 
-// node holds those who wait from one place: a source holds waiters in the order of their arrival, a network holds
-// sources, and rounds holds networks.
+// node is one level of the queue: a source holds waiters in the order of their arrival, a network holds sources, and rounds
+// holds networks.
 type node struct {
 	parent *node
 	name   string
@@ -188,8 +189,8 @@ func (n *node) child(name string) *node {
 	return c
 }
 
-// next takes out the first waiter of the source whose turn it is in the network whose turn it is, and puts both behind the
-// others.
+// next removes and returns the next waiter: in the network whose turn it is, the first waiter of the source whose turn it
+// is. Both move behind the others of their level.
 func (r *rounds) next() *waiter {
 	for n := &r.all; ; {
 		front := n.order.Front()

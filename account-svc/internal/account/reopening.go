@@ -29,7 +29,7 @@ var (
 	ErrNoReason  = errors.New("a reopening needs a reason")
 )
 
-// Validate returns ErrNoReason if nobody could tell later why the account was reopened.
+// Validate returns ErrNoReason if the reason is blank.
 func (r Reopening) Validate() error {
 	if strings.TrimSpace(r.Reason) == "" {
 		return ErrNoReason

@@ -74,10 +74,9 @@ func preparePassword(password string) (string, error) {
 	return prepared, nil
 }
 
-// forms returns what the stored hash of a typed password may have been made of: its prepared form, and the bytes as they
-// were typed, from which hashes were made before passwords were prepared. Both are mostly the same, and then one is
-// returned. How many there are depends on the typed text alone, so that the time of a failed login says nothing of the
-// account.
+// forms returns the texts from which the stored hash of a typed password may have been made: the prepared form, and the
+// typed bytes. Older hashes were made from the typed bytes. If both are equal, forms returns one. The number of forms
+// depends on the typed text alone, so the time of a failed login reveals nothing about the account.
 func forms(password string) []string {
 	prepared, err := precis.OpaqueString.String(password)
 	if err != nil || prepared == password {
