@@ -11,7 +11,7 @@ import (
 
 var errBalancesSize = fault.BadArgument("O lote deve ter de 1 a 1000 contas e até 1000 chaves.")
 
-// maxNumberBytes is the length of the longest account number. The ledger is not asked about a longer one.
+// maxNumberBytes is the length of the longest account number. The handler does not ask the ledger about longer ones.
 const maxNumberBytes = 10
 
 // balances tells other services what accounts have.
@@ -28,7 +28,7 @@ func (h handlers) balances(r *http.Request) (web.Answer, error) {
 			numbers = append(numbers, q.AccountNumber)
 		}
 		for _, id := range q.RequestIDs {
-			if storable(id) { // PostgreSQL would refuse the whole question
+			if storable(id) { // otherwise PostgreSQL would refuse the whole query
 				keys = append(keys, serviceKey(id))
 			}
 		}

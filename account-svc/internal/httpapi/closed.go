@@ -10,10 +10,10 @@ import (
 	"github.com/bankmore/bankmore/platform/web"
 )
 
-// maxQueryBytes bounds a question without lists.
+// maxQueryBytes bounds the body of a request without lists.
 const maxQueryBytes = 4 << 10
 
-// closed tells other services which accounts are closed, as far as a token from before may still be valid.
+// closed tells other services which accounts were closed so recently that their tokens may not have expired.
 func (h handlers) closed(r *http.Request) (web.Answer, error) {
 	var in accountapi.ClosedQuery
 	if err := web.DecodeInternal(r, &in, maxQueryBytes); err != nil {

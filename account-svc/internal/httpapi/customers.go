@@ -37,7 +37,7 @@ func (h handlers) register(r *http.Request) (web.Answer, error) {
 	var again bool
 	err := h.Limits.Registration(r.Context(), h.source(r), func(ctx context.Context) (err error) {
 		number, err = h.Accounts.Register(ctx, in.CPF, in.Name, in.Password)
-		if again = errors.Is(err, account.ErrCPFTaken); again { // perhaps by this very customer, whom the answer did not reach
+		if again = errors.Is(err, account.ErrCPFTaken); again { // perhaps by this customer, who never got the first answer
 			number, err = h.registered(ctx, h.source(r), in)
 		}
 		return err
@@ -50,8 +50,8 @@ func (h handlers) register(r *http.Request) (web.Answer, error) {
 	return answer, err
 }
 
-// registered finds the account that the same registration has opened before. It tries a password, so it counts as a login
-// does: otherwise registrations would be a way to guess passwords without limit.
+// registered finds the account that the same registration has opened before. It tries a password, so it counts as a login:
+// otherwise a stranger could guess passwords by registrations, without limit.
 func (h handlers) registered(ctx context.Context, source string, in registerRequest) (number string, err error) {
 	cpf, err := account.ParseCPF(in.CPF)
 	if err != nil {
@@ -83,7 +83,7 @@ func (h handlers) login(r *http.Request) (web.Answer, error) {
 	if err := required("cpf", in.CPF, "password", in.Password); err != nil {
 		return web.Answer{}, err
 	}
-	name := "" // of nobody, if the CPF is malformed: then there is nothing to guess
+	name := "" // stays "" if the CPF is malformed: then there is no password to guess
 	if cpf, err := account.ParseCPF(in.CPF); err == nil {
 		name = "cpf " + string(cpf)
 	}
@@ -140,7 +140,7 @@ func (h handlers) balance(r *http.Request) (web.Answer, error) {
 	return web.JSON(http.StatusOK, balanceAnswer{AccountNumber: account.Number, AccountName: account.Owner, Balance: account.Balance})
 }
 
-// exists tells anybody whose account is open.
+// exists answers every caller whose own account is open.
 func (h handlers) exists(r *http.Request) (web.Answer, error) {
 	if _, err := h.Ledger.Balance(r.Context(), caller(r).AccountID()); err != nil {
 		return web.Answer{}, err

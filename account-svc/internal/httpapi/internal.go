@@ -18,8 +18,8 @@ const maxBatchBytes = 4 << 20
 
 var errBatchSize = fault.BadArgument("O lote deve ter de 1 a 256 comandos.")
 
-// applyMovements is the ledger operation for the other services. It answers 200 with a result per command, unless nothing
-// is known about any of them.
+// applyMovements is the ledger operation for the other services. It answers 200 with a result per command, or an error if
+// the outcome of every command is unknown.
 func (h handlers) applyMovements(r *http.Request) (web.Answer, error) {
 	var in accountapi.Movements
 	if err := web.DecodeInternal(r, &in, maxBatchBytes); err != nil {
@@ -50,20 +50,20 @@ func command(m accountapi.Movement) ledger.Command {
 	c := ledger.Command{
 		RequestKey: serviceKey(m.RequestID), AccountNumber: m.AccountNumber, Type: ledger.Type(m.Type), Kind: ledger.Kind(m.Kind),
 		Amount: m.Amount, Counterparty: m.Counterparty, TransferID: m.TransferID, Description: m.Description,
-		// The fingerprint leaves out what the transfer's own request is: a leg that an older transfer-svc sent without
-		// it, and a newer one repeats with it, is the same command.
+		// The fingerprint leaves out the two fields of the customer's request. An older transfer-svc sends a leg without
+		// them, and a newer one may repeat the leg with them: it is the same command.
 		Fingerprint:       idempotency.Fingerprint(m.AccountNumber, m.Type, m.Kind, m.Amount.String(), m.Counterparty, m.TransferID),
 		TransferRequestID: m.TransferRequestID, TransferFingerprint: m.TransferFingerprint,
 	}
 	if m.RequestID == "" || c.Kind == ledger.Deposit || c.Kind == ledger.Withdrawal || !storable(
 		m.RequestID, m.AccountNumber, m.Counterparty, m.TransferID, m.Description, m.TransferRequestID, m.TransferFingerprint) {
-		return ledger.Command{} // malformed. Services do not move cash
+		return ledger.Command{} // the ledger rejects it as malformed; services move no cash, either
 	}
 	return c
 }
 
-// storable reports whether a database takes the texts: each is as long as a customer's request id at most, which fits an
-// index of PostgreSQL, and has no NUL.
+// storable reports whether a database accepts the texts: each is at most as long as a customer's request id, which fits an
+// index of PostgreSQL, and contains no NUL.
 func storable(texts ...string) bool {
 	return !slices.ContainsFunc(texts, func(text string) bool {
 		return utf8.RuneCountInString(text) > web.MaxRequestIDRunes || strings.Contains(text, "\x00")

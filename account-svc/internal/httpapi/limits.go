@@ -16,14 +16,15 @@ import (
 	"github.com/bankmore/bankmore/platform/fault"
 )
 
-// LimitsConfig bounds the guessing of passwords, and the hashing that strangers can ask for. Each limit admits up to
-// twice as many within one minute: some saved up, and then some as they come.
+// LimitsConfig bounds the guessing of passwords, and the hashing that strangers can cause. Each limit is a token bucket:
+// within one minute it admits up to twice its number, once the tokens saved up and once those of that minute.
 type LimitsConfig struct {
-	// PerCustomer is attempts at one customer's password per minute: from one source, and from all that have failed.
+	// PerCustomer bounds the attempts at one customer's password per minute. It counts per source, and over all sources; the
+	// second count refuses only sources that have failed at that password.
 	PerCustomer int `env:"LOGIN_RATE_LIMIT" envDefault:"10"`
-	// FailuresPerSource is failed attempts per minute from one source, whoever they were for.
+	// FailuresPerSource bounds the failed attempts per minute from one source, at all passwords together.
 	FailuresPerSource int `env:"LOGIN_FAILURE_LIMIT" envDefault:"20"`
-	// RegistrationsPerSource is registrations per minute from one source, successful or not.
+	// RegistrationsPerSource bounds the registrations per minute from one source, successful or not.
 	RegistrationsPerSource int `env:"REGISTRATION_RATE_LIMIT" envDefault:"20"`
 }
 
@@ -40,7 +41,7 @@ func (c LimitsConfig) Validate() error {
 	return errors.Join(problems...)
 }
 
-// failureMemory is how long a source that has failed counts as one.
+// failureMemory is how long a source counts as one that has failed.
 const failureMemory = 15 * time.Minute
 
 // errTooMany is the answer to an attempt over a limit.
@@ -56,10 +57,9 @@ func init() {
 	}
 }
 
-// Counter counts for all replicas together. Each name may be counted count times at once, and then once every
-// per/count.
+// Counter counts for all replicas together. It admits each name count times at once, and then once every per/count.
 type Counter interface {
-	// Take counts name once. It returns how long to wait if that is once too often, else 0.
+	// Take counts name once. It returns 0 if the limit admits that, and otherwise how long to wait.
 	Take(ctx context.Context, name string, count int, per time.Duration) (wait time.Duration, err error)
 	// Peek is Take without counting.
 	Peek(ctx context.Context, name string, count int, per time.Duration) (wait time.Duration, err error)
@@ -68,15 +68,15 @@ type Counter interface {
 // Limits counts what strangers try. See docs/adr/0017.
 type Limits struct {
 	attempts      limit // at a customer's password, by customer and source
-	customers     limit // the same from everywhere, by customer
-	strangers     limit // failures at a customer's password, by customer and source, to remember that there was one
-	failures      limit // by source
-	failed        limit // by source, to remember that there was one
+	customers     limit // the same over all sources, by customer
+	strangers     limit // remembers that a source has failed at a customer's password
+	failures      limit // failed attempts, by source
+	failed        limit // remembers that a source has failed
 	registrations limit // by source
 }
 
-// NewLimits returns limits without any count. They are counted in this process and by the shared counter, which may be
-// nil. Either may refuse: the shared one may be away, or have forgotten what it counted.
+// NewLimits returns limits that have counted nothing. This process counts, and so does the shared counter, which may be nil.
+// Either refuses: the shared counter may fail, or lose its counts.
 func NewLimits(config LimitsConfig, shared Counter) *Limits {
 	return &Limits{
 		attempts:      newLimit("attempts", config.PerCustomer, time.Minute, shared),
@@ -88,9 +88,9 @@ func NewLimits(config LimitsConfig, shared Counter) *Limits {
 	}
 }
 
-// Attempt runs try, an attempt from source at the password of customer, or fails with errTooMany. Customer is "" if there
-// is none. A failure counts against the source. A source that has not failed at this customer's password is not refused
-// for what others try.
+// Attempt runs try, an attempt from source at the password of customer, or fails with errTooMany. customer is "" if there
+// is none. A failure counts against the source. The attempts of other sources never refuse a source that has not failed at
+// this customer's password.
 func (l *Limits) Attempt(ctx context.Context, source, customer string, try func(ctx context.Context) error) error {
 	if wait := l.failures.peek(ctx, source); wait > 0 {
 		return refuse(ctx, "source", source, wait)
@@ -115,7 +115,7 @@ func (l *Limits) Attempt(ctx context.Context, source, customer string, try func(
 		},
 	}))
 	if errors.Is(err, account.ErrWrongLogin) || errors.Is(err, account.ErrWrongPassword) || errors.Is(err, account.ErrCPFTaken) {
-		ctx := context.WithoutCancel(ctx) // it counts, even if the client did not wait for the answer
+		ctx := context.WithoutCancel(ctx) // the failure counts even if the client did not wait for the answer
 		l.failures.take(ctx, source)
 		l.failed.take(ctx, source)
 		if customer != "" {
@@ -139,7 +139,7 @@ func refuse(ctx context.Context, limit, source string, wait time.Duration) error
 	return errTooMany.After(max(time.Second, wait))
 }
 
-// limit is one of the limits, counted here and by the shared counter, if there is one.
+// limit is one of the limits. This process counts, and so does the shared counter, if there is one.
 type limit struct {
 	name   string
 	count  int
@@ -152,12 +152,12 @@ func newLimit(name string, count int, per time.Duration, shared Counter) limit {
 	return limit{name: name, count: count, per: per, local: newLocalCounter(count, per), shared: shared}
 }
 
-// take counts who once. It returns how long to wait if that is once too often, else 0.
+// take counts who once. It returns 0 if the limit admits that, and otherwise how long to wait.
 func (l limit) take(ctx context.Context, who string) time.Duration {
 	if wait := l.local.take(who); wait > 0 || l.shared == nil {
 		return wait
 	}
-	wait, _ := l.shared.Take(ctx, l.name+" "+who, l.count, l.per) // this process has counted it, and the counter its failure
+	wait, _ := l.shared.Take(ctx, l.name+" "+who, l.count, l.per) // after an error, the count of this process decides
 	return wait
 }
 
@@ -170,8 +170,8 @@ func (l limit) peek(ctx context.Context, who string) time.Duration {
 	return wait
 }
 
-// maxNames bounds the names that a process counts, for each limit. Beyond, the name that was seen least recently is
-// forgotten. A name takes about 200 bytes.
+// maxNames bounds the names that a process counts, for each limit. Beyond that, it forgets the name that was seen least
+// recently. A name takes about 200 bytes.
 const maxNames = 1 << 15
 
 // localCounter counts in this process.

@@ -120,7 +120,7 @@ func (h handlers) statement(r *http.Request) (web.Answer, error) {
 	return web.JSON(http.StatusOK, listing)
 }
 
-// filterFrom reads what narrows a statement. A cursor is the place of the last movement before it.
+// filterFrom reads the filter of a statement from the query. A cursor holds the Seq of the last movement of the page before.
 func (h handlers) filterFrom(r *http.Request, page web.Page) (f ledger.Filter, err error) {
 	if page.After != "" {
 		f.Before, err = strconv.ParseInt(page.After, 10, 64)

@@ -10,7 +10,7 @@ import (
 	"github.com/bankmore/bankmore/platform/fault"
 )
 
-// PeriodConfig says which days customers mean.
+// PeriodConfig holds the time zone of the days in customers' queries.
 type PeriodConfig struct {
 	Zone Zone `env:"BANK_TIME_ZONE" envDefault:"America/Sao_Paulo"`
 }
@@ -32,7 +32,7 @@ func (z *Zone) UnmarshalText(text []byte) error {
 var instantForm = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$`)
 
 // bound reads a bound of a period from a query: an instant (RFC 3339), or a date, which is a day of the zone. The bound is
-// that day's beginning, or its end if wholeDay. There is none, and nil, without the parameter.
+// that day's beginning, or its end if wholeDay. Without the parameter it returns nil.
 func bound(values url.Values, name string, zone Zone, wholeDay bool) (*time.Time, error) {
 	if !values.Has(name) {
 		return nil, nil //nolint:nilnil // no bound is no failure

@@ -22,7 +22,7 @@ type Deps struct {
 	Tokens   *auth.Tokens
 	AppToken string
 	Limits   *Limits
-	Zone     Zone // in which the days of a statement are days
+	Zone     Zone // of the dates in a statement's query
 	OpenAPI  []byte
 }
 
