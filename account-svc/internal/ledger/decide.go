@@ -10,14 +10,14 @@ import (
 	"github.com/bankmore/bankmore/platform/fault"
 )
 
-// State is what a batch of commands meets: the accounts they name that exist, by number, and the earlier decisions on
-// their keys. A store loads and locks it.
+// State is what a batch of commands is decided on: the existing accounts that the commands name, by number, and the earlier
+// decisions on their keys. A store loads and locks it.
 type State struct {
 	Accounts  map[string]*Account
 	Decisions map[string]Decision
 }
 
-// Effects is what a batch changes: rows to add, and accounts whose balance and version have moved on.
+// Effects is what a batch changes: rows to add, and accounts with a new balance and version.
 type Effects struct {
 	Movements []Movement
 	Refused   map[string]Decision // by request key
@@ -30,8 +30,8 @@ type Change struct {
 	Was int64
 }
 
-// decide answers commands in order, each seeing the effects of those before it, and collects what has to be written.
-// It is the whole of the ledger's rules; stores only load and write.
+// decide answers commands in order and collects what the store has to write. Each command sees the effects of those before
+// it. All rules of the ledger are in this package; stores only load and write.
 func decide(state State, commands []Command, now time.Time) ([]Result, Effects) {
 	b := bookkeeper{state: state, now: now, was: map[string]int64{}, refused: map[string]Decision{}}
 	results := make([]Result, len(commands))
@@ -94,7 +94,7 @@ func (b *bookkeeper) apply(c Command, account *Account) {
 		account.Balance -= c.Amount
 	}
 	switch {
-	case c.Kind == Transfer && c.Type == Debit: // what leaves the balance goes here, so the sum stays what it was
+	case c.Kind == Transfer && c.Type == Debit: // the amount moves from Balance to InTransit, so their sum stays the same
 		account.InTransit += c.Amount
 	case c.Kind == Refund:
 		account.InTransit = max(account.InTransit-c.Amount, 0)

@@ -63,16 +63,16 @@ var refusals = map[string]*fault.Error{
 // ErrMalformed rejects a command that no caller may send: a defect, not a business refusal, hence never recorded.
 var ErrMalformed = fault.BadArgument("Comando de movimentação inválido.")
 
-// MaxBalance is the most, in cents, that a deposit or a transfer brings an account to: 1,000,000,000,000,000.00. A refund
-// is always taken, beyond it as well, since money has to go back to where it came from.
+// MaxBalance is the highest balance, in cents, that a deposit or a transfer may lead to: 1,000,000,000,000,000.00. A refund
+// may exceed it, since the money has to go back to where it came from.
 const MaxBalance money.Cents = 100_000_000_000_000_000
 
-// MaxReturns is the most, in cents, that a deposit or a transfer brings Account.Balance and Account.InTransit to together. Refunds
-// move money from the latter to the former, so no balance ever exceeds it, however many refunds come. It is 90 times
-// MaxBalance, and an int64 can hold it. A sum over the whole bank can exceed an int64 all the same.
+// MaxReturns is the highest sum of Account.Balance and Account.InTransit, in cents, that a deposit or a transfer may lead
+// to. Refunds move money from InTransit to Balance, so no balance ever exceeds MaxReturns, however many refunds come. It is
+// 90 times MaxBalance, which an int64 can hold. A sum over the whole bank may still exceed an int64.
 //
-// Who completes transfers comes nearer to it with each, and gets nothing more in the end: after 90 quadrillion reais, which
-// is some thousand times what all banks of the country hold.
+// A completed transfer leaves its amount in InTransit. So an account that has sent about 90 quadrillion reais can receive
+// no more deposits and transfers. That is some thousand times what all banks of the country hold.
 const MaxReturns = 90 * MaxBalance
 
 // Command asks for one movement.
@@ -87,7 +87,8 @@ type Command struct {
 	TransferID    string      // of the transfer that it belongs to, if any
 	Description   string      // "" for the kind's own
 
-	// Of the request that the transfer's origin made, kept for a transfer-svc that has lost it; "" if not told.
+	// The id and the fingerprint of the customer's own request for the transfer, kept in case transfer-svc loses it; "" if
+	// the caller sent none.
 	TransferRequestID   string
 	TransferFingerprint string
 }
@@ -116,17 +117,17 @@ type Movement struct {
 type Account struct {
 	ID      string
 	Number  string
-	Owner   string // the customer's name, which never changes; commands do without it, so only Balance tells it
+	Owner   string // the customer's name, which never changes; only Store.Balance fills it in, since commands do not need it
 	Active  bool
 	Balance money.Cents
 	Version int64
 
-	// InTransit is at least what transfers from the account may still send back to it: what all of them have taken, less
-	// what came back. It does not fall when a transfer is completed, since that is a movement of another account only.
+	// InTransit is an upper bound, in cents, of what may still be refunded to the account: the debits of all its transfers,
+	// less their refunds. It does not fall when a transfer completes, since the credit changes only the other account.
 	InTransit money.Cents
 }
 
-// Decision is what became of an earlier command: applied if Refusal is "", else the refusal's type.
+// Decision is what became of an earlier command. Refusal is "" if the command was applied, and else the refusal's type.
 type Decision struct {
 	Fingerprint string
 	Refusal     string
@@ -154,8 +155,8 @@ var directions = map[Kind]map[Type]string{
 	Fee:        {Debit: "Tarifa de transferência"},
 }
 
-// ErrOverflow is the failure of a command after which a balance would exceed 64 bits. MaxBalance makes it impossible; should
-// it come about all the same, the command alone fails, and is not refused for ever.
+// ErrOverflow is the failure of a credit after which a balance would exceed 64 bits. MaxReturns makes that impossible. If it
+// happens all the same, only that command fails, and it is not refused for ever.
 var ErrOverflow = fault.Away(errors.New("the balance would exceed 64 bits"))
 
 func (c Command) wellFormed() bool {
@@ -165,8 +166,8 @@ func (c Command) wellFormed() bool {
 		(c.Kind != Transfer || c.Counterparty != "")
 }
 
-// refuse returns the business rule that forbids c, or nil. A refund is always taken: the money has to go back where it
-// came from, even if the account was closed meanwhile.
+// refuse returns the business rule that forbids c, or nil. It never refuses a refund to an existing account: the money has
+// to go back where it came from, even if the account was closed meanwhile.
 func (c Command) refuse(account, counterparty *Account) *fault.Error {
 	switch {
 	case account == nil:

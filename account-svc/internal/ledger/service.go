@@ -16,9 +16,9 @@ type Store interface {
 	Apply(ctx context.Context, commands []Command, decide func(State) Effects) error
 	// Balance returns the account with its owner, or ErrUnknownAccount.
 	Balance(ctx context.Context, accountID string) (Account, error)
-	// Standings returns the accounts that exist among numbers, by number and without their owners, and those of keys that
-	// the ledger has decided. It reads the keys after the accounts, so it returns every key of keys whose movement a
-	// returned balance contains. It reads the database, never a cache.
+	// Standings returns the existing accounts among numbers, by number and without their owners, and those keys that the
+	// ledger has decided. It reads the keys after the accounts: if a returned balance includes a key's movement, decided
+	// contains the key. It reads the database, never a cache.
 	Standings(ctx context.Context, numbers, keys []string) (accounts map[string]Account, decided map[string]bool, err error)
 	// Statement returns up to limit movements of an account that match the filter, newest first.
 	Statement(ctx context.Context, accountID string, filter Filter, limit int) ([]Movement, error)
@@ -40,8 +40,8 @@ type Ledger struct {
 // maxJoined bounds how many commands share a transaction.
 const maxJoined = 1024
 
-// New returns a ledger kept in store. Commands that arrive together share a transaction (group commit). If it fails for
-// a reason that lies in one command or account, the others have one without it.
+// New returns a ledger kept in store. Commands that arrive together share a transaction (group commit). If the transaction
+// fails because of one command or account, the ledger repeats the others without it.
 func New(store Store) *Ledger {
 	l := &Ledger{store: store}
 	l.commits = batch.NewDivisible(l.commit, func(c Command) string { return c.AccountNumber }, batch.Options{MaxItems: maxJoined})
@@ -51,8 +51,8 @@ func New(store Store) *Ledger {
 // Close waits for the commands already accepted.
 func (l *Ledger) Close() { l.commits.Close() }
 
-// Apply answers each command, in order. A result with an Err that is none of the ledger's own means that nothing is known
-// about its command, which has to be sent again with the same key. An error means so of all.
+// Apply answers each command, in order. If the Err of a result is not one of the ledger's own, the outcome of its command is
+// unknown, and the caller has to send it again with the same key. If Apply fails, that is so for all commands.
 func (l *Ledger) Apply(ctx context.Context, commands []Command) ([]Result, error) {
 	results, errs := l.commits.DoAll(ctx, commands)
 	crashpoint.Reach("ledger", "applied")
