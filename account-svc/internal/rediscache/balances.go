@@ -23,30 +23,30 @@ var requests = promauto.NewCounterVec(prometheus.CounterOpts{
 	Name: "balance_cache_requests_total", Help: "Balances asked of the cache, by result: hit, miss, away.",
 }, []string{"result"})
 
-// Store is what the cache stands before.
+// Store is the store behind the cache.
 type Store interface {
 	account.Store
 	ledger.Store
 }
 
-// Balances is a store whose balances are read from Redis first. Whatever decides about money reads the database.
+// Balances is a store that looks for balances in Redis first. Decisions about money read the database.
 type Balances struct {
 	Store
 	client *Client
 }
 
-// NewBalances puts a cache before a store.
+// NewBalances puts a cache in front of a store.
 func NewBalances(store Store, client *Client) *Balances {
 	return &Balances{Store: store, client: client}
 }
 
-// Under an account's key is a hash: either an entry, with the fields version, balance, number and owner, of an active
-// account, or the lease of one reader, who may make it an entry.
+// The key of an account holds a Redis hash. It is either an entry of an active account, with the fields version, balance,
+// number and owner, or the lease of one reader, who may turn it into an entry.
 
-// leaseLife is how long a reader may take from the database to the cache.
+// leaseLife is how long a reader may take to read the database and fill the cache.
 const leaseLife = 500 * time.Millisecond
 
-// readOrLease returns the entry, or OK if the caller now has the lease, or nil if somebody else has it.
+// readOrLease returns the entry, or OK if the caller now has the lease, or nil if another reader has it.
 var readOrLease = redis.NewScript(`
 	local entry = redis.call('HMGET', KEYS[1], 'version', 'balance', 'number', 'owner')
 	if entry[1] then
@@ -67,8 +67,9 @@ var fill = redis.NewScript(`
 	end
 	return 0`)
 
-// update tells of commits: it takes leases away, since their readers may have looked before, and brings entries up to date.
-// It adds none and lets none live longer, so it does no harm however late it arrives. Lua's numbers are exact up to 2^53,
+// update tells the cache of commits. It deletes leases, since their readers may have read the database before the commit. It
+// gives an older entry the new version and balance. It adds no entry and lets none live longer, so it does no harm however
+// late it arrives. It deletes the entry of an account that was closed. Lua's numbers are exact up to 2^53,
 // which no account's version reaches.
 var update = redis.NewScript(`
 	for i, key in ipairs(KEYS) do
@@ -82,12 +83,12 @@ var update = redis.NewScript(`
 	end
 	return 0`)
 
-// Apply implements ledger.Store. The cache learns of the new balances before the callers do, so that each reads what it
-// has written. It learns again if a command is repeated: the first answer, and all that belongs to it, may have been lost.
+// Apply implements ledger.Store. It tells the cache the new balances before it answers, so that callers read their own
+// writes. It tells the cache also if a command is only repeated: the process may have died after the first commit.
 func (b *Balances) Apply(ctx context.Context, commands []ledger.Command, decide func(ledger.State) ledger.Effects) error {
 	var touched map[string]ledger.Account // by number
 	err := b.Store.Apply(ctx, commands, func(state ledger.State) ledger.Effects {
-		effects := decide(state) // which moves the accounts on
+		effects := decide(state) // changes state.Accounts
 		touched = map[string]ledger.Account{}
 		for _, c := range commands {
 			if a := state.Accounts[c.AccountNumber]; a != nil {
@@ -118,7 +119,7 @@ func (b *Balances) Deactivate(ctx context.Context, accountID string, at time.Tim
 	return err
 }
 
-// Reopening needs no word to the cache: it holds nothing of closed accounts, and whoever reads one makes no entry.
+// Reopen does not tell the cache: it holds no entry of a closed account, and a reader of a closed account makes none.
 
 // Balance implements ledger.Store.
 func (b *Balances) Balance(ctx context.Context, accountID string) (ledger.Account, error) {
@@ -138,7 +139,7 @@ func (b *Balances) Balance(ctx context.Context, accountID string) (ledger.Accoun
 
 func (b *Balances) key(accountID string) string { return b.client.prefix + "balance:" + accountID }
 
-// tell tells the cache what a commit has left.
+// tell updates the cache after a commit that has left the accounts as given.
 func (b *Balances) tell(ctx context.Context, accounts ...ledger.Account) {
 	var keys []string
 	var values []any
@@ -147,7 +148,7 @@ func (b *Balances) tell(ctx context.Context, accounts ...ledger.Account) {
 		if a.Active {
 			values = append(values, a.Version, int64(a.Balance))
 		} else {
-			values = append(values, "closed", 0) // refunds still reach it, but nobody may see it
+			values = append(values, "closed", 0) // refunds still change its balance, but nobody may read it
 		}
 	}
 	// The commit has happened, even if nobody waits for it any more.
@@ -159,7 +160,7 @@ func (b *Balances) tell(ctx context.Context, accounts ...ledger.Account) {
 	}
 }
 
-// read returns the account if there is an entry, or else a lease to make one, or neither.
+// read returns the account if there is an entry, or else a lease for making one, or neither.
 func (b *Balances) read(ctx context.Context, accountID string) (a *ledger.Account, lease string) {
 	result := "away"
 	defer func() { requests.WithLabelValues(result).Inc() }()
@@ -192,7 +193,7 @@ func (b *Balances) read(ctx context.Context, accountID string) (a *ledger.Accoun
 	return a, ""
 }
 
-// parse reads the fields of an entry. It returns nil if they are none.
+// parse reads the fields of an entry. It returns nil if a field is missing, empty or malformed.
 func parse(accountID string, fields []any) *ledger.Account {
 	texts := make([]string, 4)
 	for i := range texts {

@@ -10,8 +10,8 @@ import (
 	"github.com/go-redis/redis_rate/v10"
 )
 
-// Counter counts for all replicas together, by the generic cell rate algorithm: each name may be counted count times at
-// once, and then once every per/count.
+// Counter counts for all replicas together, by the generic cell rate algorithm: it admits each name count times at once, and
+// then once every per/count.
 type Counter struct {
 	client  *Client
 	limiter *redis_rate.Limiter
@@ -23,7 +23,7 @@ func NewCounter(client *Client, key []byte) *Counter {
 	return &Counter{client: client, limiter: redis_rate.NewLimiter(client.redis), key: key}
 }
 
-// Take counts name once. It returns how long to wait if that is once too often, else 0.
+// Take counts name once. It returns 0 if the limit admits that, and otherwise how long to wait.
 func (c *Counter) Take(ctx context.Context, name string, count int, per time.Duration) (wait time.Duration, err error) {
 	result, err := c.ask(ctx, name, count, per, 1)
 	if err != nil || result.Allowed > 0 {
@@ -38,7 +38,7 @@ func (c *Counter) Peek(ctx context.Context, name string, count int, per time.Dur
 	if err != nil || result.Remaining > 0 {
 		return 0, err
 	}
-	left := per - per/time.Duration(count) // of the time after which nothing is counted any more, when one is free again
+	left := per - per/time.Duration(count) // of ResetAfter, when the limit admits one more
 	return max(1, result.ResetAfter-left), nil
 }
 

@@ -2,11 +2,11 @@ package rediscache
 
 import "time"
 
-// OpenPatient is Open for tests of what holds while Redis answers, on machines that are slow at times.
+// OpenPatient is Open with a long timeout, so that Redis answers in time on a slow machine.
 func OpenPatient(config Config) (*Client, error) { return open(config, 20*time.Second) }
 
-// Trust has entries read at once.
+// Trust lets the client read entries at once.
 func (c *Client) Trust() { c.trustedFrom = time.Time{} }
 
-// Fill lets a test execute a reader's word again.
+// Fill lets a test run the script by which a reader fills the cache.
 var Fill = fill

@@ -1,5 +1,5 @@
-// Package rediscache shares among replicas, through Redis, what nobody depends on: balances as commits left them, and
-// counts of login attempts. Redis may be slow, away, empty or full at any time: see docs/adr/0009-balance-cache.md.
+// Package rediscache shares balances and counts of login attempts among replicas, through Redis. Nothing depends on them:
+// Redis may be slow, unreachable, empty or full at any time. See docs/adr/0009-balance-cache.md.
 package rediscache
 
 import (
@@ -33,7 +33,8 @@ func (c Config) Validate() error {
 const (
 	// patience is how long a request waits for Redis at most, whatever is wrong with it.
 	patience = 100 * time.Millisecond
-	// rest is how long Redis is left alone after a failure, and then between tries of one caller at a time until it answers.
+	// rest is how long the client does not call Redis after a failure. Until Redis answers, one call then tries it at a time,
+	// with a rest in between.
 	rest = time.Second
 )
 
@@ -48,7 +49,7 @@ var (
 
 var errResting = errors.New("redis is left alone after a failure")
 
-// Client is a connection to Redis that never takes long.
+// Client is a connection to Redis whose calls never take long.
 type Client struct {
 	redis  *redis.Client
 	prefix string
@@ -69,21 +70,21 @@ func open(config Config, wait time.Duration) (*Client, error) {
 	if err != nil {
 		return nil, errors.New("REDIS_URL: not a redis:// or rediss:// URL") // the cause would repeat the password
 	}
-	options.DialTimeout = 5 * wait // it happens beside the call, which does not wait for it
+	options.DialTimeout = 5 * wait // a call does not wait for a dial, which goes on in the background
 	options.ReadTimeout, options.WriteTimeout, options.PoolTimeout = wait, wait, wait
 	options.ContextTimeoutEnabled = true
-	options.MaxRetries = -1 // none: whoever calls knows what to do instead
+	options.MaxRetries = -1 // none: every caller can do without Redis
 	options.MinIdleConns = 2
 	up.Set(1)
 	c := &Client{redis: redis.NewClient(options), prefix: config.KeyPrefix, ttl: config.BalanceTTL, wait: wait}
-	c.missed() // the process before this one may have been killed between a commit and its entry
+	c.missed() // the process before this one may have been killed before it told Redis of a commit
 	return c, nil
 }
 
 // Close closes the connections.
 func (c *Client) Close() error { return c.redis.Close() }
 
-// try runs call within patience, unless Redis is resting.
+// try runs call within patience, or returns errResting while the client must not call Redis.
 func (c *Client) try(ctx context.Context, call func(ctx context.Context) error) error {
 	if c.resting() {
 		return errResting
@@ -98,7 +99,7 @@ func (c *Client) try(ctx context.Context, call func(ctx context.Context) error) 
 	return err
 }
 
-// resting reports whether the caller has to leave Redis alone. While it is away, one caller may try; the others rest on.
+// resting reports whether the caller must not call Redis. While Redis fails, one caller may try it after each rest.
 func (c *Client) resting() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -112,7 +113,7 @@ func (c *Client) resting() bool {
 	return false
 }
 
-// note keeps the outcome of a call, and logs a change.
+// note records whether a call succeeded, and logs a change.
 func (c *Client) note(ctx context.Context, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -133,8 +134,8 @@ func (c *Client) note(ctx context.Context, err error) {
 	}
 }
 
-// missed notes that Redis was not told of a commit. Until every entry from before has expired, an old one could be
-// taken for the newest, so none is read.
+// missed notes that Redis was not told of a commit. An entry in Redis may now be out of date, so the client reads no entry
+// until all present ones have expired.
 func (c *Client) missed() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
