@@ -119,8 +119,8 @@ func (s *Store) Closed(ctx context.Context, after account.Closing, limit int) ([
 	return closed, sqldb.Away(rows.Err())
 }
 
-// Reopen implements account.Store. Of two operators at once one finds that the record of this closing is there already,
-// tries again, and then finds the account open.
+// Reopen implements account.Store. If two operators reopen an account at once, the record of this closing exists already for
+// one of them. InTx then repeats that transaction, which finds the account open.
 func (s *Store) Reopen(ctx context.Context, r account.Reopening) (reopened account.Reopened, err error) {
 	var open error // not a failure of the database
 	err = s.db.InTx(ctx, func(tx *sql.Tx) error {

@@ -1,6 +1,6 @@
 package sqlstore
 
-// Queries are those that run all the time, each with an index that must answer it.
+// Queries are the frequent queries, each with the index that must answer it.
 var Queries = map[string]string{
 	selectAccounts + " ORDER BY id FOR NO KEY UPDATE": "accounts_number_key",
 	selectDecisions:                      "movements_request_key_key",

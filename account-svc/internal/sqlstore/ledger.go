@@ -15,8 +15,8 @@ import (
 // maxKeys bounds the keys that one statement looks up.
 const maxKeys = 250
 
-// errStale says that an account moved between load and write. Locks make that impossible; were it ever to happen,
-// nothing is written.
+// errStale says that an account changed between load and write. Locks make that impossible. If it happens all the same, the
+// transaction writes nothing.
 var errStale = errors.New("account version has changed during the transaction")
 
 // Apply implements ledger.Store. SQLite has one write transaction at a time, which begins before the load.
@@ -126,7 +126,7 @@ func write(ctx context.Context, tx *sql.Tx, e ledger.Effects) error {
 const movementColumns = `id, request_key, fingerprint, account_id, seq, type, amount, contra, kind, counterparty,
 	transfer_id, description, balance_after, created_at`
 
-// insertedColumns are those that are only written: no query of the service needs the last two.
+// insertedColumns adds the two columns that the service writes but never reads.
 const insertedColumns = movementColumns + ", transfer_request_id, transfer_fingerprint"
 
 func movementValues(m ledger.Movement) []any {

@@ -41,9 +41,10 @@ const (
 		UNION ALL SELECT request_key, fingerprint, type FROM refusals WHERE request_key = ANY($1)`
 )
 
-// queueLoad adds the statements that lock what the commands move, and then read it: each statement sees what was
-// committed before it began, so what is read after the locks were had stays true. Everybody takes the locks in the same
-// order. A counterparty does not move and is only read; should it be closed at this moment, the debit came before.
+// queueLoad adds statements that first lock what the commands change, and then read the decisions. Each statement sees what
+// was committed before it began, so what a transaction reads under its locks stays true until its commit. All transactions
+// take the locks in the same order. A counterparty does not change and is only read: if it is closed at the same moment, the
+// debit counts as the earlier of the two.
 func queueLoad(load *pgx.Batch, commands []ledger.Command, into ledger.State) {
 	moving, counterparties, keys, chosen := set{}, set{}, set{}, set{}
 	for _, c := range commands {
@@ -57,9 +58,9 @@ func queueLoad(load *pgx.Batch, commands []ledger.Command, into ledger.State) {
 	for number := range moving {
 		delete(counterparties, number)
 	}
-	// A transfer's keys always come with the same account, whose row is their lock too. A key that a customer chose may
-	// come with any account at the same time, so it needs a lock of its own. Few do, which the server's table of locks
-	// asks for.
+	// A transfer's key always comes with the same account, so the lock on the account's row is enough. A key that a
+	// customer chose may come with several accounts at once, so it needs an advisory lock. Only such keys take one, since
+	// the server's table of locks is small.
 	if len(chosen) > 0 {
 		load.Queue(`SELECT pg_advisory_xact_lock(hash) FROM (
 			SELECT DISTINCT hashtextextended(key, 0) AS hash FROM unnest($1::text[]) AS key ORDER BY hash) AS hashes`, chosen.list())

@@ -49,7 +49,7 @@ func (s *Store) Standings(ctx context.Context, numbers, keys []string) (map[stri
 	return accounts, decided, nil
 }
 
-// each calls row for each row of a query whose only parameter is a list. It asks nothing about an empty one.
+// each calls row for each row of a query whose only parameter is a list. It runs no query for an empty list.
 func (s *Store) each(ctx context.Context, query string, list []string, row func(*sql.Rows) error) error {
 	if len(list) == 0 {
 		return nil

@@ -7,11 +7,11 @@ import (
 	"github.com/bankmore/bankmore/platform/sqldb"
 )
 
-// duplicateRequests is answered by the index of request_key alone, in its order: nothing is sorted, and hardly any row read.
+// The index of request_key alone answers duplicateRequests, in its order: the database sorts nothing and reads hardly a row.
 const duplicateRequests = `
 	SELECT 'request ' || request_key || ' has ' || count(*) || ' movements' FROM movements GROUP BY request_key HAVING count(*) > 1`
 
-// invariants hold at every moment, whatever is in flight; warnings tell of what an operator has to do something about.
+// invariants hold at every moment, whatever is in flight. A warning among them asks an operator to act.
 var invariants = []sqldb.Invariant{
 	{Name: "no balance is negative", Query: `
 		SELECT 'account ' || number || ' has ' || balance FROM accounts WHERE balance < 0`},
