@@ -30,7 +30,7 @@ type claims struct {
 	Role string `json:"role"`
 }
 
-// tokens with the keyring that text describes.
+// tokens returns Tokens with the keyring that text describes.
 func tokens(t *testing.T, text string) *auth.Tokens {
 	t.Helper()
 	config := auth.Config{Issuer: "issuer", Audience: "audience", TTL: time.Hour}
@@ -88,7 +88,7 @@ func with(name string, value any) func(jwt.MapClaims) {
 	}
 }
 
-// badTokens are all refused by a keyring of secretA.
+// badTokens returns tokens that a keyring of secretA must refuse.
 func badTokens(t *testing.T) map[string]string {
 	hs256, key, now := jwt.SigningMethodHS256, []byte(secretA), time.Now()
 	good := forge(t, hs256, key, "default", nil)
@@ -138,7 +138,8 @@ func TestVerifyRefuses(t *testing.T) {
 	}
 }
 
-// Replicas' clocks may differ by a minute: a token of a replica that is ahead is taken, and an expired one is not.
+// The clocks of replicas may differ by a minute. Verify accepts a token from a replica whose clock is ahead, and no expired
+// token.
 func TestClocksMayDiffer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ring, now := tokens(t, secretA), time.Now()
@@ -163,7 +164,7 @@ func TestClocksMayDiffer(t *testing.T) {
 	})
 }
 
-// A token has one form. The 43 characters of a signature hold 258 bits, and a signature has 256.
+// A token has one spelling. The 43 characters of a signature hold 258 bits, and a signature has 256.
 func TestSignatureHasOneForm(t *testing.T) {
 	ring := tokens(t, secretA)
 	good := forge(t, jwt.SigningMethodHS256, []byte(secretA), "default", nil)
@@ -242,7 +243,7 @@ func TestFailedKeyringKeepsTheOldOne(t *testing.T) {
 	}
 }
 
-// answer is what a guarded route gives to a request with these headers.
+// answer returns the answer of a guarded route to a request with these headers.
 func answer(t *testing.T, guard func(http.Handler) http.Handler, headers ...string) *httptest.ResponseRecorder {
 	t.Helper()
 	router := web.NewRouter()
@@ -347,7 +348,7 @@ func TestOldestIssue(t *testing.T) {
 	})
 }
 
-// A handler that asks for claims without the guard must fail, not go on as nobody.
+// A handler that reads claims on a route without RequireToken must panic, not go on without a caller.
 func TestClaimsWithoutGuardPanic(t *testing.T) {
 	defer func() {
 		if recover() == nil {
@@ -396,7 +397,7 @@ func TestRefusalsMatch(t *testing.T) {
 	}
 }
 
-// A derived key differs by purpose and by secret; the signing secret's comes first, and all replicas get the same.
+// Derived keys differ by purpose and by secret. The key from the signing secret comes first. All replicas derive the same.
 func TestDerivedKeys(t *testing.T) {
 	ring := func(text string) (k auth.Keyring) {
 		if err := k.UnmarshalText([]byte(text)); err != nil {
