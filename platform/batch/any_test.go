@@ -14,8 +14,8 @@ import (
 	"github.com/bankmore/bankmore/platform/batch"
 )
 
-// Whichever inputs are bad, whoever leaves, and however inputs are spread over keys and callers: a bad input fails by its own
-// error, no other fails, each is done once at most, and those of one caller and key in their order.
+// For any bad inputs, any callers that give up, and any spread of inputs over keys and callers: a bad input fails with its
+// own error, no other input fails, each input is done at most once, and those of one caller and key keep their order.
 func TestAnyBadInputsFailAlone(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		d := newDesk()

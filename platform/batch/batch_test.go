@@ -18,7 +18,7 @@ import (
 	"github.com/bankmore/bankmore/platform/fault"
 )
 
-// gate is a Func whose flights land when the test says so. It answers each number with its double.
+// gate is a Func whose flights end when the test says so. It answers each number with its double.
 type gate struct {
 	mu      sync.Mutex
 	flights [][]int
@@ -45,7 +45,7 @@ func (g *gate) started() [][]int {
 	return slices.Clone(g.flights)
 }
 
-// start calls Do for each number, one after the other, and returns once all wait.
+// start calls Do for each number, one after the other, and returns once all calls wait.
 func start(t *testing.T, b *batch.Batcher[int, int], answered *sync.WaitGroup, numbers ...int) {
 	t.Helper()
 	for _, n := range numbers {
@@ -142,7 +142,7 @@ func TestMaxPending(t *testing.T) {
 	})
 }
 
-func TestCallerWhoLeavesDoesNotEndTheFlight(t *testing.T) {
+func TestCallerWhoGivesUpDoesNotEndTheFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type key struct{}
 		var flightErr error
@@ -171,7 +171,7 @@ func TestCallerWhoLeavesDoesNotEndTheFlight(t *testing.T) {
 	})
 }
 
-func TestCallerWhoIsGoneSendsNothing(t *testing.T) {
+func TestEndedContextSendsNothing(t *testing.T) {
 	b := batch.New(func(_ context.Context, in []int) ([]int, error) {
 		t.Error("a flight for nobody")
 		return in, nil

@@ -28,7 +28,7 @@ var (
 	errAway   = errors.New("away")
 )
 
-// order is an input: the n-th of a key.
+// order is an input: the n-th one of its key.
 type order struct {
 	key string
 	n   int
@@ -36,8 +36,8 @@ type order struct {
 
 func keyOf(o order) string { return o.key }
 
-// desk is a Func that refuses a flight with a bad input, waits for a locked key as long as its patience lasts, and
-// notes what it has done, by key, in order.
+// desk is a Func. It fails a flight that has a bad input or a locked key; a locked key fails after impatience or, if the
+// flight is patient, after patience. It records the inputs that it has done, by key, in order.
 type desk struct {
 	mu      sync.Mutex
 	bad     map[order]error
@@ -85,7 +85,7 @@ func newDesk() *desk {
 	return &desk{bad: map[order]error{}, locked: map[string]bool{}, done: map[string][]int{}}
 }
 
-// orders are n orders of each key, the keys in turn.
+// orders returns n orders of each key. The keys take turns.
 func orders(keys, n int) (all []order) {
 	for i := range n {
 		for k := range keys {
@@ -95,7 +95,7 @@ func orders(keys, n int) (all []order) {
 	return all
 }
 
-// A bad input fails alone; the others of its flight are done, those of each key in their order.
+// A bad input fails alone. The other inputs of its flight are done, and those of one key keep their order.
 func TestOneBadInputFailsAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -125,8 +125,8 @@ func TestOneBadInputFailsAlone(t *testing.T) {
 	})
 }
 
-// While somebody else has a key locked, the others are done at once, whether they come with the first call of that key or
-// later; and once the key is free its calls are done as well.
+// While another session has locked a key, inputs of other keys are done at once, whether they travel with the first call of
+// that key or come later. Once the key is free, its calls are done as well.
 func TestALockedKeyHoldsUpNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -170,7 +170,7 @@ func TestALockedKeyHoldsUpNobodyElse(t *testing.T) {
 	})
 }
 
-// Inputs that travel with one for a locked key are answered without it.
+// DoAll answers the other inputs of a call without waiting for the input with a locked key.
 func TestInputsOfOneCallDoNotWaitForALockedKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -190,7 +190,7 @@ func TestInputsOfOneCallDoNotWaitForALockedKey(t *testing.T) {
 	})
 }
 
-// Many locked keys hold up the others no longer than it takes to find out that they are locked.
+// Many locked keys delay the other inputs only until the batcher has found out that they are locked.
 func TestManyLockedKeysHoldUpNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const locked, free = 32, 8
@@ -227,7 +227,7 @@ func TestManyLockedKeysHoldUpNobodyElse(t *testing.T) {
 	})
 }
 
-// What would fail every input is not tried again.
+// After a failure of every input, the batcher does not try again.
 func TestAFailureOfAllIsNotDivided(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
@@ -245,7 +245,7 @@ func TestAFailureOfAllIsNotDivided(t *testing.T) {
 	})
 }
 
-// A panic fails only the input that makes it.
+// A panic fails only the input that causes it.
 func TestAPanicFailsAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := batch.NewDivisible(func(_ context.Context, in []order) ([]int, error) {
@@ -263,8 +263,8 @@ func TestAPanicFailsAlone(t *testing.T) {
 	})
 }
 
-// Callers that have gone are not tried again and again.
-func TestALaneLeavesOutWhoHasGone(t *testing.T) {
+// A lane does not try the calls of callers that have given up.
+func TestALaneSkipsCallersThatHaveGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
 		b := batch.NewDivisible(d.run, keyOf, batch.Options{})
@@ -274,7 +274,7 @@ func TestALaneLeavesOutWhoHasGone(t *testing.T) {
 			all.Go(func() {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
-				_, _ = b.Do(ctx, order{"key 0", i}) // its outcome stays unknown
+				_, _ = b.Do(ctx, order{"key 0", i}) // the outcome stays unknown
 			})
 			time.Sleep(time.Millisecond)
 		}
@@ -289,7 +289,7 @@ func TestALaneLeavesOutWhoHasGone(t *testing.T) {
 	})
 }
 
-// Calls that wait on the line while a flight with their key fails stay behind its calls.
+// When a flight fails, calls with its keys that wait on the line stay behind the calls of the flight.
 func TestTheLineDoesNotOvertakeALane(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk()
