@@ -22,7 +22,7 @@ type Settings struct {
 	Inner  inner
 }
 
-// checked refuses a port of 1, which no single field can.
+// checked is a config whose Validate refuses port 1.
 type checked struct{ Settings }
 
 func (c *checked) Validate() error {
