@@ -21,7 +21,7 @@ import (
 	"github.com/bankmore/bankmore/platform/web"
 )
 
-// stateStore behaves as daprd does, with a delay and an error of the test's choice.
+// stateStore behaves like daprd's state store. The test chooses its delay and its error.
 type stateStore struct {
 	mu    sync.Mutex
 	items map[string]sidecar.StateItem
@@ -85,7 +85,7 @@ func (s *stateStore) wait(ctx context.Context, keys []string) error {
 	}
 }
 
-// item is what the store holds under key, once all is quiet.
+// item returns what the store holds under key, once every goroutine waits.
 func (s *stateStore) item(key string) sidecar.StateItem {
 	synctest.Wait()
 	s.mu.Lock()
@@ -93,7 +93,7 @@ func (s *stateStore) item(key string) sidecar.StateItem {
 	return s.items[key]
 }
 
-// size is the number of keys, once all is quiet.
+// size returns the number of keys, once every goroutine waits.
 func (s *stateStore) size() int {
 	synctest.Wait()
 	s.mu.Lock()
@@ -108,7 +108,7 @@ func (s *stateStore) set(delay time.Duration, err error) {
 	s.delay, s.err = delay, err
 }
 
-// put writes to the store behind the memory's back.
+// put writes to the store without the memory.
 func (s *stateStore) put(key, value string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -122,7 +122,7 @@ func (s *stateStore) calls() (gets, saves int) {
 	return len(s.gets), s.saves
 }
 
-// in runs test in a bubble of time with a memory over a store.
+// in runs test in a synctest bubble, with a memory over a store.
 func in(t *testing.T, test func(t *testing.T, store *stateStore, memory *idempotency.Memory)) {
 	t.Helper()
 	before := slog.Default()
@@ -137,7 +137,7 @@ func in(t *testing.T, test func(t *testing.T, store *stateStore, memory *idempot
 	})
 }
 
-// running counts how often a request was really run.
+// running counts how often Once has run the request.
 type running struct{ times int }
 
 func (r *running) answers(answer web.Answer, err error) func(context.Context) (web.Answer, error) {
@@ -172,7 +172,7 @@ func TestReplay(t *testing.T) {
 	})
 }
 
-// Who can write to the store cannot make the memory tell of what never happened: it runs the request instead.
+// The memory does not believe an answer that somebody else has written to the store: it runs the request instead.
 func TestForgedAnswersAreNotBelieved(t *testing.T) {
 	change := func(old, new string) func(string) string {
 		return func(value string) string { return strings.Replace(value, old, new, 1) }
@@ -209,7 +209,7 @@ func TestForgedAnswersAreNotBelieved(t *testing.T) {
 	}
 }
 
-// Answers from before a rotation stay good while the old key is there, and are nothing once it is gone.
+// Answers from before a rotation are valid as long as the memory has the old key, and not afterwards.
 func TestKeysRotate(t *testing.T) {
 	in(t, func(t *testing.T, store *stateStore, _ *idempotency.Memory) {
 		older, newer := []byte("older"), []byte("newer")
@@ -294,7 +294,7 @@ func TestEveryDefinitiveAnswerIsKept(t *testing.T) {
 	}
 }
 
-func TestUndecidedIsNotKept(t *testing.T) {
+func TestIndefiniteAnswersAreNotSaved(t *testing.T) {
 	for name, test := range map[string]struct {
 		answer web.Answer
 		err    error
@@ -320,8 +320,8 @@ func TestUndecidedIsNotKept(t *testing.T) {
 	}
 }
 
-// Without a store everything works; and a store that is away is asked once a second, not by every request.
-func TestStoreAway(t *testing.T) {
+// While the store does not answer, everything works. The memory then calls the store once a second, not for every request.
+func TestStoreOutage(t *testing.T) {
 	in(t, func(t *testing.T, store *stateStore, memory *idempotency.Memory) {
 		store.set(0, errors.New("connection refused"))
 		var r running
@@ -350,14 +350,14 @@ func TestStoreAway(t *testing.T) {
 		}
 		store.set(0, nil)
 		time.Sleep(time.Second)
-		once() // runs and is remembered
+		once() // runs, and the memory saves the answer
 		if got, err := memory.Once(t.Context(), "key", "print", r.answers(created, nil)); err != nil || !got.Replayed {
 			t.Errorf("with the store back: %+v, %v", got, err)
 		}
 	})
 }
 
-func TestFailedSaveLetsTheStoreRest(t *testing.T) {
+func TestFailedSavePausesCallsToTheStore(t *testing.T) {
 	in(t, func(t *testing.T, store *stateStore, memory *idempotency.Memory) {
 		var r running
 		_, err := memory.Once(t.Context(), "key", "print", func(context.Context) (web.Answer, error) {
@@ -377,7 +377,7 @@ func TestFailedSaveLetsTheStoreRest(t *testing.T) {
 	})
 }
 
-// A slow store costs one request a quarter of a second, and the next ones nothing.
+// A slow store delays one request by a quarter of a second, and the next requests not at all.
 func TestSlowStore(t *testing.T) {
 	in(t, func(t *testing.T, store *stateStore, memory *idempotency.Memory) {
 		store.set(time.Hour, nil)
@@ -395,7 +395,7 @@ func TestSlowStore(t *testing.T) {
 }
 
 // The answer does not wait for the save.
-func TestSaveIsBehindTheAnswer(t *testing.T) {
+func TestAnswerDoesNotWaitForTheSave(t *testing.T) {
 	in(t, func(t *testing.T, store *stateStore, memory *idempotency.Memory) {
 		begin := time.Now()
 		_, err := memory.Once(t.Context(), "key", "print", func(context.Context) (web.Answer, error) {
@@ -412,9 +412,9 @@ func TestSaveIsBehindTheAnswer(t *testing.T) {
 	})
 }
 
-// A caller who goes away after the answer does not take the save along; one who goes away before says nothing about
-// the store.
-func TestCallerGoesAway(t *testing.T) {
+// If a caller gives up after the answer, the memory still saves it. If a caller gives up before, that is no failure of the
+// store.
+func TestCallerGivesUp(t *testing.T) {
 	in(t, func(t *testing.T, store *stateStore, memory *idempotency.Memory) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var r running
@@ -451,7 +451,7 @@ func TestUnreadableAnswer(t *testing.T) {
 	})
 }
 
-// Requests that arrive together share calls, also when they have the same key.
+// Requests that arrive together share calls to the store, even if they have the same key.
 func TestRequestsTogether(t *testing.T) {
 	in(t, func(t *testing.T, store *stateStore, memory *idempotency.Memory) {
 		store.set(10*time.Millisecond, nil)
@@ -485,7 +485,7 @@ func TestRequestsTogether(t *testing.T) {
 	})
 }
 
-// A store that hangs neither holds up requests, nor collects them without bound, nor keeps the service from ending.
+// While the store hangs, requests do not wait for it, the number of unsaved answers is bounded, and the service can stop.
 func TestHangingStoreUnderLoad(t *testing.T) {
 	in(t, func(t *testing.T, store *stateStore, memory *idempotency.Memory) {
 		begin := time.Now()
@@ -493,7 +493,7 @@ func TestHangingStoreUnderLoad(t *testing.T) {
 			if n == 1 {
 				store.set(time.Hour, nil)
 			}
-			if n == 2 { // the first reading waits, then the store rests: all others only save
+			if n == 2 { // the first read waits in vain; then the memory does not call the store, and all others only save
 				time.Sleep(time.Second)
 			}
 			if _, err := memory.Once(t.Context(), fmt.Sprint(n), "print", func(context.Context) (web.Answer, error) { return created, nil }); err != nil {
@@ -546,7 +546,7 @@ func TestFingerprintKeepsFieldsApart(t *testing.T) {
 	}
 }
 
-// Two lists of fields have the same fingerprint exactly if they are the same list, wherever the boundaries fall.
+// Two lists of fields have the same fingerprint if and only if they are equal, wherever the boundaries between fields lie.
 func FuzzFingerprint(f *testing.F) {
 	f.Add("a|b", "ab", "|")
 	f.Add("", "|", "|")
