@@ -32,7 +32,7 @@ func TestParse(t *testing.T) {
 		"9007199254740.93": 900719925474093,
 		"999999999999999":  99999999999999900,
 		"9999999999999.99": 999999999999999,
-		// What String writes is what Parse reads, or no other service could read an amount this one has accepted.
+		// Parse reads what String writes. Otherwise no other service could read an amount that this one has accepted.
 		"999999999999999.00": 99999999999999900,
 		"12345678901234.50":  1234567890123450,
 	} {
@@ -123,7 +123,7 @@ func TestJSONIsAString(t *testing.T) {
 	}
 }
 
-// exact is the value of text in cents by the independent arithmetic of math/big.
+// exact returns the value of text in cents, computed independently with math/big.
 func exact(text string) (*big.Int, bool) {
 	value, ok := new(big.Rat).SetString(text)
 	if !ok {
