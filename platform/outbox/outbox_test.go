@@ -26,7 +26,7 @@ import (
 	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
 )
 
-// The table as the package's documentation tells the services to make it.
+// The table from the package's documentation.
 const initial = `-- +goose Up
 CREATE TABLE outbox (
 	id            TEXT PRIMARY KEY,
@@ -53,7 +53,7 @@ func add(t *testing.T, db *sqldb.DB, messages ...outbox.Message) {
 	}
 }
 
-// messages are n messages for topic, of a few partitions, whose payload is their number.
+// messages returns n messages for topic, of a few partitions. The payload of each is its number.
 func messages(topic string, n int) []outbox.Message {
 	out := make([]outbox.Message, n)
 	for i := range out {
@@ -73,7 +73,7 @@ func left(t *testing.T, db *sqldb.DB) (rows, claimed int) {
 	return rows, claimed
 }
 
-// broker records what is published, and fails as the test says.
+// broker records what it receives, and fails as the test says.
 type broker struct {
 	mu    sync.Mutex
 	calls []call
@@ -169,7 +169,8 @@ func TestRolledBackIsNeverPublished(t *testing.T) {
 	}
 }
 
-// Oldest first, in portions, each in the order of ids: so events of one partition stay in order.
+// The relay publishes the oldest events first, in portions, each in the order of ids. So events of one partition stay in
+// order.
 func TestOrderAndPortions(t *testing.T) {
 	db, b := open(t), new(broker)
 	add(t, db, messages("topic", 550)...) // more rows than one INSERT takes
@@ -214,7 +215,7 @@ func TestSameIDTwiceIsRefused(t *testing.T) {
 	}
 }
 
-// What the broker has not confirmed stays, at once free to be sent again, with the same id.
+// Events that the broker has not confirmed stay in the outbox without a claim, and are sent again with the same ids.
 func TestFailedEntriesAreSentAgain(t *testing.T) {
 	for name, test := range map[string]struct {
 		fail func(context.Context, string, []sidecar.Event) (map[string]bool, error)
@@ -264,8 +265,8 @@ func TestFailedEntriesAreSentAgain(t *testing.T) {
 	}
 }
 
-// An event that the broker refuses, and with it whatever travels with it, stays alone, wherever it stands. It is tried
-// again once its claim has ended, and costs the others little until then.
+// The broker refuses one event and every call that contains it. In the end only that event stays in the outbox, whatever its
+// place in the portion. The relay tries it again once its claim has expired. Until then it hardly delays the others.
 func TestOneBadEventStaysAlone(t *testing.T) {
 	for _, place := range []int{0, 1, 100, 199} {
 		db, b := open(t), &broker{}
@@ -316,8 +317,8 @@ func TestOneTopicsFailureDoesNotHoldUpTheOthers(t *testing.T) {
 	}
 }
 
-// A full portion that fails must not make the worker come back at once.
-func TestFailureIsNotMore(t *testing.T) {
+// If a full portion fails, Round does not ask for another round at once.
+func TestFailedPortionAsksForNoMore(t *testing.T) {
 	db := open(t)
 	b := &broker{fail: func(_ context.Context, _ string, events []sidecar.Event) (map[string]bool, error) {
 		return all(events), errDown
@@ -328,7 +329,7 @@ func TestFailureIsNotMore(t *testing.T) {
 	}
 }
 
-// crash runs a round that ends like a process that is killed when the broker has the events.
+// crash runs a round that ends like a killed process, after the broker has received the events.
 func crash(t *testing.T, db *sqldb.DB) (sent []sidecar.Event) {
 	t.Helper()
 	b := &broker{fail: func(_ context.Context, _ string, events []sidecar.Event) (map[string]bool, error) {
@@ -344,8 +345,8 @@ func crash(t *testing.T, db *sqldb.DB) (sent []sidecar.Event) {
 	return sent
 }
 
-// Killed between publishing and forgetting: nobody sends the events while the claim lasts, then anybody does, with the
-// same ids.
+// A relay is killed after it has published events and before it deletes them. No relay sends the events while the claim
+// lasts. Then any relay sends them, with the same ids.
 func TestKilledRelayIsTakenOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db, b := open(t), new(broker)
@@ -375,7 +376,7 @@ func TestKilledRelayIsTakenOver(t *testing.T) {
 	})
 }
 
-// A relay whose clock is a day ahead is killed: its claim is as good as none, and nobody waits until that day is over.
+// A relay whose clock is a day ahead is killed. Its claim counts for nothing, so the events do not wait for a day.
 func TestClaimOfAWrongClock(t *testing.T) { sqldbtest.Each(t, testClaimOfAWrongClock) }
 
 func testClaimOfAWrongClock(t *testing.T, engine sqldbtest.Engine) {
@@ -400,7 +401,7 @@ func testClaimOfAWrongClock(t *testing.T, engine sqldbtest.Engine) {
 	}
 }
 
-// A publisher that hangs is left after half the claim, so that the claim never ends under its feet.
+// The relay gives up on a publisher that hangs after half the claim, so that the claim does not expire during the call.
 func TestHangingPublisher(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := open(t)
@@ -421,7 +422,8 @@ func TestHangingPublisher(t *testing.T) {
 	})
 }
 
-// A service that stops during a round forgets what the broker has confirmed, and frees what it has not.
+// A service that stops during a round deletes the events that the broker has confirmed, and gives back the claims of the
+// others.
 func TestStopDuringARound(t *testing.T) {
 	for name, test := range map[string]struct {
 		confirmed bool
@@ -444,7 +446,7 @@ func TestStopDuringARound(t *testing.T) {
 	}
 }
 
-// The database goes away after the broker has confirmed: the events stay, and are sent again with the same ids.
+// The database fails after the broker has confirmed the events. They stay, and are sent again with the same ids.
 func TestDatabaseLostAfterPublishing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "outbox.db")
 	db, err := sqldb.Open(t.Context(), "sqlite:"+path)
@@ -469,8 +471,8 @@ func TestDatabaseLostAfterPublishing(t *testing.T) {
 	}
 }
 
-// Several relays at once, and a broker that fails at random: every event arrives, none is left, and while nothing
-// fails none is sent twice.
+// Several relays run at once. With a broker that fails at random, every event arrives and no row is left. With a broker that
+// does not fail, no event is sent twice.
 func TestSeveralRelays(t *testing.T) { sqldbtest.Each(t, testSeveralRelays) }
 
 func testSeveralRelays(t *testing.T, engine sqldbtest.Engine) {
@@ -538,7 +540,8 @@ func testSeveralRelays(t *testing.T, engine sqldbtest.Engine) {
 	}
 }
 
-// Another relay that looked for rows to claim at the same time may have locked one of ours, which was sent meanwhile.
+// Another relay, which looks for rows to claim, has locked a row whose event this relay has just sent. This relay waits
+// until it can delete the row.
 func TestRowLockedForAMoment(t *testing.T) { sqldbtest.Each(t, testRowLockedForAMoment) }
 
 func testRowLockedForAMoment(t *testing.T, engine sqldbtest.Engine) {
