@@ -12,7 +12,7 @@ import (
 	"github.com/bankmore/bankmore/platform/schedtest"
 )
 
-// asking is a process that asks for one thing.
+// asking is a process that makes one call.
 type asking struct {
 	*schedtest.Schedule
 	process  *schedtest.Process
@@ -73,7 +73,7 @@ func TestDecisions(t *testing.T) {
 	}
 }
 
-func TestNobodyAsksTooLate(t *testing.T) {
+func TestCallsTooLateHaveNoEffect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := schedtest.New()
 		p := s.Process("p")
@@ -90,7 +90,7 @@ func TestNobodyAsksTooLate(t *testing.T) {
 	})
 }
 
-// Two processes ask at the same moment: the schedule's order is that of their names.
+// Two processes call at the same moment. The schedule orders them by their names.
 func TestOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := schedtest.New()
