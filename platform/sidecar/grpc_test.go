@@ -22,8 +22,8 @@ import (
 	"github.com/bankmore/bankmore/platform/sidecar"
 )
 
-// fakeDapr is the part of a sidecar's gRPC API that the client uses, on a loopback port. It forgets nothing when it is
-// stopped and started again.
+// fakeDapr is the part of a sidecar's gRPC API that the client uses, on a loopback port. It keeps its state when the test
+// stops and restarts it.
 type fakeDapr struct {
 	runtime.UnimplementedDaprServer
 	address string
@@ -217,7 +217,7 @@ func TestPublish(t *testing.T) {
 	}
 }
 
-// Whatever goes wrong: an event that is not surely with the broker counts as failed, and no other.
+// Exactly those events count as failed that the broker has not confirmed for sure.
 func TestPublishFailures(t *testing.T) {
 	failing := func(ids ...string) func(*runtime.BulkPublishRequest) (*runtime.BulkPublishResponse, error) {
 		return func(*runtime.BulkPublishRequest) (*runtime.BulkPublishResponse, error) {
@@ -279,8 +279,8 @@ func TestEndedContextEndsTheCall(t *testing.T) {
 	}
 }
 
-// A sidecar that goes away makes calls fail soon, and one that returns makes them work, without a new client.
-func TestSidecarGoesAndReturns(t *testing.T) {
+// Without its sidecar, calls of a client fail soon. When the sidecar is back, calls of the same client succeed.
+func TestClientReconnects(t *testing.T) {
 	fake, client := pair(t, "")
 	store := client.StateStore("statestore")
 	get := func() error {

@@ -21,7 +21,7 @@ import (
 	"github.com/bankmore/bankmore/platform/telemetry"
 )
 
-// over is a client of a sidecar whose HTTP API is handler.
+// over returns a client of a sidecar whose HTTP API is handler.
 func over(t *testing.T, token string, handler http.HandlerFunc) *sidecar.Client {
 	t.Helper()
 	server := httptest.NewServer(handler)
@@ -147,8 +147,8 @@ func TestInvokeWithoutSidecar(t *testing.T) {
 	}
 }
 
-// An app that hangs costs its caller the time that the caller gives it, and then nothing: the connection is closed, by
-// which the sidecar knows that nobody waits any more.
+// When an app hangs, Invoke returns at the caller's deadline and closes the connection. The closed connection tells the
+// sidecar that nobody waits any more.
 func TestInvokeEndsWithItsContext(t *testing.T) {
 	let := make(chan struct{})
 	client := over(t, "", func(_ http.ResponseWriter, r *http.Request) {
