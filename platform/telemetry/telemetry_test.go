@@ -17,7 +17,7 @@ import (
 
 const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
-// lines runs write with the logger that Setup makes and returns what it wrote, without times.
+// lines runs write with the logger that Setup makes, and returns the lines that were logged, without times.
 func lines(t *testing.T, level slog.Level, write func()) (out []map[string]any) {
 	t.Helper()
 	before := slog.Default()
