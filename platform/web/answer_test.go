@@ -29,7 +29,7 @@ func ask(handler http.Handler, method, target string) *httptest.ResponseRecorder
 	return w
 }
 
-// with is a router whose GET /x is handler.
+// with returns a router whose GET /x is handler.
 func with(handler web.Handler) *chi.Mux {
 	router := web.NewRouter()
 	router.Method(http.MethodGet, "/x", handler)
@@ -119,7 +119,7 @@ func TestClientsErrorsAreNotLoggedAsOurs(t *testing.T) {
 	}
 }
 
-// A client may write a secret where a name belongs. The answer repeats the name, the log never does.
+// A client may send a secret as the name of a field or parameter. The answer repeats the name, the log never does.
 func TestLogRepeatsNoNamesOfClients(t *testing.T) {
 	log := logged(t)
 	slog.SetDefault(slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))

@@ -119,7 +119,7 @@ func TestDecodeRefusesBodies(t *testing.T) {
 	}
 }
 
-// A body of null has no members: it sets nothing, and the handler misses what it needs.
+// A body of null has no members: Decode sets nothing, and the handler finds that its required fields are missing.
 func TestDecodeNull(t *testing.T) {
 	for _, body := range []string{`null`, `{}`, `{"id":null}`, `{"count":null,"inner":null}`} {
 		var got order
@@ -169,8 +169,8 @@ type failing struct{}
 
 func (failing) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-// Whatever the body: no panic, no failure that is not the client's; and what is accepted is valid JSON that means the
-// same when written and read again.
+// For any body, Decode does not panic, and every failure is the client's. A body that Decode accepts is valid JSON, and
+// means the same after it was written and read again.
 func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, `null`, `[]`, `{"id":"a","amount":"1.50","count":2,"inner":{"name":"x"}}`, `{"id":"a","id":"b"}`, `{"ID":"a"}`,

@@ -100,7 +100,7 @@ func TestRequestIDRefuses(t *testing.T) {
 	}
 }
 
-// Two headers are two keys, and the request must not choose.
+// A request with two Idempotency-Key headers is refused: the service must not choose one.
 func TestRequestIDRefusesTwoHeaders(t *testing.T) {
 	for _, second := range []string{"a", "b", `"a"`, ""} {
 		r := httptest.NewRequest(http.MethodPost, "/", nil)
@@ -127,7 +127,7 @@ func TestIsID(t *testing.T) {
 	}
 }
 
-// A client hears of a parameter that would do nothing, as it hears of a field that would.
+// Accepting refuses a parameter that has no effect, as Decode refuses an unknown field.
 func TestAccepting(t *testing.T) {
 	reached := false
 	handler := web.Handler(func(*http.Request) (web.Answer, error) {

@@ -181,7 +181,7 @@ func TestPanicHalfwayCutsTheConnection(t *testing.T) {
 	}
 }
 
-// Neither ids nor inventions of clients may become labels or log lines.
+// Neither ids nor paths and methods that a client invents may become metric labels or appear in the log.
 func TestMetricsAndLogsNamePatterns(t *testing.T) {
 	log := logged(t)
 	router := routes()

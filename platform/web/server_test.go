@@ -27,7 +27,7 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// running is a server in service.
+// running is a server that serves.
 type running struct {
 	t    *testing.T
 	url  string
@@ -65,7 +65,7 @@ func (r *running) get(path string) (status int, body string) {
 	return resp.StatusCode, strings.TrimSpace(string(text))
 }
 
-// ended is Serve's result, which must come soon.
+// ended returns Serve's result, which must come soon.
 func (r *running) ended() error {
 	r.t.Helper()
 	select {
@@ -129,7 +129,7 @@ func TestReadinessGivesChecksTwoSeconds(t *testing.T) {
 	}
 }
 
-// busy is a router whose GET /x says when it has begun and ends when it is told to.
+// busy is a router whose GET /x reports when it begins, and ends when the test says so.
 func busy() (router *chi.Mux, begun, finish chan struct{}) {
 	begun, finish = make(chan struct{}), make(chan struct{})
 	router = web.NewRouter()
@@ -192,7 +192,7 @@ func TestDrainTimeoutIsAnError(t *testing.T) {
 	}
 }
 
-// A server whose context has ended before it began to serve still ends in order.
+// A server whose context has ended before Serve still shuts down in order.
 func TestServeWithAnEndedContext(t *testing.T) {
 	logged(t)
 	ctx, cancel := context.WithCancel(t.Context())
