@@ -18,8 +18,8 @@ import (
 
 const interval = 10 * time.Second
 
-// rounds runs a worker in a bubble of time whose rounds answer as step says, lets the test drive it, stops it, and
-// returns the seconds at which rounds began.
+// rounds runs a worker in a synctest bubble. The worker's rounds return what step returns. rounds lets the test drive the
+// worker, stops it, and returns the seconds at which rounds began.
 func rounds(t *testing.T, step func(n int) (bool, error), drive func(bell worker.Bell)) (seconds []float64) {
 	t.Helper()
 	before := slog.Default()
@@ -67,7 +67,7 @@ func TestBellWakes(t *testing.T) {
 	expect(t, got, 0, 3, 12, 22)
 }
 
-// Rings during a round are not lost, since what they tell of may have come too late for that round; all of them are one.
+// Rings during a round are not lost, since the round may have missed their reason. All of them together make one round.
 func TestRingsDuringARound(t *testing.T) {
 	got := rounds(t, func(n int) (bool, error) {
 		if n == 1 {
@@ -89,7 +89,7 @@ func TestMoreFollowsAtOnce(t *testing.T) {
 	expect(t, got, 0, 0, 0, 0, 10)
 }
 
-// After an error nothing hastens the next round: not the bell, not what is waiting.
+// After an error the next round waits for the interval, even if the bell rings or more work is waiting.
 func TestErrorWaitsForTheInterval(t *testing.T) {
 	got := rounds(t, func(n int) (bool, error) {
 		if n <= 2 {
@@ -104,7 +104,7 @@ func TestErrorWaitsForTheInterval(t *testing.T) {
 		}
 		synctest.Wait()
 	})
-	want := []float64{0, 10, 20, 20, 20.5, 21.5, 22.5, 23.5} // at 20 it heals, and hears the ring it was deaf to
+	want := []float64{0, 10, 20, 20, 20.5, 21.5, 22.5, 23.5} // at 20 a round succeeds, and the ring that was ignored counts
 	expect(t, got, want...)
 }
 
@@ -124,7 +124,7 @@ func TestStopEndsTheWork(t *testing.T) {
 	})
 }
 
-func TestErrorsAreToldButNotThoseOfStopping(t *testing.T) {
+func TestErrorsAreLoggedUnlessTheWorkerStops(t *testing.T) {
 	before := slog.Default()
 	defer slog.SetDefault(before)
 	out := new(log)
@@ -148,7 +148,7 @@ func TestErrorsAreToldButNotThoseOfStopping(t *testing.T) {
 	}
 }
 
-// failures is worker_failures_total of a worker.
+// failures returns worker_failures_total of a worker.
 func failures(t *testing.T, name string) float64 {
 	t.Helper()
 	families, err := prometheus.DefaultGatherer.Gather()
@@ -178,7 +178,7 @@ func (l *log) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// A round that gets no answer ends with its context, and the next comes.
+// A round that gets no answer ends when its context ends, and the next round follows.
 func TestRoundIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
