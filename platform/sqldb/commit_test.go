@@ -17,13 +17,13 @@ import (
 	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
 )
 
-// A transaction whose COMMIT was lost runs once, since it may have taken effect, and its caller is told that nothing is
-// known. One that failed before, or that the server says it rolled back, runs again.
+// A transaction whose COMMIT was lost does not run again, since it may have taken effect. Its caller gets an error that
+// means: outcome unknown. A transaction that failed before COMMIT, or that the server has rolled back, runs again.
 func TestLostCommitIsNeverRepeated(t *testing.T) {
 	const statement = "INSERT INTO parents"
 	for name, test := range map[string]struct {
-		at   string                  // the first message that holds it is answered by
-		with *pgproto3.ErrorResponse // nil: the connection is cut
+		at   string                  // the server fails the first message that contains this text
+		with *pgproto3.ErrorResponse // the server's answer to that message; nil: it cuts the connection
 		runs int
 		ok   bool
 	}{
@@ -67,8 +67,8 @@ func TestLostCommitIsNeverRepeated(t *testing.T) {
 	}
 }
 
-// pretendServer speaks PostgreSQL's protocol as far as transactions need it, and agrees to every statement but the first
-// that holds a text (in any capitals).
+// pretendServer speaks PostgreSQL's protocol as far as transactions need it. It accepts every statement but the first that
+// contains text (in upper or lower case).
 func pretendServer(t *testing.T, text string, with *pgproto3.ErrorResponse) (url string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -101,7 +101,7 @@ func pretendServer(t *testing.T, text string, with *pgproto3.ErrorResponse) (url
 	return "postgres://nobody@" + listener.Addr().String() + "/none?sslmode=disable&default_query_exec_mode=simple_protocol"
 }
 
-// pretendSession returns when the client has gone, or at the message that fails.
+// pretendSession serves one connection until the client has gone, or until the message that fails.
 func pretendSession(conn net.Conn, pid uint32, fails func(string) bool, with *pgproto3.ErrorResponse) error {
 	server := pgproto3.NewBackend(conn, conn)
 	if _, err := server.ReceiveStartupMessage(); err != nil {
@@ -141,7 +141,7 @@ func pretendSession(conn net.Conn, pid uint32, fails func(string) bool, with *pg
 	}
 }
 
-// agree answers a statement as a server does that finds nothing wrong with it.
+// agree answers a statement as a server that accepts it.
 func agree(server *pgproto3.Backend, statement string, status byte, pid uint32) byte {
 	verb, _, _ := strings.Cut(strings.ToUpper(strings.TrimSpace(statement)), " ")
 	switch verb {

@@ -16,7 +16,7 @@ import (
 
 func state(code string) error { return fmt.Errorf("writing: %w", &pgconn.PgError{Code: code}) }
 
-// How far the reason of a failure reaches, so that package batch can divide what failed.
+// Each error gets the right extent, so that package batch divides a failed flight only if that helps.
 func TestExtents(t *testing.T) {
 	refusal := fault.New(fault.Refused, "X", "x")
 	for _, test := range []struct {

@@ -15,14 +15,14 @@ import (
 	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
 )
 
-// through is a new database, by way of the PgBouncer at the address that a variable names.
+// through returns the URL of a new database through the PgBouncer whose address a variable names.
 func through(t *testing.T, variable string, parameters ...string) string {
 	t.Helper()
 	address := os.Getenv(variable)
 	if address == "" {
 		t.Fatal(variable + ` is not set: eval "$(.ci/backends env)"`)
 	}
-	u, err := url.Parse(sqldbtest.Engines[1].URL(t))
+	u, err := url.Parse(sqldbtest.Postgres.URL(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func through(t *testing.T, variable string, parameters ...string) string {
 	return u.String()
 }
 
-// setting is what a session has.
+// setting returns the value of a setting in a session of db.
 func setting(t *testing.T, db *sqldb.DB, name string) (value string) {
 	t.Helper()
 	if err := db.Read().QueryRowContext(t.Context(), "SELECT current_setting($1)", name).Scan(&value); err != nil {
@@ -43,8 +43,8 @@ func setting(t *testing.T, db *sqldb.DB, name string) (value string) {
 	return value
 }
 
-// Through PgBouncer's session mode everything works as without it, and every session has its settings, which PgBouncer
-// does not take with the connection.
+// Through PgBouncer in session mode everything works as without it. Every session has its settings, although PgBouncer
+// accepts no settings with the connection.
 func TestPgBouncerSessionMode(t *testing.T) {
 	rawURL := through(t, "BACKENDS_PGBOUNCER_SESSION", "lock_timeout", "1s")
 	db := sqldbtest.Reopen(t, rawURL)
@@ -57,7 +57,7 @@ func TestPgBouncerSessionMode(t *testing.T) {
 		})
 	}
 	all.Wait()
-	for i := range 32 { // several sessions at once, and each again
+	for i := range 32 { // several sessions at once, and each several times
 		all.Go(func() {
 			if err := db.InTx(t.Context(), add(t.Context(), strings.Repeat("x", i+1))); err != nil {
 				t.Error(err)
@@ -90,7 +90,8 @@ func TestPgBouncerSessionMode(t *testing.T) {
 	}
 }
 
-// Where PgBouncer has room for a single session, a second one that only asks waits in vain, and nothing else does.
+// PgBouncer has room for a single session. Only the second session, which keepsSessions opens, waits in vain; everything
+// else works.
 func TestPgBouncerWithOneSession(t *testing.T) {
 	u, err := url.Parse(through(t, "BACKENDS_PGBOUNCER_SESSION", "pool_max_conns", "1"))
 	if err != nil {
@@ -103,7 +104,8 @@ func TestPgBouncerWithOneSession(t *testing.T) {
 	}
 }
 
-// What would break a service later is refused when it starts, whatever settings PgBouncer ignores, with what to set.
+// A service refuses PgBouncer in transaction mode when it starts, whatever settings PgBouncer ignores. The error says what
+// to set.
 func TestPgBouncerTransactionMode(t *testing.T) {
 	rawURL := through(t, "BACKENDS_PGBOUNCER_TRANSACTION")
 	for name, open := range map[string]sqldb.Opener{"serve, migrate": sqldb.Open, "verify": sqldb.OpenReadOnly} {

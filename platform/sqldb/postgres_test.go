@@ -25,10 +25,10 @@ import (
 	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
 )
 
-// server is a new PostgreSQL database with the migrations, and its URL.
+// server returns a new PostgreSQL database with the migrations, and its URL.
 func server(t *testing.T, parameters ...string) (*sqldb.DB, string) {
 	t.Helper()
-	engine := sqldbtest.Engines[1]
+	engine := sqldbtest.Postgres
 	u, err := url.Parse(engine.URL(t))
 	if err != nil {
 		t.Fatal(err)
@@ -53,14 +53,14 @@ func exec(ctx context.Context, tx *sql.Tx, statement string) error {
 	return err
 }
 
-// Two transactions that wait for each other: the one that the server ends runs again, and both succeed.
+// Two transactions wait for each other. The server ends one of them, which runs again, and both succeed.
 func TestDeadlockIsRepeated(t *testing.T) {
 	db, _ := server(t)
 	if err := db.InTx(t.Context(), add(t.Context(), "second")); err != nil {
 		t.Fatal(err)
 	}
 	var runs atomic.Int32
-	var both sync.WaitGroup // have their first lock
+	var both sync.WaitGroup // done when both transactions have their first lock
 	both.Add(2)
 	cross := func(first, second string) error {
 		met := false
@@ -87,7 +87,7 @@ func TestDeadlockIsRepeated(t *testing.T) {
 	}
 }
 
-// A transaction that the server could not put in an order with others runs again.
+// A transaction that fails with a serialization failure runs again.
 func TestSerializationFailureIsRepeated(t *testing.T) {
 	db, _ := server(t)
 	runs := 0
@@ -112,7 +112,7 @@ func TestSerializationFailureIsRepeated(t *testing.T) {
 	}
 }
 
-// What cannot succeed is given up, with an answer that says to come again later.
+// A transaction that always meets a conflict is given up after maxAttempts, with an error of kind Unavailable.
 func TestConflictsAreNotRepeatedForEver(t *testing.T) {
 	db, _ := server(t)
 	runs := 0
@@ -145,7 +145,7 @@ func TestTimeouts(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	// What may take its time is not stopped.
+	// Verify on a database opened for reading has no time limit.
 	patient := sqldbtest.Look(t, rawURL)
 	slow := sqldb.Invariant{Name: "slow", Query: "SELECT 'x' FROM pg_sleep(0.8) WHERE false"}
 	if err := patient.Verify(t.Context(), new(bytes.Buffer), []sqldb.Invariant{slow}); err != nil {
@@ -158,7 +158,7 @@ func state(err error, code string) bool {
 	return errors.As(err, &server) && server.Code == code
 }
 
-// Every connection is ended, as by a server that restarts: the next transactions and queries do not notice.
+// The server ends every connection, as in a restart. The next transactions and queries succeed.
 func TestPoolRecovers(t *testing.T) {
 	db, rawURL := server(t)
 	for range 3 {
@@ -194,8 +194,8 @@ func terminateOthers(t *testing.T, rawURL string) {
 	}
 }
 
-// An index that is made while others write waits for older snapshots, such as those of a backup, beyond lock_timeout;
-// and what an earlier try has left behind is no obstacle. (docs/adr/0010 prescribes this form.)
+// An index that is built concurrently waits for older snapshots, such as that of a backup, for longer than lock_timeout. An
+// invalid index that an earlier try has left behind is no obstacle. (docs/adr/0010 prescribes this form.)
 func TestConcurrentIndex(t *testing.T) {
 	db, rawURL := server(t, "lock_timeout", "100ms")
 	conn, err := pgx.Connect(t.Context(), rawURL)
@@ -230,8 +230,8 @@ func TestConcurrentIndex(t *testing.T) {
 	}
 }
 
-// The server is gone without a word, as after a failover, and another is there: connections from before are silent. The
-// first caller waits as long as it likes; the next get new connections.
+// The server disappears without closing its connections, as in a failover, and another one takes its place: old connections
+// never answer. The first caller waits until its deadline; the next callers get new connections.
 func TestSilentConnectionsAreReplaced(t *testing.T) {
 	_, rawURL := server(t, "sslmode", "disable")
 	cutter := listen(t, rawURL, cut{})
@@ -261,8 +261,8 @@ func TestSilentConnectionsAreReplaced(t *testing.T) {
 	}
 }
 
-// A connection that is lost before the commit has left nothing behind, so the transaction runs again. One that is lost
-// in the commit may have: the caller is told that nothing is known, and finds out by its key.
+// If the connection is lost before the commit, the transaction has had no effect, so it runs again. If the connection is
+// lost during the commit, the outcome is unknown: the caller gets an error, and finds out by its key.
 func TestConnectionCutAtCommit(t *testing.T) {
 	for name, test := range map[string]struct {
 		cut  cut
@@ -305,8 +305,8 @@ func TestConnectionCutAtCommit(t *testing.T) {
 	}
 }
 
-// cut says when a connection is lost, once: before a message that holds a text reaches the server, or after it has
-// taken effect, before the answer.
+// cut says when a connection is lost, once: before a message that contains a text reaches the server, or after the message
+// has taken effect and before its answer.
 type cut struct{ before, after string }
 
 type cutter struct {
@@ -314,10 +314,10 @@ type cutter struct {
 	target string
 	cut    cut
 	done   atomic.Bool
-	silent atomic.Pointer[chan struct{}] // closed: connections of that time relay nothing any more
+	silent atomic.Pointer[chan struct{}] // once it is closed, the connections opened until then relay nothing any more
 }
 
-// silence makes all connections that there are silent, without closing them. Later ones work.
+// silence stops all present connections from relaying, without closing them. Later connections work.
 func (c *cutter) silence() {
 	next := make(chan struct{})
 	close(*c.silent.Swap(&next))
@@ -417,7 +417,7 @@ func (c *cutter) relay(t *testing.T, client net.Conn) {
 	}
 }
 
-// holds reports whether the connection is to be cut at this message.
+// holds reports whether the proxy has to cut the connection at this message.
 func (c *cutter) holds(message, text string) bool {
 	return text != "" && strings.Contains(message, strings.ToLower(text)) && c.done.CompareAndSwap(false, true)
 }

@@ -22,10 +22,10 @@ import (
 	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
 )
 
-// replicas are stores on one new PostgreSQL database, each with connections of its own, and accounts 11 and 22 in it.
+// replicas returns stores on one new PostgreSQL database with the accounts 11 and 22. Each store has its own connections.
 func replicas(t *testing.T, n int) []*sqlstore.Store {
 	t.Helper()
-	rawURL := sqldbtest.Engines[1].URL(t)
+	rawURL := sqldbtest.Postgres.URL(t)
 	stores := make([]*sqlstore.Store, n)
 	for i := range stores {
 		db := sqldbtest.Reopen(t, rawURL)
@@ -70,9 +70,9 @@ func leg(id, from, to string) ledger.Command {
 	}
 }
 
-// 100 commands take three round trips. The first time each statement is prepared as well, in one more per batch.
+// 100 commands take three round trips. At first each batch takes one more, to prepare its statements.
 func TestRoundTrips(t *testing.T) {
-	rawURL := sqldbtest.Engines[1].URL(t)
+	rawURL := sqldbtest.Postgres.URL(t)
 	if err := sqldbtest.Reopen(t, rawURL).Migrate(t.Context(), sqlstore.Migrations()); err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func TestRoundTrips(t *testing.T) {
 	}
 }
 
-// tapped is a proxy that counts round trips: the times the client speaks after the server has.
+// tapped is a proxy that counts round trips: how often the client sends after the server has sent.
 type tapped struct {
 	url   string
 	trips atomic.Int64
@@ -224,7 +224,7 @@ func TestReplicasShareAccounts(t *testing.T) {
 	}
 }
 
-// A customer's key may arrive at two replicas at once, for two accounts, one of which may not exist: it decides once.
+// A customer's key arrives at two replicas at once, for two accounts, one of which may not exist. It decides once.
 func TestReplicasDecideAKeyOnce(t *testing.T) {
 	stores := replicas(t, 2)
 	books := []*ledger.Ledger{ledger.New(stores[0]), ledger.New(stores[1])}
@@ -256,8 +256,8 @@ func TestReplicasDecideAKeyOnce(t *testing.T) {
 	}
 }
 
-// Of an account that does not exist there is no row to lock: two replicas that refuse the same leg at once agree all the
-// same, and neither fails.
+// An account that does not exist has no row to lock. Two replicas that refuse the same leg at once still give the same
+// answer, and neither fails.
 func TestReplicasRefuseAKeyTogether(t *testing.T) {
 	stores := replicas(t, 2)
 	for round := range 50 {
@@ -287,7 +287,7 @@ func apply(t *testing.T, s *sqlstore.Store, commands ...ledger.Command) []ledger
 	return results
 }
 
-// many are four movements each of 5000 accounts.
+// many adds 5000 accounts with four movements each.
 var many = []string{
 	`INSERT INTO customers SELECT 'id-' || i, 'Ana', 'cpf-' || i, '', '', 0 FROM generate_series(1, 5000) AS i`,
 	`INSERT INTO accounts (id, number, balance, version) SELECT 'id-' || i, i::text, 400, 4 FROM generate_series(1, 5000) AS i`,
@@ -295,9 +295,9 @@ var many = []string{
 		100 * s, s FROM generate_series(1, 5000) AS i, generate_series(1, 4) AS s`,
 }
 
-// With many rows, none of the queries that run all the time reads a whole table.
+// In a database with many rows, no frequent query reads a whole table.
 func TestQueriesUseIndexes(t *testing.T) {
-	engine := sqldbtest.Engines[1]
+	engine := sqldbtest.Postgres
 	db := engine.Open(t, sqlstore.Migrations())
 	refusals := "INSERT INTO refusals SELECT 'r-' || i, 'f', 'T', 0 FROM generate_series(1, 5000) AS i"
 	for _, statement := range append(slices.Clone(many), refusals, "ANALYZE") {
@@ -320,9 +320,9 @@ func TestQueriesUseIndexes(t *testing.T) {
 	}
 }
 
-// Of millions of movements verify sorts no keys: an index has them in order.
+// verify does not sort the keys of millions of movements: it reads them from an index, in order.
 func TestPostgresVerifySortsNoKeys(t *testing.T) {
-	engine := sqldbtest.Engines[1]
+	engine := sqldbtest.Postgres
 	rawURL := engine.URL(t)
 	db := sqldbtest.Reopen(t, rawURL)
 	if err := db.Migrate(t.Context(), sqlstore.Migrations()); err != nil {

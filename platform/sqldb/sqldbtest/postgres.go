@@ -13,16 +13,17 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-func init() {
-	Engines = append(Engines, Engine{
-		Name: "postgres", URL: postgresURL, explain: "EXPLAIN ",
-		unguard: `SELECT format('DROP TRIGGER %I ON %s', tgname, tgrelid::regclass) FROM pg_trigger WHERE NOT tgisinternal
-			UNION ALL SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) FROM pg_constraint
-				WHERE contype IN ('c', 'f') AND connamespace = 'public'::regnamespace`,
-		expand: `SELECT format('ALTER TABLE %I ADD COLUMN from_the_next_version TEXT', tablename) FROM pg_tables
-			WHERE schemaname = 'public' AND tablename NOT LIKE 'goose%'`,
-	})
+// Postgres is the engine that needs the server.
+var Postgres = Engine{
+	Name: "postgres", URL: postgresURL, explain: "EXPLAIN ",
+	unguard: `SELECT format('DROP TRIGGER %I ON %s', tgname, tgrelid::regclass) FROM pg_trigger WHERE NOT tgisinternal
+		UNION ALL SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) FROM pg_constraint
+			WHERE contype IN ('c', 'f') AND connamespace = 'public'::regnamespace`,
+	expand: `SELECT format('ALTER TABLE %I ADD COLUMN from_the_next_version TEXT', tablename) FROM pg_tables
+		WHERE schemaname = 'public' AND tablename NOT LIKE 'goose%'`,
 }
+
+func init() { Engines = append(Engines, Postgres) }
 
 func postgresURL(t testing.TB) string {
 	t.Helper()
