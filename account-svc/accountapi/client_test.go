@@ -31,8 +31,8 @@ func (i invoker) Invoke(_ context.Context, appID, path string, _, out any) error
 	return json.Unmarshal([]byte(i.body), out)
 }
 
-// Whatever the ledger answers is exactly one of three. What is neither done nor a refusal with its reason is unknown:
-// money moves back only after a refusal.
+// Move turns every answer of the ledger into one of three: done, refused or unknown. An answer that is neither done nor a
+// refusal with a type is unknown, since a refund may follow a refusal only.
 func TestMove(t *testing.T) {
 	const done, refusal, unknown = "done", "refusal", "unknown"
 	away := errors.New("connection reset")
@@ -83,7 +83,7 @@ func TestMove(t *testing.T) {
 	}
 }
 
-// An answer that does not fit the question says nothing about any account.
+// If the answer does not fit the question, Balances fails and returns no standing.
 func TestBalances(t *testing.T) {
 	questions := []accountapi.BalanceQuestion{{AccountNumber: "18", RequestIDs: []string{"a", "b"}}, {AccountNumber: "26"}}
 	for name, test := range map[string]struct {
@@ -107,7 +107,7 @@ func TestBalances(t *testing.T) {
 	}
 }
 
-// hung is a ledger that never answers. It counts the calls that wait for it.
+// hung is an account-svc that never answers. It counts the calls that wait for it.
 type hung struct{ waiting, most atomic.Int32 }
 
 func (h *hung) Invoke(ctx context.Context, _, _ string, _, _ any) error {
@@ -119,8 +119,8 @@ func (h *hung) Invoke(ctx context.Context, _, _ string, _, _ any) error {
 	return ctx.Err()
 }
 
-// A ledger that hangs costs a caller without a deadline at most two flights of 5 s, that before its own and its own, and
-// however many callers there are, two calls wait for it.
+// While account-svc hangs, a caller without a deadline waits for at most two flights of 5 s: the one before its own, and its
+// own. Two calls wait for account-svc, however many callers there are.
 func TestHungLedger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ledger := new(hung)

@@ -15,7 +15,7 @@ import (
 type closings struct {
 	closed []string
 	away   bool
-	broken bool // says that more follows, and then gives nothing
+	broken bool // announces another page, and then returns an empty one
 }
 
 func (c *closings) Invoke(ctx context.Context, appID, path string, in, out any) error {
@@ -69,7 +69,7 @@ func testClosed(t *testing.T) {
 			}
 		}
 	}
-	refresh(true) // everything starts, which is no failure
+	refresh(true) // account-svc does not answer yet, which is no failure within closedGrace
 	time.Sleep(15 * time.Second)
 	refresh(false)
 	want("before the first list")
