@@ -22,8 +22,8 @@ func (r registry) ByCPF(_ context.Context, cpfHash string) (Customer, error) {
 	return r.customer, nil
 }
 
-// Every login that fails looks the same and costs one hash, whoever it is for; two, whoever it is for, if what was typed
-// is not in the form in which passwords are prepared.
+// Every failed login gets the same answer and costs one hash, whatever the reason. If the typed password is not in its
+// prepared form, every login costs two hashes.
 func TestFailedLoginsAreAlike(t *testing.T) {
 	s, err := New(nil, CPFKeys{})
 	if err != nil {
@@ -64,8 +64,8 @@ func TestFailedLoginsAreAlike(t *testing.T) {
 	}
 }
 
-// A registration with a CPF that is taken costs one hash, as it does with one that is free, and looks the same whether it
-// is the password that differs, or the name, or the account was used since.
+// A registration with a taken CPF costs one hash, as one with a free CPF does. It gets the same answer whether the password
+// differs, the name differs, or the account has been used since.
 func TestRegistrationsAreAlike(t *testing.T) {
 	s, err := New(nil, CPFKeys{})
 	if err != nil {

@@ -106,7 +106,7 @@ func TestCPFKeys(t *testing.T) {
 	}
 }
 
-// open decrypts what encrypt wrote, as whoever has to read it one day will.
+// open decrypts what encrypt wrote. The service itself never does so.
 func open(t *testing.T, key Key256, sealed, accountID string) (string, error) {
 	t.Helper()
 	text, ok := strings.CutPrefix(sealed, "1:")

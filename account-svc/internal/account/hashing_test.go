@@ -21,7 +21,7 @@ func (h *hashing) visit(ctx context.Context, v Visitor) (time.Duration, error) {
 	return time.Since(began), err
 }
 
-// A flood from others delays nobody who has done nothing wrong by more than a few hashes, whatever it is made of.
+// A flood from other sources, of whatever kind, delays a visitor who has not failed by a few hashes at most.
 func TestFloodDelaysNoHonestVisitor(t *testing.T) {
 	many := make([]Visitor, 64)
 	for n := range many {
@@ -39,10 +39,10 @@ func TestFloodDelaysNoHonestVisitor(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				const cores = 2 // which hash 80 passwords a second
+				const cores = 2 // hash 80 passwords a second
 				h := newHashing(cores)
 				var all sync.WaitGroup
-				for n := range 128 * 10 { // a second's 128, for 10 s
+				for n := range 128 * 10 { // 128 a second, for 10 s
 					all.Go(func() {
 						time.Sleep(time.Duration(n) * time.Second / 128)
 						_, _ = h.visit(t.Context(), flood[n%len(flood)])
@@ -67,13 +67,13 @@ func TestFloodDelaysNoHonestVisitor(t *testing.T) {
 	}
 }
 
-// Those who are served later are served all the same while others fill all cores: one turn in laterShare is theirs.
+// Visitors in the second queue get one turn in laterShare while the first queue is full.
 func TestLaterVisitorsGetTheirShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHashing(1)
 		var first, later int
 		var all sync.WaitGroup
-		for n := range 160 { // 4 s of hashing, so half of it is turned away
+		for n := range 160 { // 4 s of hashing: half of the visitors wait too long and get ErrBusy
 			all.Go(func() {
 				visitor := Visitor{Source: fmt.Sprint(n % 10), Later: n%2 == 0}
 				visitor.Admit = func() error { // one at a time, since there is one core
@@ -94,7 +94,7 @@ func TestLaterVisitorsGetTheirShare(t *testing.T) {
 	})
 }
 
-// Who comes alone from an address is served before the second of those who come from another.
+// The only visitor from one source is served before the second visitor from another source.
 func TestSourcesTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, later := range []bool{false, true} {
@@ -118,7 +118,7 @@ func TestSourcesTakeTurns(t *testing.T) {
 	})
 }
 
-// More attempts than can be hashed are turned away soon, with a time to come back, and nothing of them is left.
+// A visitor who waits longer than maxQueue gets ErrBusy with a Retry-After, and leaves nothing in the queue.
 func TestHashingDoesNotQueueForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHashing(1)
@@ -147,14 +147,14 @@ func TestHashingDoesNotQueueForEver(t *testing.T) {
 	})
 }
 
-// A visitor whose time is over in the moment in which the turn comes passes the turn on.
-func TestTurnThatNobodyTakesIsPassedOn(t *testing.T) {
+// If a visitor's wait ends at the moment when the turn comes, the turn passes to the next visitor.
+func TestUnusedTurnIsPassedOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHashing(1)
 		for range 100 {
 			go func() { _ = h.do(t.Context(), func() error { time.Sleep(maxQueue); return nil }) }()
 			synctest.Wait()
-			_, _ = h.visit(t.Context(), Visitor{}) // the core is free and the time is over at once
+			_, _ = h.visit(t.Context(), Visitor{}) // the core becomes free and the wait ends at the same moment
 			synctest.Wait()
 			if took, err := h.visit(t.Context(), Visitor{}); err != nil || took > 2*hashTime {
 				t.Fatalf("the next visitor: %v after %v", err, took)
@@ -164,8 +164,8 @@ func TestTurnThatNobodyTakesIsPassedOn(t *testing.T) {
 	})
 }
 
-// A visitor may be refused when the turn has come, and costs no hash then.
-func TestAdmissionIsAskedWhenTheTurnHasCome(t *testing.T) {
+// Admit may refuse a visitor whose turn has come. Then no password is hashed.
+func TestAdmitIsCalledWhenTheTurnComes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHashing(1)
 		refusal := errors.New("no more")

@@ -81,8 +81,8 @@ func TestPreparePassword(t *testing.T) {
 	}
 }
 
-// Whatever a customer registers: the prepared form is prepared already, so that it costs one hash, and the canonical
-// decomposition and composition of what was typed are the same password.
+// Preparing a prepared password does not change it, so it has one form and costs one hash. The NFD and the NFC form of a
+// typed password are the same password.
 func TestPreparedPasswordsAreStable(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		characters := rapid.RuneFrom(nil, unicode.Latin, unicode.Mn, unicode.Zs, unicode.Hangul, unicode.Devanagari)
@@ -102,15 +102,15 @@ func TestPreparedPasswordsAreStable(t *testing.T) {
 	})
 }
 
-// A password is the same however its characters were composed, and accounts whose hash was made of the bytes as they
-// were typed keep theirs.
+// A password matches however its characters are composed. A password whose hash was made from the typed bytes, before
+// passwords were prepared, still matches.
 func TestPasswordsMatchInEveryForm(t *testing.T) {
 	s, err := New(nil, CPFKeys{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	const composed, decomposed, wide = "s\u00e9nha 123", "se\u0301nha 123", "s\u00e9nha\u3000123"
-	const emoji = "senha\U0001f468\u200d\U0001f469" // which a new account may not have any more
+	const emoji = "senha\U0001f468\u200d\U0001f469" // a new account may no longer have such a password
 	for _, test := range []struct {
 		hashed, typed string
 		want          bool
@@ -118,7 +118,7 @@ func TestPasswordsMatchInEveryForm(t *testing.T) {
 		{composed, composed, true},
 		{composed, decomposed, true},
 		{composed, wide, true},
-		{decomposed, decomposed, true}, // of an account from before
+		{decomposed, decomposed, true}, // an account from before passwords were prepared
 		{wide, wide, true},             // the same
 		{emoji, emoji, true},           // the same
 		{composed, "senha 123", false},
