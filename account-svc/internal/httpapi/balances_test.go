@@ -11,7 +11,7 @@ import (
 	"github.com/bankmore/bankmore/account-svc/accountapi"
 )
 
-// Another service asks about many accounts at once. What makes no sense about one account is an answer about that account.
+// Another service asks about many accounts at once. A question that makes no sense does not fail the others.
 func TestBalances(t *testing.T) {
 	a := newAPI(t)
 	ana, token := a.register(anaCPF, "Ana")
@@ -50,7 +50,7 @@ func TestBalances(t *testing.T) {
 	}
 }
 
-// An account with more than an amount can say does not make the answer about others unreadable.
+// An account with more than the largest amount does not make the answer about other accounts unreadable.
 func TestBalanceOfManyDigits(t *testing.T) {
 	a := newAPI(t)
 	ana, token := a.register(anaCPF, "Ana")

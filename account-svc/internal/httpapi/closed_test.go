@@ -28,9 +28,8 @@ func (a *api) closedPage(after *accountapi.ClosedAccount) (page accountapi.Close
 	return page
 }
 
-// Other services learn of an account that is closed, as long as a token from before may be valid, and until it is
-// reopened.
-func TestClosedAccountsAreTold(t *testing.T) {
+// The list for other services has a closed account until its last token has expired, or until it is reopened.
+func TestClosedAccountsAreListed(t *testing.T) {
 	a := newAPI(t)
 	number, token := a.register(anaCPF, "Ana")
 	a.register(biaCPF, "Bia")

@@ -11,7 +11,7 @@ import (
 	"github.com/bankmore/bankmore/account-svc/internal/httpapi"
 )
 
-// from is the headers of a request that the sidecar delivers for the ingress, which saw source.
+// from returns the headers of a request that the sidecar delivers from the ingress, which saw the address source.
 func from(source string) http.Header {
 	return http.Header{"X-Real-Ip": {source}, "Dapr-Caller-App-Id": {"ingress"}, "Dapr-Api-Token": {appToken}}
 }
@@ -20,9 +20,9 @@ func login(cpf, password string) string {
 	return fmt.Sprintf(`{"cpf":%q,"password":%q}`, cpf, password)
 }
 
-// While strangers ask for more hashing than there is, with malformed CPFs, wrong passwords and registrations, 128 a
-// second and without end, customers at other addresses log in. No limit helps here, since all are raised.
-func TestFloodLeavesCustomersIn(t *testing.T) {
+// Strangers send 128 requests a second without end (malformed CPFs, wrong passwords, registrations), more than the cores can
+// hash. Meanwhile customers at other addresses log in. All limits are raised, so that none helps.
+func TestCustomersLogInDuringAFlood(t *testing.T) {
 	const none = 1_000_000
 	a := newLimitedAPI(t, httpapi.LimitsConfig{PerCustomer: none, FailuresPerSource: none, RegistrationsPerSource: none})
 	a.register(anaCPF, "Ana")
@@ -51,7 +51,7 @@ func TestFloodLeavesCustomersIn(t *testing.T) {
 	})
 	defer all.Wait()
 	defer close(ended)
-	time.Sleep(time.Second) // by then more wait than can be served in a second
+	time.Sleep(time.Second) // by then more requests wait than the cores can serve in a second
 	in, worst := 0, time.Duration(0)
 	const logins = 10
 	for n := range logins {
@@ -63,15 +63,15 @@ func TestFloodLeavesCustomersIn(t *testing.T) {
 		}
 		time.Sleep(200 * time.Millisecond)
 	}
-	// All of them, if a hash takes what it should; on a machine that stands still for two seconds one may be turned away.
-	// In the order of their arrival, one in ten got in. That the wait is bounded is shown by TestFloodDelaysNoHonestVisitor.
+	// Usually all of them get in; on a machine that stands still for two seconds one may get ErrBusy. When requests were
+	// served in the order of their arrival, one in ten got in. TestFloodDelaysNoHonestVisitor shows that the wait is bounded.
 	t.Logf("%d of %d logins within %s", in, logins, worst)
 	if in < logins-2 {
 		t.Errorf("%d of %d logins while strangers ask for more than can be served", in, logins)
 	}
 }
 
-// What limits.go decides reaches clients: by the source that the ingress saw, and by no other.
+// The limits refuse clients by the source that the ingress saw, and by nothing else.
 func TestLimitsBySource(t *testing.T) {
 	a := newLimitedAPI(t, httpapi.LimitsConfig{PerCustomer: 5, FailuresPerSource: 3, RegistrationsPerSource: 2})
 	post := func(path, body string, header http.Header) int {

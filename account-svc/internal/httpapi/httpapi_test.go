@@ -34,7 +34,7 @@ const (
 	password = "senha123"
 )
 
-// stateStore stands for the sidecar's; the real one is in the end-to-end suite.
+// stateStore stands for the sidecar's state store. The end-to-end suite uses the real one.
 type stateStore struct {
 	mu   sync.Mutex
 	data map[string][]byte
@@ -224,8 +224,8 @@ func (a *api) deactivate(token, password string) *httptest.ResponseRecorder {
 	return a.do(request{method: "PUT", path: "/api/account/deactivate/", token: token, body: fmt.Sprintf(`{"password":%q}`, password)})
 }
 
-// A customer whom the answer to the closing did not reach closes again, and it is done. Only the right password tells so,
-// and money that has come back meanwhile does not matter.
+// A customer who never got the answer to a closing closes the account a second time and succeeds, but only with the right
+// password. A refund that has reached the account meanwhile does not matter.
 func TestClosingAgain(t *testing.T) {
 	a := newAPI(t)
 	ana, token := a.register(anaCPF, "Ana")
@@ -245,7 +245,7 @@ func TestClosingAgain(t *testing.T) {
 	leg("t:refund", "C", "refund")
 	a.want(a.deactivate(token, password), 204, "")
 
-	// An operator lets Ana in again, and her money is there.
+	// An operator reopens Ana's account, and her money is there.
 	if _, err := a.store.Reopen(t.Context(), account.Reopening{Number: ana, Reason: "a refund came", At: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
@@ -256,8 +256,8 @@ func TestClosingAgain(t *testing.T) {
 	a.want(a.deactivate(token, password), 204, "")
 }
 
-// A customer whom the answer to the registration did not reach registers again, and gets the same account, until
-// something has happened to it. Whoever does not know the password learns nothing.
+// A customer who never got the answer to a registration registers a second time and gets the same account, unless something
+// has happened to the account meanwhile. A client without the password learns nothing.
 func TestRegisteringAgain(t *testing.T) {
 	a := newAPI(t)
 	post := func(cpf, name, password string) *httptest.ResponseRecorder {
@@ -272,7 +272,7 @@ func TestRegisteringAgain(t *testing.T) {
 		t.Fatalf("%d %v", first.Code, first.Header())
 	}
 	for _, again := range []*httptest.ResponseRecorder{
-		post("529.982.247-25", " Ana\u00a0Souza", "se\u0301nha123"), // the same, written otherwise
+		post("529.982.247-25", " Ana\u00a0Souza", "se\u0301nha123"), // the same, spelled differently
 		post(anaCPF, "Ana Souza", "s\u00e9nha123"),
 	} {
 		if a.want(again, 201, first.Body.String()); again.Header().Get("Idempotency-Replayed") != "true" {
@@ -298,7 +298,7 @@ func TestRegisteringAgain(t *testing.T) {
 	a.want(post(caioCPF, "Caio", password), 400, taken)
 }
 
-// Two copies of one registration that arrive together are one account, and both succeed.
+// Two copies of one registration that arrive together open one account, and both succeed.
 func TestRegisteringTwiceAtOnce(t *testing.T) {
 	a := newAPI(t)
 	answers := make([]*httptest.ResponseRecorder, 4)
@@ -322,7 +322,7 @@ func TestRegisteringTwiceAtOnce(t *testing.T) {
 	}
 }
 
-// A password and a name mean the same however a keyboard composes them.
+// Names and passwords are the same however a keyboard composes their characters.
 func TestTextsInOneForm(t *testing.T) {
 	a := newAPI(t)
 	const composed, decomposed = "s\u00e9nha123", "se\u0301nha123"
@@ -400,7 +400,7 @@ func TestIdempotency(t *testing.T) {
 			for _, id := range []string{"simples", "a||b", "a/b/../c", "ação-é-ü", "💰", strings.Repeat("é", 255)} {
 				before := a.balance(token)
 				first := a.move(token, number, id, "10.00", "C")
-				again := a.move(token, number, id, `"10"`, "C") // the same amount, written otherwise
+				again := a.move(token, number, id, `"10"`, "C") // the same amount, spelled differently
 				if first.Code != 204 || again.Code != 204 || first.Header().Get("Idempotency-Replayed") != "" || again.Header().Get("Idempotency-Replayed") != "true" {
 					t.Errorf("%q: %d %v, then %d %v", id, first.Code, first.Header(), again.Code, again.Header())
 				}
@@ -644,8 +644,8 @@ func TestTooManyDeactivations(t *testing.T) {
 	}
 }
 
-// Text that a database does not take fails the command that holds it, not those beside it. What a newer service says beyond
-// what is known here is ignored.
+// A command with text that a database refuses fails alone; its neighbours do not. Unknown fields, which a newer service may
+// send, are ignored.
 func TestLedgerOperationWithTextThatCannotBeStored(t *testing.T) {
 	a := newAPI(t)
 	ana, token := a.register(anaCPF, "Ana")
@@ -688,7 +688,7 @@ func TestLedgerOperationWithTextThatCannotBeStored(t *testing.T) {
 	}
 	for i, result := range out.Results {
 		want := accountapi.StatusRejected
-		if i == 0 { // the one that is whole
+		if i == 0 { // the only command whose texts a database accepts
 			want = accountapi.StatusApplied
 		}
 		if result.Status != want {
@@ -735,8 +735,8 @@ func TestLedgerOperation(t *testing.T) {
 	a.want(post(make([]accountapi.Movement, 257)...), 400, `{"message":"O lote deve ter de 1 a 256 comandos.","type":"INVALID_ARGUMENT"}`)
 }
 
-// A customer's key cannot meet a service's, whatever it says.
-func TestKeysOfCustomersAndServicesAreApart(t *testing.T) {
+// A customer's key never equals a service's, whatever request id the customer chooses.
+func TestCustomersAndServicesShareNoKeys(t *testing.T) {
 	a := newAPI(t)
 	ana, token := a.register(anaCPF, "Ana")
 	a.want(a.move(token, ana, "t1:fee", "100.00", "C"), 204, "")

@@ -17,7 +17,7 @@ import (
 
 var few = LimitsConfig{PerCustomer: 5, FailuresPerSource: 20, RegistrationsPerSource: 10}
 
-// try makes an attempt from source at the password of customer. It reports whether it was let through.
+// try makes an attempt from source at the password of customer. It reports whether the limits let it through.
 func (l *Limits) try(t *testing.T, source, customer string, outcome error) bool {
 	t.Helper()
 	tried := false
@@ -25,7 +25,7 @@ func (l *Limits) try(t *testing.T, source, customer string, outcome error) bool 
 	return letThrough(t, tried, err, outcome)
 }
 
-// letThrough checks that what was tried had its outcome, and that what was not got a time to come back.
+// letThrough checks that an attempt that was let through returned its outcome, and that a refused one got a Retry-After.
 func letThrough(t *testing.T, tried bool, err, outcome error) bool {
 	t.Helper()
 	f := fault.From(err)
@@ -38,7 +38,7 @@ func letThrough(t *testing.T, tried bool, err, outcome error) bool {
 	return tried
 }
 
-// Guesses at many customers with one password, the CPF of some not even being one.
+// One source guesses at the passwords of many customers. Some of the CPFs are malformed.
 func TestGuessesFromOneSourceAreStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := NewLimits(few, nil)
@@ -72,7 +72,7 @@ func TestGuessesFromOneSourceAreStopped(t *testing.T) {
 	})
 }
 
-// Many people behind one address log in, and some of them mistype now and then.
+// Many people behind one address log in, and some mistype their passwords now and then.
 func TestOfficeBehindOneAddressWorks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := NewLimits(few, nil)
@@ -89,8 +89,8 @@ func TestOfficeBehindOneAddressWorks(t *testing.T) {
 	})
 }
 
-// Somebody who knows a CPF, and has a thousand addresses, does not lock its owner out, and gains little by it: one guess
-// for each address, and beyond that what one customer's limit allows.
+// An attacker who knows a CPF and has a thousand addresses does not lock its owner out. The attacker gets one guess for each
+// address, and beyond that what one customer's limit admits.
 func TestStrangersLockNobodyOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := NewLimits(few, nil)
@@ -114,7 +114,7 @@ func TestStrangersLockNobodyOut(t *testing.T) {
 		if !l.try(t, "home", "cpf", account.ErrWrongLogin) {
 			t.Error("the owner may not mistype")
 		}
-		l.try(t, "bot 0", "cpf", account.ErrWrongLogin) // takes what the minute has left
+		l.try(t, "bot 0", "cpf", account.ErrWrongLogin) // uses the last attempt of this minute
 		if l.try(t, "home", "cpf", account.ErrWrongLogin) {
 			t.Error("a source that has failed is let through, though others have used the limit up")
 		}
@@ -166,7 +166,8 @@ func TestRegistrationsFromOneSource(t *testing.T) {
 	})
 }
 
-// Who has failed, or registers, has passwords hashed later. Who waits is asked again when the turn has come.
+// Visitors from a source that has failed, and visitors who register, wait in the second queue. The limits check a visitor
+// once more when the turn has come.
 func TestVisitors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := NewLimits(few, nil)
@@ -204,7 +205,7 @@ func TestVisitors(t *testing.T) {
 	})
 }
 
-// Whatever becomes of the shared counter, one process lets no more through than the limit.
+// Whatever the shared counter does, one process admits no more than the limit.
 func TestSharedCounter(t *testing.T) {
 	taken := 0
 	for name, c := range map[string]struct {
@@ -215,7 +216,7 @@ func TestSharedCounter(t *testing.T) {
 		"away":                     {counter(func() (time.Duration, error) { return 0, errors.New("away") }), 5},
 		"forgetful, as full Redis": {counter(func() (time.Duration, error) { return 0, nil }), 5},
 		"refuses": {counter(func() (time.Duration, error) {
-			if taken++; taken > 2 { // others have taken the rest
+			if taken++; taken > 2 { // other replicas have used the remaining attempts
 				return 7 * time.Second, nil
 			}
 			return 0, nil
@@ -247,13 +248,13 @@ func TestSharedCounter(t *testing.T) {
 	}
 }
 
-// counter stands for the shared one, whose own tests are in rediscache.
+// counter stands for the shared counter, whose own tests are in rediscache.
 type counter func() (wait time.Duration, err error)
 
 func (c counter) Take(context.Context, string, int, time.Duration) (time.Duration, error) { return c() }
 func (c counter) Peek(context.Context, string, int, time.Duration) (time.Duration, error) { return c() }
 
-// However many sources and CPFs there are, memory is bounded, and those who were seen last are remembered.
+// The limits remember a bounded number of sources and CPFs: those that were seen last.
 func TestMemoryOfLimitsIsBounded(t *testing.T) {
 	l := NewLimits(few, nil)
 	for n := range 2 * maxNames {
@@ -324,7 +325,7 @@ func TestWider(t *testing.T) {
 	}
 }
 
-// fromIngress are the headers of a request that the sidecar delivers for the ingress.
+// fromIngress returns the headers of a request that the sidecar delivers from the ingress.
 func fromIngress(token string, sources ...string) http.Header {
 	return http.Header{http.CanonicalHeaderKey(sourceHeader): sources, callerHeader: {ingressAppID}, http.CanonicalHeaderKey(auth.AppTokenHeader): {token}}
 }
