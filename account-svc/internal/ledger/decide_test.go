@@ -86,7 +86,8 @@ func TestDecideOne(t *testing.T) {
 	}
 }
 
-// A balance that would exceed 64 bits, which no limit allows to come about, fails the command, and is not refused for ever.
+// A command after which a balance would exceed 64 bits fails, but is not refused for ever. The limits keep such balances
+// from coming about.
 func TestDecideDoesNotOverflow(t *testing.T) {
 	state := bank()
 	state.Accounts["1"].Balance = math.MaxInt64 - 5
@@ -98,8 +99,8 @@ func TestDecideDoesNotOverflow(t *testing.T) {
 	}
 }
 
-// However deposits, transfers, completions and refunds of one customer come, no refund fails, and what the account has and may
-// get back stays within the limit.
+// In whatever order one customer's deposits, transfers, completions and refunds come, no refund fails, and the sum of
+// Balance and InTransit stays within MaxReturns.
 func TestRefundsNeverExceedTheLimit(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		state := bank()
@@ -190,7 +191,7 @@ func TestDecideRepeatsRecordedDecisions(t *testing.T) {
 	if !results[0].Replayed || results[0].Refusal != nil || results[0].Err != nil {
 		t.Errorf("done: %+v", results[0])
 	}
-	// There is money enough now, and still the answer under this key is no.
+	// The account has enough money now. The answer under this key stays a refusal.
 	if !results[1].Replayed || results[1].Refusal != ErrInsufficientBalance {
 		t.Errorf("refused: %+v", results[1])
 	}
@@ -204,8 +205,9 @@ func TestDecideRepeatsRecordedDecisions(t *testing.T) {
 	}
 }
 
-// A refusal that this version does not know, from a newer one say, is not taken for a yes.
-func TestDecideDoesNotGuess(t *testing.T) {
+// A recorded refusal of a type that this version does not know, for instance from a newer version, is an error and not a
+// success.
+func TestUnknownRefusalIsAnError(t *testing.T) {
 	state := bank()
 	state.Decisions["k"] = Decision{Fingerprint: "f", Refusal: "FROM_THE_FUTURE"}
 	results, effects := decide(state, []Command{
@@ -216,8 +218,8 @@ func TestDecideDoesNotGuess(t *testing.T) {
 	}
 }
 
-// Whatever commands come, in whatever batches: balances are the sums of the movements, never negative, keys decide
-// once, and both sides of the ledger sum to zero.
+// For any commands in any batches: each balance is the sum of its movements and never negative, each key decides once, and
+// both sides of the ledger sum to zero.
 func TestDecideKeepsTheBooks(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		state := bank()
