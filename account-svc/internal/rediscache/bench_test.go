@@ -63,7 +63,7 @@ func BenchmarkBalance(b *testing.B) {
 	}
 }
 
-// anybody is a store in which everybody is account 11.
+// anybody is a store that returns account 11 for every id.
 type anybody struct{ rediscache.Store }
 
 func (s anybody) Balance(ctx context.Context, id string) (ledger.Account, error) {

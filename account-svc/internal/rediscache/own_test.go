@@ -21,7 +21,7 @@ import (
 	"github.com/bankmore/bankmore/platform/money"
 )
 
-// ownServer is a Redis of this test alone, which may pause, flush and fill it.
+// ownServer is a Redis that only this test uses: the test may pause, flush and fill it.
 type ownServer struct {
 	*redis.Client
 	config  rediscache.Config
@@ -72,7 +72,7 @@ func (s ownServer) signal(t *testing.T, signal syscall.Signal) {
 	}
 }
 
-// usual is one replica with the usual patience, which tests that make Redis fail have to wait for. It is trusted.
+// usual returns one replica with the usual timeout, for tests in which Redis fails. The replica reads entries at once.
 func usual(t *testing.T, config rediscache.Config) *rediscache.Balances {
 	t.Helper()
 	store := rediscache.NewBalances(replicas(t, config, 1)[0].Store, open(t, config))
@@ -80,8 +80,8 @@ func usual(t *testing.T, config rediscache.Config) *rediscache.Balances {
 	return store
 }
 
-// A server that was paused executes, when it goes on, what has lain in its sockets. That brings no old balance back: not
-// when entries have expired meanwhile, and not when they have not, though the newest commit never reached it.
+// When a paused server goes on, it executes the commands that have waited in its sockets. No reader gets an old balance from
+// that, whether or not the entries have expired meanwhile, although Redis was never told of the newest commit.
 func TestPauseBringsNoOldBalanceBack(t *testing.T) {
 	for _, pause := range []time.Duration{0, 2500 * time.Millisecond} {
 		server := startServer(t)
@@ -89,7 +89,7 @@ func TestPauseBringsNoOldBalanceBack(t *testing.T) {
 		want(t, store, 1000)
 		server.signal(t, syscall.SIGSTOP)
 		deposit(t, store, "second", 100) // sent, and not answered
-		deposit(t, store, "third", 100)  // not sent: Redis rests
+		deposit(t, store, "third", 100)  // not sent: the client does not call Redis after a failure
 		want(t, store, 1200)
 		time.Sleep(pause)
 		server.signal(t, syscall.SIGCONT)
@@ -100,8 +100,8 @@ func TestPauseBringsNoOldBalanceBack(t *testing.T) {
 	}
 }
 
-// The same for an account that was closed during the pause.
-func TestPauseOpensNoClosedAccount(t *testing.T) {
+// The same for an account that was closed during the pause: it stays closed.
+func TestPauseReopensNoAccount(t *testing.T) {
 	server := startServer(t)
 	store := usual(t, server.config)
 	want(t, store, 1000)
@@ -115,7 +115,8 @@ func TestPauseOpensNoClosedAccount(t *testing.T) {
 	}
 }
 
-// Whatever Redis loses between a commit's word and a slow reader's, the reader's old balance does not become an entry.
+// A slow reader reads an old balance, then a commit updates the cache, and then the reader tries to fill it. Whatever Redis
+// loses in between, the old balance does not become an entry.
 func TestLossBetweenCommitAndSlowReader(t *testing.T) {
 	server := startServer(t)
 	fast := replicas(t, server.config, 1)[0]
@@ -149,7 +150,7 @@ func TestLossBetweenCommitAndSlowReader(t *testing.T) {
 	}
 }
 
-// A reader that is slower than its lease makes no entry: the commit that came meanwhile might not have been told.
+// A reader that takes longer than its lease makes no entry: a commit that came meanwhile may not have reached Redis.
 func TestSlowReaderLosesItsLease(t *testing.T) {
 	server := startServer(t)
 	hooked := &hookedStore{Store: replicas(t, server.config, 1)[0].Store}
@@ -161,9 +162,9 @@ func TestSlowReaderLosesItsLease(t *testing.T) {
 	}
 }
 
-// Many commits and many readers, while Redis is full, or loses entries and leases all the time: nobody reads a balance
-// older than one whose commit had been answered.
-func TestNobodyReadsBackwards(t *testing.T) {
+// Many replicas commit and read while Redis is full, or loses entries and leases all the time. No reader gets a balance
+// older than the last commit that was answered before the read.
+func TestNoReaderSeesAnOlderBalance(t *testing.T) {
 	for name, disturb := range map[string]func(ctx context.Context, s ownServer, n int){
 		"calm":     func(context.Context, ownServer, int) {},
 		"evicting": func(ctx context.Context, s ownServer, _ int) { s.Del(ctx, "test:balance:id-11") },
@@ -186,7 +187,7 @@ func TestNobodyReadsBackwards(t *testing.T) {
 					time.Sleep(time.Millisecond)
 				}
 			})
-			var answered atomic.Int64 // at least
+			var answered atomic.Int64 // the least balance that a read may return now
 			answered.Store(1000)
 			for i := range 3 {
 				writers.Go(func() {
@@ -218,8 +219,8 @@ func TestNobodyReadsBackwards(t *testing.T) {
 	}
 }
 
-// Redis that is paused, and goes on: a metric and one line of the log say each.
-func TestAwayIsSaid(t *testing.T) {
+// When Redis stops answering, and when it answers again, a metric and one line of the log say so.
+func TestOutageIsLoggedOnce(t *testing.T) {
 	server := startServer(t)
 	store := usual(t, server.config)
 	log := captureLog(t)

@@ -49,7 +49,8 @@ func direct(t *testing.T, config rediscache.Config) *redis.Client {
 	return client
 }
 
-// before puts n caches before a store, all trusted. They wait for Redis, so that its failures are those that a test makes.
+// before returns n replicas: each is a cache in front of store, and reads entries at once. Their timeout is long, so that
+// Redis fails only when a test makes it fail.
 func before(t *testing.T, config rediscache.Config, store rediscache.Store, n int) []*rediscache.Balances {
 	t.Helper()
 	all := make([]*rediscache.Balances, n)
@@ -65,7 +66,7 @@ func before(t *testing.T, config rediscache.Config, store rediscache.Store, n in
 	return all
 }
 
-// replicas are n caches before one database, in which account 11 has 10.00, all trusted.
+// replicas returns n caches in front of one database, in which account 11 has 10.00. They read entries at once.
 func replicas(t *testing.T, config rediscache.Config, n int) []*rediscache.Balances {
 	t.Helper()
 	store := sqlstore.New(sqldbtest.SQLite.Open(t, sqlstore.Migrations()))
@@ -74,7 +75,7 @@ func replicas(t *testing.T, config rediscache.Config, n int) []*rediscache.Balan
 	return before(t, config, store, n)
 }
 
-// The cache changes nothing about what a store does.
+// A store behind a cache passes the conformance suite of stores.
 func TestStoreBehindCache(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) storetest.Store {
 		store := sqlstore.New(sqldbtest.SQLite.Open(t, sqlstore.Migrations()))
@@ -87,14 +88,14 @@ func TestStoreBehindCache(t *testing.T) {
 	})
 }
 
-// A hit needs no database, in any replica, and says what the newest commit has left.
+// A hit, in any replica, asks no database and returns the balance after the newest commit.
 func TestBalanceComesFromTheCache(t *testing.T) {
 	config := server(t)
 	store := &hookedStore{Store: sqlstore.New(sqldbtest.SQLite.Open(t, sqlstore.Migrations()))}
 	all := before(t, config, store, 2)
 	register(t, all[0])
 	deposit(t, all[0], "first", 1000)
-	want(t, all[0], 1000) // and makes an entry
+	want(t, all[0], 1000) // makes an entry
 	store.asked = func() { t.Error("the database was asked") }
 	want(t, all[1], 1000)
 	deposit(t, all[0], "second", 100)
@@ -120,11 +121,12 @@ func TestBalanceComesFromTheCache(t *testing.T) {
 		}
 	}
 	r.HSet(t.Context(), key, "version", "x")
-	deposit(t, all[0], "third", 100) // removes it
+	deposit(t, all[0], "third", 100) // deletes the entry
 	want(t, all[1], 1200)
 }
 
-// However often an account moves, its entry ends when a replica that missed a commit begins to trust entries again.
+// Movements do not prolong an entry. It has expired before a replica that could not tell Redis of a commit reads entries
+// again.
 func TestEntryLivesNoLonger(t *testing.T) {
 	config := server(t)
 	store := replicas(t, config, 1)[0]
@@ -144,7 +146,7 @@ func TestEntryLivesNoLonger(t *testing.T) {
 	}
 }
 
-// hookedStore calls asked, if there is one, when a balance has been read.
+// hookedStore calls asked, if it is not nil, after each read of a balance.
 type hookedStore struct {
 	rediscache.Store
 	asked func()
@@ -166,7 +168,7 @@ func TestClosedAccount(t *testing.T) {
 	if err := all[0].Deactivate(t.Context(), "id-11", time.Now()); !errors.Is(err, account.ErrBalanceNotZero) {
 		t.Fatal(err)
 	}
-	wantHit(t, all[0], 1000) // a closing that was refused has changed nothing, and the cache is still believed
+	wantHit(t, all[0], 1000) // a refused closing has changed nothing, and replicas still read the cache
 	closed(t, all[0], 1000)
 	refund := func(key string) {
 		apply(t, all[0], ledger.Command{
@@ -181,18 +183,19 @@ func TestClosedAccount(t *testing.T) {
 	refund("second")
 	wantClosed(t, all...)
 
-	// The operator's command reopens the account without a word to Redis. Everybody sees it at once, with the refunds.
+	// The operator's command reopens the account and does not tell Redis. Every replica reads the account at once, with the
+	// refunds.
 	if _, err := all[0].Reopen(t.Context(), account.Reopening{Number: "11", Reason: "refunds came", At: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
 	want(t, all[0], 2)
 	want(t, all[1], 2)
-	time.Sleep(600 * time.Millisecond) // the lease of whoever read it last while it was closed ends
+	time.Sleep(600 * time.Millisecond) // until the lease of the last reader of the closed account has ended
 	want(t, all[0], 2)
 	wantHit(t, all[1], 2)
 }
 
-// wantHit checks a balance that comes from the cache.
+// wantHit checks a balance, and that it comes from the cache.
 func wantHit(t *testing.T, store *rediscache.Balances, balance money.Cents) {
 	t.Helper()
 	before := metric(t, "balance_cache_requests_total", "hit")
@@ -211,8 +214,8 @@ func wantClosed(t *testing.T, replicas ...*rediscache.Balances) {
 	}
 }
 
-// A commit whose answer was lost: the customer repeats the command at another replica, is told that it is done, and
-// reads what it did.
+// The answer to a command is lost. The customer repeats the command at another replica, which answers that it is done. Then
+// the customer reads the balance after the command.
 func TestRepeatedCommandBringsEntriesUpToDate(t *testing.T) {
 	config := server(t)
 	all := replicas(t, config, 2)
@@ -239,13 +242,13 @@ func TestReplicaWithoutRedis(t *testing.T) {
 	want(t, with, 1500)
 }
 
-// A replica is killed between a commit and its word to the cache: the one that takes its place reads the commit at once,
-// the others after the TTL.
+// A replica is killed after a commit and before it tells the cache. The replica that takes its place reads the commit at
+// once, the others after the TTL.
 func TestReplicaKilledAfterCommit(t *testing.T) {
 	config := server(t)
 	all := replicas(t, config, 2)
 	want(t, all[1], 1000)
-	deposit(t, all[0].Store, "second", 100) // all that was left of it
+	deposit(t, all[0].Store, "second", 100) // the killed replica's commit, of which it told nobody
 	successor := rediscache.NewBalances(all[0].Store, open(t, config))
 	want(t, successor, 1100)
 	time.Sleep(config.BalanceTTL)
@@ -267,7 +270,7 @@ func TestCountsAreShared(t *testing.T) {
 		if err != nil || (wait > 0) != (i >= 5) || wait > 12*time.Second {
 			t.Errorf("attempt %d: wait %s, %v", i, wait, err)
 		}
-		for range 3 { // looking counts nothing
+		for range 3 { // Peek counts nothing
 			seen, err := other.Peek(t.Context(), ana, 5, time.Minute)
 			if err != nil || (seen > 0) != (i >= 4) || seen > 12*time.Second || i >= 5 && seen > wait {
 				t.Errorf("after attempt %d: wait %s, %v, and the attempt %s", i, seen, err, wait)

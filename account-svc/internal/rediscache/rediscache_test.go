@@ -48,7 +48,7 @@ func deposit(t *testing.T, store ledger.Store, key string, amount money.Cents) {
 	})
 }
 
-// closed takes the balance off account 11, through the store, and closes it.
+// closed withdraws the balance of account 11, through the store, and closes the account.
 func closed(t *testing.T, store rediscache.Store, balance money.Cents) {
 	t.Helper()
 	apply(t, store, ledger.Command{
@@ -75,7 +75,7 @@ func want(t *testing.T, store ledger.Store, balance money.Cents) {
 	}
 }
 
-// metric is the value of a metric of this process, with one label or none.
+// metric returns the value of a metric of this process, with one label or none.
 func metric(t *testing.T, name, label string) float64 {
 	t.Helper()
 	families, err := prometheus.DefaultGatherer.Gather()
@@ -100,7 +100,7 @@ func up(t *testing.T, value float64) {
 	}
 }
 
-// captureLog returns what has been logged since.
+// captureLog returns a function that returns everything logged since the call.
 func captureLog(t *testing.T) func() string {
 	t.Helper()
 	var mu sync.Mutex
@@ -123,7 +123,7 @@ type writer func([]byte) (int, error)
 
 func (w writer) Write(p []byte) (int, error) { return w(p) }
 
-// away are addresses where Redis takes connections and says nothing, and where there is none.
+// away returns two URLs: at one a server accepts connections and never answers, at the other there is no server.
 func away(t *testing.T) map[string]string {
 	t.Helper()
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
@@ -139,8 +139,8 @@ func away(t *testing.T) map[string]string {
 	return map[string]string{"silent": "redis://" + silent.Addr().String(), "closed": "redis://" + closed.Addr().String()}
 }
 
-// Redis that refuses connections, or takes them and says nothing: everything works, and next to nobody waits.
-func TestRedisAway(t *testing.T) {
+// While Redis refuses connections, or accepts them and never answers, everything works, and hardly any call waits.
+func TestRedisOutage(t *testing.T) {
 	for name, url := range away(t) {
 		t.Run(name, func(t *testing.T) {
 			log, failures := captureLog(t), metric(t, "redis_failures_total", "")
@@ -153,7 +153,7 @@ func TestRedisAway(t *testing.T) {
 				deposit(t, store, string(rune('a'+n)), 10)
 				want(t, store, money.Cents(10*(n+1)))
 			}
-			if took := time.Since(began); took > 3*time.Second { // 100 calls; one wait of 100 ms a second is allowed
+			if took := time.Since(began); took > 3*time.Second { // 100 calls, of which one a second may wait for 100 ms
 				t.Errorf("50 deposits and readings took %s", took)
 			}
 			up(t, 0)
@@ -178,8 +178,8 @@ func TestRedisAway(t *testing.T) {
 	}
 }
 
-// However many callers there are, one a second waits for a Redis that is away.
-func TestOneCallerTries(t *testing.T) {
+// While Redis does not answer, one caller a second waits for it, however many callers there are.
+func TestOneCallerASecondTriesRedis(t *testing.T) {
 	counter := rediscache.NewCounter(open(t, rediscache.Config{URL: away(t)["silent"], BalanceTTL: time.Second}), []byte("key"))
 	take := func() time.Duration {
 		began := time.Now()
@@ -188,7 +188,7 @@ func TestOneCallerTries(t *testing.T) {
 		}
 		return time.Since(began)
 	}
-	take() // fails, and all rest
+	take() // fails; then nobody calls Redis for a second
 	var waited atomic.Int64
 	var callers sync.WaitGroup
 	for range 200 {
@@ -206,7 +206,7 @@ func TestOneCallerTries(t *testing.T) {
 	}
 }
 
-// A caller that goes away is no failure of Redis, and an error of the database stays one.
+// A caller who gives up is no failure of Redis. An error of the database reaches the caller.
 func TestErrorsOfTheStore(t *testing.T) {
 	db := sqldbtest.SQLite.Open(t, sqlstore.Migrations())
 	store := rediscache.NewBalances(sqlstore.New(db), open(t, rediscache.Config{URL: "redis://127.0.0.1:1", BalanceTTL: time.Second}))

@@ -19,16 +19,16 @@ import (
 	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
 )
 
-// These tests show what each condition of the scripts is for. None depends on luck: hooks decide what happens first.
-// e2e/mutations breaks each condition on purpose (cache-*.patch), and one of these tests fails.
+// These tests show what each condition of the scripts is for. None depends on luck: hooks decide what happens first. Each
+// patch cache-*.patch in e2e/mutations breaks one condition, and then one of these tests fails.
 
-// redisServers start a Redis that holds nothing: miniredis, which runs in this process, and with the build tag backends
-// the real one as well.
+// redisServers start an empty Redis: miniredis, which runs in this process, and with the build tag backends a real one as
+// well.
 var redisServers = map[string]func(t *testing.T) (url string){
 	"miniredis": func(t *testing.T) string { return "redis://" + miniredis.RunT(t).Addr() },
 }
 
-// scene is one database with some replicas before it, which share a Redis.
+// scene is one database and some replicas of account-svc, which share the database and a Redis.
 type scene struct {
 	*testing.T
 	redis    *redis.Client
@@ -101,15 +101,15 @@ func onEachRedis(t *testing.T, test func(s scene)) {
 
 const key11 = "test:balance:id-11"
 
-// fields are what Redis holds of account 11.
+// fields returns what Redis holds of account 11.
 func (s scene) fields() map[string]string { return s.redis.HGetAll(s.Context(), key11).Val() }
 
-// fromCache fails the test if r's database is asked for a balance from now on.
+// fromCache makes the test fail if r asks the database for a balance from now on.
 func (s scene) fromCache(r *replica) {
 	r.asked = func() { s.Error("the database was asked, though there is an entry") }
 }
 
-// A replica whose news come late tells of a version that is older than what Redis holds. The newest stays.
+// A replica commits first and tells Redis last: its version is older than the one in Redis. The newer version stays.
 func TestLateNewsBringNoOldBalanceBack(t *testing.T) {
 	for _, movements := range []int{1, 7, 8, 9, 98} { // versions of one, two and three digits, which are compared as numbers
 		t.Run(fmt.Sprint(movements), func(t *testing.T) {
@@ -121,7 +121,7 @@ func TestLateNewsBringNoOldBalanceBack(t *testing.T) {
 				balance := 1000 + money.Cents(movements-1)
 				want(s.T, reader, balance) // makes an entry
 				late.committed = func() { deposit(s.T, fast, "second", 200) }
-				deposit(s.T, late, "third", 50) // commits first, and tells last
+				deposit(s.T, late, "third", 50) // commits first, and tells Redis last
 				for _, r := range s.replicas {
 					s.fromCache(r)
 					want(s.T, r, balance+250)
@@ -133,7 +133,8 @@ func TestLateNewsBringNoOldBalanceBack(t *testing.T) {
 	}
 }
 
-// A commit that is told of takes away the lease of a reader that may have looked before it, and makes no entry itself.
+// When Redis is told of a commit, it deletes the lease of a reader that may have read the database before. It makes no
+// entry.
 func TestCommitTakesTheLeaseAway(t *testing.T) {
 	onEachRedis(t, func(s scene) {
 		slow, fast := s.replicas[0], s.replicas[1]
@@ -143,7 +144,7 @@ func TestCommitTakesTheLeaseAway(t *testing.T) {
 				s.Errorf("after the commit: %v", got)
 			}
 		}
-		want(s.T, slow, 1000) // what it was when it looked
+		want(s.T, slow, 1000) // the balance at the time of its read
 		if got := s.fields(); len(got) != 0 {
 			s.Errorf("the slow reader has made an entry: %v", got)
 		}
@@ -152,7 +153,7 @@ func TestCommitTakesTheLeaseAway(t *testing.T) {
 	})
 }
 
-// The lease of a reader is of no use to another one, who has looked before a commit.
+// A slow reader, which has read the database before a commit, cannot use the lease of another reader.
 func TestLeaseIsOfOneReader(t *testing.T) {
 	onEachRedis(t, func(s scene) {
 		slow, fast := s.replicas[0], s.replicas[1]
@@ -177,7 +178,7 @@ func TestLeaseIsOfOneReader(t *testing.T) {
 	})
 }
 
-// While one reader has the lease, another gets none, and makes it live no longer.
+// While one reader has the lease, another reader gets none, and does not prolong the lease.
 func TestOneReaderHasTheLease(t *testing.T) {
 	onEachRedis(t, func(s scene) {
 		first, second := s.replicas[0], s.replicas[1]
@@ -198,7 +199,7 @@ func TestOneReaderHasTheLease(t *testing.T) {
 	})
 }
 
-// A lease lives for half a second: should its reader die, others may make an entry then.
+// A lease lives for half a second. If its reader dies, another reader can make an entry after that.
 func TestLeaseEnds(t *testing.T) {
 	onEachRedis(t, func(s scene) {
 		s.replicas[0].asked = func() {
@@ -210,7 +211,8 @@ func TestLeaseEnds(t *testing.T) {
 	})
 }
 
-// An entry holds what a balance needs and nothing else, and lives for the TTL less a lease, counted from its making.
+// An entry holds the four fields of a balance and nothing else. It lives for the TTL less the life of a lease, from the
+// moment it is made.
 func TestEntryEndsAfterTheTTL(t *testing.T) {
 	onEachRedis(t, func(s scene) {
 		most := s.config.BalanceTTL - 500*time.Millisecond
@@ -235,7 +237,7 @@ func TestEntryEndsAfterTheTTL(t *testing.T) {
 	})
 }
 
-// A reader's word that Redis executes once more, after a pause, finds its lease used up.
+// If Redis executes a reader's script a second time, after a pause, the lease is gone and the script does nothing.
 func TestLeaseIsUsedOnce(t *testing.T) {
 	onEachRedis(t, func(s scene) {
 		var lease string
@@ -252,7 +254,7 @@ func TestLeaseIsUsedOnce(t *testing.T) {
 	})
 }
 
-// A replica that closes an account takes its entry away.
+// A replica that closes an account deletes its entry.
 func TestClosingTakesTheEntryAway(t *testing.T) {
 	onEachRedis(t, func(s scene) {
 		want(s.T, s.replicas[1], 1000)
@@ -270,7 +272,7 @@ func TestClosingTakesTheEntryAway(t *testing.T) {
 	})
 }
 
-// One commit tells of every account that it has moved.
+// A replica tells Redis of every account that a commit has changed.
 func TestCommitTellsOfAllItsAccounts(t *testing.T) {
 	onEachRedis(t, func(s scene) {
 		numbers := []string{"11", "22", "33", "44"}
