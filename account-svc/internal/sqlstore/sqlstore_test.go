@@ -33,7 +33,7 @@ func TestStoreAfterTheNextMigration(t *testing.T) {
 	})
 }
 
-// What the code never does, the schema does not allow either.
+// The schema refuses what the code never does.
 func TestSchemaRefuses(t *testing.T) { sqldbtest.Each(t, testSchemaRefuses) }
 
 func testSchemaRefuses(t *testing.T, engine sqldbtest.Engine) {
@@ -112,7 +112,7 @@ func testVerifyFinds(t *testing.T, engine sqldbtest.Engine) {
 	}
 }
 
-// Money on a closed account violates nothing, and verify names it for the operator.
+// Money on a closed account is no violation. verify names it for the operator as a warning.
 func TestVerifyWarnsOfMoneyOnClosedAccounts(t *testing.T) {
 	sqldbtest.Each(t, func(t *testing.T, engine sqldbtest.Engine) {
 		db := engine.Open(t, sqlstore.Migrations())
@@ -132,7 +132,7 @@ func TestVerifyWarnsOfMoneyOnClosedAccounts(t *testing.T) {
 	})
 }
 
-// Of millions of movements verify sorts no keys: an index has them in order.
+// verify does not sort the keys of millions of movements: it reads them from an index, in order.
 func TestVerifySortsNoKeys(t *testing.T) {
 	plan := sqldbtest.SQLite.Plan(t, sqldbtest.SQLite.Open(t, sqlstore.Migrations()), sqlstore.DuplicateRequests)
 	if !strings.Contains(plan, "USING COVERING INDEX") || strings.Contains(plan, "TEMP B-TREE") {
@@ -153,7 +153,7 @@ func testMigratingTwice(t *testing.T, engine sqldbtest.Engine) {
 	}
 }
 
-// The debit of a transfer keeps the customer's request, for a transfer-svc that has lost it; other movements have none.
+// The debit of a transfer stores the customer's request, in case transfer-svc loses it. Other movements store none.
 func TestDebitKeepsItsRequest(t *testing.T) { sqldbtest.Each(t, testDebitKeepsItsRequest) }
 
 func testDebitKeepsItsRequest(t *testing.T, engine sqldbtest.Engine) {
@@ -179,7 +179,7 @@ func testDebitKeepsItsRequest(t *testing.T, engine sqldbtest.Engine) {
 	}
 }
 
-// withoutKeys takes away what no violation gets past: the movements' keys.
+// withoutKeys drops the UNIQUE keys of movements, which Unguard leaves and which keep violations out.
 const withoutKeys = "CREATE TABLE copy AS SELECT * FROM movements; DROP TABLE movements; ALTER TABLE copy RENAME TO movements;"
 
 // seed adds account 11 with one deposit of 10.00.
@@ -206,7 +206,7 @@ func exec(ctx context.Context, db *sqldb.DB, statement string) error {
 	})
 }
 
-// A command that the database refuses, or whose account somebody else has locked, fails alone.
+// A command that the database refuses, or whose account another session has locked, fails alone.
 func TestOneBadCommandFailsAlone(t *testing.T) {
 	sqldbtest.Each(t, func(t *testing.T, engine sqldbtest.Engine) {
 		db := engine.Open(t, sqlstore.Migrations())

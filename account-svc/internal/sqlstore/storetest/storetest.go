@@ -20,7 +20,7 @@ import (
 	"github.com/bankmore/bankmore/platform/money"
 )
 
-// Store is all that account-svc asks of its store.
+// Store is everything that account-svc needs of its store.
 type Store interface {
 	account.Store
 	ledger.Store
@@ -141,7 +141,7 @@ func deactivation(t *testing.T, s Store) {
 	}
 }
 
-// An account with money is not closed. Money that comes after the closing, as a refund may, is kept and does not undo it.
+// An account with money cannot be closed. A refund that comes after the closing is kept, and the account stays closed.
 func closingKeepsNoMoney(t *testing.T, s Store) {
 	r := register(t, s, "11")
 	register(t, s, "22")
@@ -170,7 +170,8 @@ func closingKeepsNoMoney(t *testing.T, s Store) {
 	}
 }
 
-// A credit that meets a closing is either seen by it, or refused because of it. Both at once would lose the money.
+// A credit and a closing come at the same time. Either the closing sees the credit and is refused, or the credit finds the
+// account closed and is refused. If both succeeded, the owner could not reach the money.
 func creditsWhileClosing(t *testing.T, s Store) {
 	books := replicas(t, s)
 	for i := range 20 {
@@ -198,7 +199,7 @@ func creditsWhileClosing(t *testing.T, s Store) {
 	}
 }
 
-// send puts the whole balance of account 11 in transit, on its way to account 22; sendBack is its refund.
+// send is the debit of a transfer from account 11 to account 22; sendBack is its refund.
 func send(transfer string, amount money.Cents) ledger.Command {
 	return ledger.Command{
 		RequestKey: transfer + ":debit", Fingerprint: "f", AccountNumber: "11", Type: ledger.Debit, Kind: ledger.Transfer,
@@ -263,7 +264,7 @@ func reopening(t *testing.T, s Store) {
 	}
 }
 
-// Closed accounts come in the order of their closing, a page at a time. Those that were reopened do not.
+// Closed returns closed accounts in the order of their closing, a page at a time. It leaves out accounts that were reopened.
 func closedAccounts(t *testing.T, s Store) {
 	began := time.Now().Truncate(time.Microsecond).UTC()
 	at := func(seconds int) time.Time { return began.Add(time.Duration(seconds) * time.Second) }
@@ -304,7 +305,7 @@ func closedAccounts(t *testing.T, s Store) {
 	}
 }
 
-// An account is untouched until its first movement or its closing. What was refused has not touched it.
+// An account is untouched until its first movement or its closing. A refused command does not touch it.
 func untouchedAccounts(t *testing.T, s Store) {
 	for number, test := range map[string]struct {
 		touch func(id string) error
@@ -513,7 +514,7 @@ func statementPages(t *testing.T, s Store) {
 			want--
 		}
 		filter.Before = page[len(page)-1].Seq
-		apply(t, s, cash("new"+strconv.FormatInt(want, 10), "11", ledger.Credit, 1)) // rows that come meanwhile do not shift the pages
+		apply(t, s, cash("new"+strconv.FormatInt(want, 10), "11", ledger.Credit, 1)) // new rows do not shift the pages
 	}
 	if want != 0 {
 		t.Errorf("the last %d movements are missing", want)
@@ -646,7 +647,7 @@ func concurrentSameKey(t *testing.T, s Store) {
 	}
 }
 
-// Standings tell of many accounts and keys at once, and of nothing that is not there.
+// Standings returns many accounts and keys at once, and none that does not exist.
 func standings(t *testing.T, s Store) {
 	register(t, s, "11")
 	register(t, s, "22")
@@ -675,8 +676,8 @@ func standings(t *testing.T, s Store) {
 	}
 }
 
-// What an account's transfers may send back counts against a limit, so that refunds cannot pile up beyond an int64, however
-// often a customer sends to a full account and deposits again meanwhile.
+// Refunds that may still come count against MaxReturns. So refunds cannot pile up beyond an int64, however often a customer
+// sends everything to a full account and makes a new deposit before the refund.
 func moneyInTransit(t *testing.T, s Store) {
 	register(t, s, "11")
 	register(t, s, "22")
