@@ -29,8 +29,8 @@ func TestConfigNamesEveryProblem(t *testing.T) {
 	}
 }
 
-// A limit of 0 would lock everybody out.
-func TestLimitsAdmitSomebody(t *testing.T) {
+// The configuration refuses a limit of 0, which would lock everybody out.
+func TestLimitOfZeroIsRefused(t *testing.T) {
 	t.Setenv("BANKMORE_ENV", "local")
 	for _, name := range []string{"LOGIN_RATE_LIMIT", "LOGIN_FAILURE_LIMIT", "REGISTRATION_RATE_LIMIT"} {
 		t.Setenv(name, "0")

@@ -43,7 +43,8 @@ func TestReopeningArguments(t *testing.T) {
 	}
 }
 
-// The command reopens a closed account, keeps when and why, and logs it. Whatever it can't do it says and leaves alone.
+// The command reopens a closed account, stores and logs when and why. If it cannot do so, it returns an error and changes
+// nothing.
 func TestReopen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "account.db")
 	t.Setenv("BANKMORE_ENV", "local")
