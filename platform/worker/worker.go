@@ -32,7 +32,7 @@ const roundLimit = time.Minute
 type Round func(ctx context.Context) (more bool, err error)
 
 var failures = promauto.NewCounterVec(prometheus.CounterOpts{
-	Name: "worker_failures_total", Help: "Rounds of a worker that failed. While the one that sets a gauge fails, the gauge tells of the past.",
+	Name: "worker_failures_total", Help: "Rounds of a worker that failed. While a worker that sets a gauge fails, the gauge keeps its old value.",
 }, []string{"worker"})
 
 // Run calls round until ctx ends. Errors are logged and counted under name; the loop goes on.
