@@ -10,7 +10,7 @@ import (
 	"github.com/bankmore/bankmore/transfer-svc/internal/transfer"
 )
 
-// BenchmarkCommit is the life of a transfer in the database, in batches: creation, debited, completed with its event.
+// BenchmarkCommit measures all commits of a transfer, in batches: it is created, debited, and completed with its event.
 func BenchmarkCommit(b *testing.B) {
 	for _, size := range []int{1, 16, 64, 256, 1000} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {

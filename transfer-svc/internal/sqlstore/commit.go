@@ -48,12 +48,12 @@ func (s *Store) Commit(ctx context.Context, changes transfer.Changes) (transfer.
 	return done, nil
 }
 
-// requestKey is what a transfer is unique by.
+// requestKey is the UNIQUE key of a transfer: the origin's account id and its request id.
 type requestKey struct{ accountID, requestID string }
 
 func keyOf(t transfer.Transfer) requestKey { return requestKey{t.Origin.AccountID, t.RequestID} }
 
-// create adds those transfers whose key is new and returns, for each, the one that has its key.
+// create inserts the transfers whose key is new. For each it returns the transfer that is stored under its key.
 func create(ctx context.Context, tx *sql.Tx, transfers []transfer.Transfer) ([]transfer.Transfer, error) {
 	args := make([]any, 0, width*len(transfers))
 	keys := make([]any, 0, 2*len(transfers))
@@ -85,7 +85,7 @@ func create(ctx context.Context, tx *sql.Tx, transfers []transfer.Transfer) ([]t
 	return stored, nil
 }
 
-// What a step sets, from rows of stepColumns named step.
+// The SQL of a step. setStep reads rows with stepColumns, which the statement names step.
 const (
 	stepColumns = "id, from_state, to_state, failure_type, failure_message, updated_at, completed_at, final"
 	stepWidth   = 8
@@ -102,7 +102,7 @@ func stepValues(s transfer.Step) []any {
 	}
 }
 
-// step moves on those transfers that are still in the state From, and adds the events of those that it completes.
+// step makes each step whose transfer is still in the state From, and adds an event for each transfer that it completes.
 func step(ctx context.Context, tx *sql.Tx, steps []transfer.Step) ([]bool, error) {
 	args := make([]any, 0, stepWidth*len(steps))
 	for _, s := range steps {
@@ -123,7 +123,8 @@ func step(ctx context.Context, tx *sql.Tx, steps []transfer.Step) ([]bool, error
 	return stepped, outbox.Add(ctx, tx, time.Now(), messages)
 }
 
-// applied tells which steps made transfers what they are, and which transfers that has completed. It uses moved up.
+// applied reports which steps took effect, and returns the transfers that they completed. moved holds the new states of
+// the updated transfers by id; applied deletes its entries.
 func applied(steps []transfer.Step, moved map[string]transfer.State) (stepped []bool, completed []transfer.Transfer) {
 	stepped = make([]bool, len(steps))
 	for i, s := range steps {
@@ -131,7 +132,7 @@ func applied(steps []transfer.Step, moved map[string]transfer.State) (stepped []
 		if !stepped[i] {
 			continue
 		}
-		delete(moved, s.After.ID) // a second driver's same step, should it be in this batch, has not applied
+		delete(moved, s.After.ID) // if another driver's equal step is in this batch, only the first one counts
 		if s.After.State == transfer.Completed {
 			completed = append(completed, s.After)
 		}
@@ -156,7 +157,7 @@ func movedTo(rows *sql.Rows, err error) (map[string]transfer.State, error) {
 	return moved, rows.Err()
 }
 
-// events tell of completed transfers. An event has its transfer's id: there is one.
+// events returns the event of each completed transfer. The event's id is the transfer's id, so a transfer has one event.
 func events(completed []transfer.Transfer) ([]outbox.Message, error) {
 	messages := make([]outbox.Message, len(completed))
 	for i, t := range completed {
@@ -187,7 +188,7 @@ const anyOverdue = "SELECT EXISTS (SELECT 1 FROM transfers WHERE lease_until <= 
 
 // Claim implements transfer.Store.
 func (s *Store) Claim(ctx context.Context, now, until time.Time, limit int) (claimed []transfer.Transfer, err error) {
-	// Recovery asks every second and mostly in vain: only a reader then, and the writer is left alone.
+	// Recovery asks every second and mostly finds nothing. So ask on a read connection first, which waits for no writer.
 	var due bool
 	err = s.db.Read().QueryRowContext(ctx, anyOverdue, sqldb.Micros(now)).Scan(&due)
 	if err != nil || !due {

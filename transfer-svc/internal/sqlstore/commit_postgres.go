@@ -12,8 +12,9 @@ import (
 	"github.com/bankmore/bankmore/transfer-svc/internal/transfer"
 )
 
-// commitPostgres is Commit in two or three round trips, whatever the number of changes: creations, steps and releases;
-// then, if there is need, the transfers that were there already and the events; commit.
+// commitPostgres is Commit in two or three round trips, whatever the number of changes. The first sends the creations,
+// steps and releases. The second, which is left out if there is nothing to send, reads the transfers that existed already
+// and adds the events. The last commits.
 func (s *Store) commitPostgres(ctx context.Context, changes transfer.Changes) (done transfer.Committed, err error) {
 	err = s.db.InPipeline(ctx, func(p *sqldb.Pipeline) error {
 		created, moved := map[string]bool{}, map[string]transfer.State{}
@@ -56,7 +57,8 @@ func (s *Store) commitPostgres(ctx context.Context, changes transfer.Changes) (d
 	return done, nil
 }
 
-// queueCreates adds those transfers whose key is new, in an order that is the same for everybody, and notes their ids.
+// queueCreates inserts the transfers whose key is new and puts their ids into created. All replicas insert in the order of
+// the keys, so that they do not deadlock.
 func queueCreates(batch *pgx.Batch, transfers []transfer.Transfer, created map[string]bool) {
 	if len(transfers) == 0 {
 		return
@@ -80,7 +82,7 @@ func queueCreates(batch *pgx.Batch, transfers []transfer.Transfer, created map[s
 		})
 }
 
-// queuePresent looks up the transfers that have the keys of those not created.
+// queuePresent reads, for each transfer that was not created, the older transfer that has its key.
 func queuePresent(batch *pgx.Batch, transfers []transfer.Transfer, created map[string]bool, present map[requestKey]transfer.Transfer) {
 	var accounts, requests []string
 	for _, t := range transfers {
@@ -105,7 +107,7 @@ func queuePresent(batch *pgx.Batch, transfers []transfer.Transfer, created map[s
 		})
 }
 
-// queueSteps moves on those transfers that are still in the state From, and notes where they are.
+// queueSteps makes each step whose transfer is still in the state From, and puts the new states into moved by id.
 func queueSteps(batch *pgx.Batch, steps []transfer.Step, moved map[string]transfer.State) {
 	if len(steps) == 0 {
 		return
@@ -129,8 +131,8 @@ func queueSteps(batch *pgx.Batch, steps []transfer.Step, moved map[string]transf
 		})
 }
 
-// releaseLeases asks for unfinished transfers by their state. By their lease PostgreSQL would, for want of statistics,
-// read every transfer that is unfinished to release a few.
+// releaseLeases recognizes an unfinished transfer by its state. If it tested lease_until, PostgreSQL could choose the
+// index of unfinished transfers while statistics are old, and read all of them to release a few.
 const releaseLeases = `UPDATE transfers SET lease_until = release.until
 	FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS release (id, claims, until)
 	WHERE transfers.id = release.id AND transfers.claims = release.claims AND transfers.state NOT IN ('COMPLETED', 'FAILED')`

@@ -1,6 +1,6 @@
 package sqlstore
 
-// Let tests see how the database answers them.
+// Statements whose query plans the tests check.
 const (
 	SelectList    = selectList
 	ReleaseLeases = releaseLeases

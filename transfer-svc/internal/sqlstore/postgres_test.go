@@ -17,7 +17,7 @@ import (
 	"github.com/bankmore/bankmore/transfer-svc/internal/transfer"
 )
 
-// With many rows, none of the queries that run all the time reads the whole table.
+// With 20,000 rows, none of the frequent queries reads the whole table.
 func TestPostgresUsesIndexes(t *testing.T) {
 	engine := sqldbtest.Engines[1]
 	s := open(t, engine)
@@ -54,7 +54,7 @@ func TestPostgresUsesIndexes(t *testing.T) {
 	}
 }
 
-// However many transfers have become unfinished since the statistics were made, a release reads its own only.
+// A release reads only its own transfers, even if many have become unfinished since the last ANALYZE.
 func TestPostgresReleasesByKey(t *testing.T) {
 	engine := sqldbtest.Engines[1]
 	s := open(t, engine)
@@ -71,7 +71,7 @@ func TestPostgresReleasesByKey(t *testing.T) {
 	}
 }
 
-// The keys of ten million transfers are in an index, and verify need not sort them where the table is vacuumed.
+// verify reads the keys from their index, so that it need not sort them. PostgreSQL does so once the table is vacuumed.
 func TestPostgresSortsNoKeys(t *testing.T) {
 	engine := sqldbtest.Engines[1]
 	url := engine.URL(t)
@@ -91,7 +91,7 @@ func TestPostgresSortsNoKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(t.Context())
-	if _, err := conn.Exec(t.Context(), "VACUUM ANALYZE transfers"); err != nil { // which no transaction can
+	if _, err := conn.Exec(t.Context(), "VACUUM ANALYZE transfers"); err != nil { // not allowed in a transaction, as s.exec runs
 		t.Fatal(err)
 	}
 	plan := engine.Plan(t, sqldbtest.Look(t, url), sqlstore.RequestsTwice)
@@ -100,7 +100,7 @@ func TestPostgresSortsNoKeys(t *testing.T) {
 	}
 }
 
-// Two replicas claim what is overdue at the same time: nothing twice, and nothing is left.
+// Two replicas claim overdue transfers at the same time. Each transfer is claimed exactly once.
 func TestReplicasClaimApart(t *testing.T) {
 	rawURL := sqldbtest.Engines[1].URL(t)
 	first, second := sqldbtest.Reopen(t, rawURL), sqldbtest.Reopen(t, rawURL)

@@ -16,7 +16,7 @@ import (
 //go:embed migrations
 var migrations embed.FS
 
-// Migrations are the schema's versions, in a folder per engine.
+// Migrations returns the schema's migrations, in one folder per engine.
 func Migrations() fs.FS {
 	sub, err := fs.Sub(migrations, "migrations")
 	if err != nil {
@@ -40,7 +40,7 @@ const columns = `id, request_id, fingerprint, origin_account_id, origin_account_
 
 const width = 15
 
-// values are a transfer's columns, in their order.
+// values returns the values of columns, in their order.
 func values(t transfer.Transfer) []any {
 	return []any{
 		t.ID, t.RequestID, t.Fingerprint, t.Origin.AccountID, t.Origin.AccountNumber, t.Destination, t.Amount,
@@ -49,12 +49,12 @@ func values(t transfer.Transfer) []any {
 	}
 }
 
-// nullText is NULL where there is no failure.
+// nullText returns NULL if there is no failure.
 func nullText(s string, f transfer.Failure) sql.NullString {
 	return sql.NullString{String: s, Valid: f != transfer.Failure{}}
 }
 
-// nullTime is NULL for the zero time.
+// nullTime returns NULL for the zero time.
 func nullTime(t time.Time) sql.NullInt64 {
 	return sql.NullInt64{Int64: sqldb.Micros(t), Valid: !t.IsZero()}
 }
@@ -79,7 +79,7 @@ func scan(row interface{ Scan(dest ...any) error }) (t transfer.Transfer, err er
 	return t, err
 }
 
-// collect reads and closes rows of columns.
+// collect reads rows of columns and closes them.
 func collect(rows *sql.Rows, err error) ([]transfer.Transfer, error) {
 	if err != nil {
 		return nil, err
@@ -105,8 +105,8 @@ func (s *Store) Transfer(ctx context.Context, id string) (transfer.Transfer, err
 	return t, sqldb.Away(err)
 }
 
-// A customer's list is two index ranges, each read no further than the page. No transfer is in both, since nobody
-// sends to itself.
+// selectList joins two index ranges, sent and received, and reads at most one page of each. No transfer is in both, since
+// no account can send to itself.
 const selectList = `
 	SELECT ` + columns + ` FROM (
 		SELECT * FROM (

@@ -81,7 +81,7 @@ func (s store) exec(ctx context.Context, statements ...string) error {
 
 var began = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-// with returns a store that holds one transfer in the state that the verdicts lead to.
+// with returns a store with one transfer, in the state to which the verdicts lead.
 func with(t *testing.T, engine sqldbtest.Engine, verdicts ...transfer.Verdict) store {
 	t.Helper()
 	s := open(t, engine)
@@ -104,7 +104,7 @@ func with(t *testing.T, engine sqldbtest.Engine, verdicts ...transfer.Verdict) s
 	return s
 }
 
-// The database itself keeps the saga: a defect in the code cannot reopen what is final, or change what was asked for.
+// The schema protects the saga: even a defect in the code cannot change a final state, or what the customer asked for.
 func TestSchemaRefuses(t *testing.T) { sqldbtest.Each(t, testSchemaRefuses) }
 
 func testSchemaRefuses(t *testing.T, engine sqldbtest.Engine) {
@@ -142,7 +142,7 @@ func testSchemaRefuses(t *testing.T, engine sqldbtest.Engine) {
 	}
 }
 
-// A completion and its event are one transaction: where the event cannot be written, nothing is completed.
+// A completion and its event are one transaction: if the event cannot be written, the transfer is not completed.
 func TestCompletionNeedsItsEvent(t *testing.T) {
 	sqldbtest.Each(t, func(t *testing.T, engine sqldbtest.Engine) {
 		s := with(t, engine, transfer.Done)
@@ -223,7 +223,7 @@ func testVerify(t *testing.T, engine sqldbtest.Engine) {
 	}
 }
 
-// The keys of ten million transfers are in an index, and verify need not sort them.
+// verify reads the keys from their index, so that it need not sort them.
 func TestVerifySortsNoKeys(t *testing.T) {
 	plan := sqldbtest.SQLite.Plan(t, open(t, sqldbtest.SQLite).db, sqlstore.RequestsTwice)
 	if !strings.Contains(plan, "COVERING INDEX") || strings.Contains(plan, "TEMP B-TREE") {
@@ -231,7 +231,7 @@ func TestVerifySortsNoKeys(t *testing.T) {
 	}
 }
 
-// The queries that run all the time must not read the whole table.
+// The frequent queries must not read the whole table.
 func TestQueriesUseIndexes(t *testing.T) {
 	engine := sqldbtest.SQLite
 	s := open(t, engine)
@@ -260,7 +260,7 @@ func TestQueriesUseIndexes(t *testing.T) {
 	}
 }
 
-// A transfer that the database refuses, or whose key somebody else has locked, fails alone.
+// If the database refuses one transfer of a batch, or another session has locked its key, only that transfer fails.
 func TestOneBadTransferFailsAlone(t *testing.T) {
 	sqldbtest.Each(t, func(t *testing.T, engine sqldbtest.Engine) {
 		s := open(t, engine)

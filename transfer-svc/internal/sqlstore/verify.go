@@ -10,16 +10,16 @@ import (
 	"github.com/bankmore/bankmore/transfer-svc/transferapi"
 )
 
-// requestsTwice can read the keys in the order of their index: nothing is sorted as long as there is one.
+// requestsTwice groups by the columns of the UNIQUE index, so that the database reads the keys in order and sorts nothing.
 const requestsTwice = `
 	SELECT 'request ' || request_id || ' of account ' || origin_account_id || ' has ' || count(*) || ' transfers'
 	FROM transfers GROUP BY origin_account_id, request_id HAVING count(*) > 1`
 
-// clockTolerance is how far a replica's clock may be ahead of verify's, on top of what leases allow for.
+// clockTolerance is how far a replica's clock may be ahead of verify's. transfer.LeaseLimit allows for some more.
 const clockTolerance = time.Hour
 
-// Verify checks the invariants of transfers and their events, and writes what violates them to out. A transfer that
-// began more than maxUnfinished before now must have ended.
+// Verify checks the invariants of transfers and their events, and writes each violation to out. A transfer that was
+// created more than maxUnfinished before now must be final.
 func (s *Store) Verify(ctx context.Context, out io.Writer, now time.Time, maxUnfinished time.Duration) error {
 	return s.db.Verify(ctx, out, []sqldb.Invariant{
 		{Name: "a request has one transfer", Query: requestsTwice},

@@ -152,7 +152,7 @@ func releaseOfFinal(t *testing.T, s Store) {
 
 func lists(t *testing.T, s Store) {
 	a, b := transfer.Party{AccountID: "account-a", AccountNumber: "11"}, transfer.Party{AccountID: "account-b", AccountNumber: "22"}
-	var both []transfer.Transfer // what a sees
+	var both []transfer.Transfer // what party a sees
 	for i := range 12 {
 		sent, received, pending := newTransfer(fmt.Sprint("sent ", i)), newTransfer(fmt.Sprint("received ", i)), newTransfer(fmt.Sprint("pending ", i))
 		received.Origin, received.Destination = b, a.AccountNumber

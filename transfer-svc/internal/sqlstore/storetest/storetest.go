@@ -1,4 +1,4 @@
-// Package storetest is what every transfer.Store must do, whatever database it is on.
+// Package storetest is the conformance suite that every transfer.Store passes.
 package storetest
 
 import (
@@ -15,14 +15,14 @@ import (
 	"github.com/bankmore/bankmore/transfer-svc/internal/transfer"
 )
 
-// Store is the store under test, and a look at the events it has written.
+// Store is the store under test. It also shows the events that it has written.
 type Store interface {
 	transfer.Store
-	// Events are the payloads in the outbox by their id.
+	// Events returns the payloads in the outbox by event id.
 	Events(t *testing.T) map[string]string
 }
 
-// Run runs the suite. Each call of open returns a store that is empty.
+// Run runs the suite. Each call of open returns an empty store.
 func Run(t *testing.T, open func(t *testing.T) Store) {
 	for name, test := range map[string]func(*testing.T, Store){
 		"a created transfer is read back whole":     createReadsBack,
@@ -30,13 +30,13 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"concurrent creates of a key agree":         concurrentCreatesAgree,
 		"a key belongs to its account":              keysAreScoped,
 		"steps move and are read back whole":        stepsReadBack,
-		"a step from another state does not apply":  staleStepDoesNothing,
-		"of equal steps in one batch one applies":   equalStepsApplyOnce,
+		"a step from another state has no effect":   staleStepDoesNothing,
+		"of equal steps in one batch one counts":    equalStepsApplyOnce,
 		"completion writes one event":               completionWritesEvent,
 		"a batch mixes creates, steps and releases": mixedBatch,
 		"big batches": bigBatches,
 		"claims take what is overdue, oldest first":      claimsOverdue,
-		"leases that last too long are recalled":         recalls,
+		"leases that end too late are ended":             recalls,
 		"concurrent claims never share":                  claimsNeverShare,
 		"a release needs the claim it was taken with":    releaseNeedsClaim,
 		"a final transfer has no lease to release":       releaseOfFinal,
@@ -87,7 +87,7 @@ func create(t *testing.T, s Store, transfers ...transfer.Transfer) {
 	}
 }
 
-// stepTo moves tr along, which must apply, and returns what it became.
+// stepTo moves tr on by the given answers. Each step must take effect. It returns tr as it is afterwards.
 func stepTo(t *testing.T, s Store, tr transfer.Transfer, answers ...transfer.Verdict) transfer.Transfer {
 	t.Helper()
 	for _, verdict := range answers {
