@@ -2,14 +2,14 @@ package transfer
 
 import "context"
 
-// change is one driver's part of a transaction: exactly one field is set.
+// change is what one driver wants to write. Exactly one field is set.
 type change struct {
 	create  *Transfer
 	step    *Step
 	release *Release
 }
 
-// key names the row that a change needs: what a new transfer is unique by, or a transfer's id.
+// key names the row that a change writes: by its UNIQUE key for a new transfer, else by the transfer's id.
 func (c change) key() string {
 	switch {
 	case c.create != nil:
@@ -21,13 +21,13 @@ func (c change) key() string {
 	}
 }
 
-// outcome answers a change.
+// outcome is the result of a change.
 type outcome struct {
-	transfer Transfer // of a create
-	applied  bool     // of a step
+	transfer Transfer // of a create: see Committed.Created
+	applied  bool     // of a step: whether it took effect
 }
 
-// commit writes what many drivers want, creations and steps alike, in one transaction: they share its fsync.
+// commit writes the changes of many drivers in one transaction, so that they share its fsync.
 func (s *Service) commit(ctx context.Context, changes []change) ([]outcome, error) {
 	var all Changes
 	for _, c := range changes {

@@ -15,13 +15,13 @@ import (
 	"github.com/bankmore/bankmore/transfer-svc/transferapi"
 )
 
-// database is transfer-svc's database as the model test needs it: in memory, and with a memory of what was done to it.
+// database is a transfer.Store in memory, for the model test. It reports every change to onMove.
 type database struct {
 	mu     sync.Mutex
 	rows   []*transfer.Transfer // in the order of their creation
 	byID   map[string]*transfer.Transfer
 	events []transfer.Transfer
-	onMove func(before, after transfer.Transfer) // told of each creation (before is zero) and each step that applies
+	onMove func(before, after transfer.Transfer) // called for each creation (before is zero) and each step that takes effect
 }
 
 var _ transfer.Store = (*database)(nil)
@@ -174,7 +174,7 @@ func (d *database) Events(t *testing.T) map[string]string {
 	return payloads
 }
 
-// The model test's database does what every other does.
+// The model test's database passes the conformance suite of all stores.
 func TestDatabaseOfTheModel(t *testing.T) {
 	storetest.Run(t, func(*testing.T) storetest.Store { return newDatabase(func(_, _ transfer.Transfer) {}) })
 }

@@ -10,11 +10,12 @@ import (
 	"github.com/bankmore/bankmore/platform/crashpoint"
 )
 
-// errRefundRefused keeps a transfer in Refunding until somebody has looked at it.
+// errRefundRefused is the error of an attempt whose refund the ledger refused. The transfer stays in Refunding, and
+// recovery tries the refund again.
 var errRefundRefused = errors.New("the ledger has refused a refund, which its contract excludes")
 
-// drive runs a transfer for the request that created it: until it is final, or until ctx ends, when it hands the
-// transfer over to recovery.
+// drive runs a transfer for the request that created it, until the transfer is final. If ctx ends first, drive leaves the
+// transfer to recovery.
 func (s *Service) drive(ctx context.Context, t Transfer) Transfer {
 	for attempt := 1; ; attempt++ {
 		var err error
@@ -32,9 +33,9 @@ func (s *Service) drive(ctx context.Context, t Transfer) Transfer {
 	}
 }
 
-// advance takes a transfer as far as answers come: to a final state, or to the first leg or record whose outcome is
-// unknown, which is its error. Two drivers on one transfer are harmless: the ledger gives both the same answers, and
-// only one of them records each.
+// advance drives a transfer to a final state, or until the outcome of a leg or of a commit is unknown; then it returns an
+// error. Two drivers of one transfer do no harm: the ledger gives both the same answers, and only one of them records
+// each step.
 func (s *Service) advance(ctx context.Context, t Transfer) (Transfer, error) {
 	for !t.State.Final() {
 		answer, err := s.ask(ctx, t)
@@ -54,7 +55,8 @@ func (s *Service) advance(ctx context.Context, t Transfer) (Transfer, error) {
 	return t, nil
 }
 
-// ask sends the present leg to the ledger and classifies the answer. An error is the cause of Unknown.
+// ask sends the present leg to the ledger and classifies the answer. It returns an error if and only if the verdict is
+// Unknown.
 func (s *Service) ask(ctx context.Context, t Transfer) (answer Answer, err error) {
 	defer func() { legAnswers.WithLabelValues(string(t.State.Leg()), string(answer.Verdict)).Inc() }()
 	ctx, cancel := context.WithTimeout(ctx, s.config.AttemptTimeout)
@@ -70,7 +72,8 @@ func (s *Service) ask(ctx context.Context, t Transfer) (answer Answer, err error
 	}
 }
 
-// record writes the step from before to after. If another driver was faster, it returns what that one has made of it.
+// record writes the step from before to after. If another driver was faster, record returns the transfer that the other
+// one has written.
 func (s *Service) record(ctx context.Context, before, after Transfer) (Transfer, error) {
 	result, err := s.commits.Do(ctx, change{step: &Step{From: before.State, After: after}})
 	if err != nil {
@@ -103,7 +106,8 @@ func (s *Service) announce(before, after Transfer) {
 	}
 }
 
-// release lets go of an unfinished transfer, to be claimed from until on. If that fails, the lease ends by itself.
+// release sets the lease of an unfinished transfer to end at until. From then on recovery may claim the transfer. If
+// release fails, the present lease ends by itself.
 func (s *Service) release(ctx context.Context, t Transfer, until time.Time) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), LastWordTimeout)
 	defer cancel()
@@ -118,11 +122,12 @@ const (
 	maxRequestBackoff = time.Second
 )
 
-// jittered doubles base with each attempt after the first, up to limit, and takes a random part of it, at least half,
-// so that what failed together does not come back together.
+// jittered returns a random pause before the attempt after this one (1, 2, …). The pause is between half of d and d,
+// where d is base, doubled with each attempt after the first, up to limit. The jitter spreads the attempts of transfers
+// that failed together.
 func jittered(base, limit time.Duration, attempt int) time.Duration {
 	d := limit
-	if attempt < 16 { // beyond, the shift is far over any limit
+	if attempt < 16 { // a longer shift would be far beyond any limit
 		d = min(limit, base<<(attempt-1))
 	}
 	return d/2 + random(d/2+1)

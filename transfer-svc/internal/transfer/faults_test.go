@@ -19,7 +19,7 @@ import (
 	"github.com/bankmore/bankmore/transfer-svc/internal/transfer/ledgertest"
 )
 
-// stories are the three ways a transfer can go.
+// stories are the three ways in which a transfer can end.
 var stories = []struct {
 	name   string
 	amount money.Cents
@@ -31,7 +31,7 @@ var stories = []struct {
 	{"credit refused", 15000, true, transfer.Failed},
 }
 
-// Every fault in every position of the first three calls, in every story.
+// The test tries every combination of faults of the first three calls, in every story.
 func TestFaultsInEveryPosition(t *testing.T) {
 	kinds := append([]ledgertest.Fault{ledgertest.None}, ledgertest.Faults...)
 	for _, story := range stories {
@@ -48,7 +48,7 @@ func TestFaultsInEveryPosition(t *testing.T) {
 					command.Amount = story.amount
 					receipt := execute(t, b.Service, command)
 					if n%2 == 0 {
-						b.ledger.Deliver() // what is late is earlier than recovery
+						b.ledger.Deliver() // late requests arrive before recovery
 					}
 					settle(t, b, b.Service)
 					if tr := wantHonest(t, b, receipt.ID); tr.State != story.want {
@@ -64,7 +64,7 @@ func TestFaultsInEveryPosition(t *testing.T) {
 	}
 }
 
-// tell sets the accounts for a story and the faults of its next calls.
+// tell prepares the accounts for a story and sets the faults of the next calls.
 func (b *bank) tell(closes bool, faults ...ledgertest.Fault) {
 	b.ledger.Change("11", func(a *ledgertest.Account) { a.Balance = 100000 })
 	b.ledger.Change("22", func(a *ledgertest.Account) { a.Inactive = false })
@@ -72,18 +72,18 @@ func (b *bank) tell(closes bool, faults ...ledgertest.Fault) {
 	b.script(faults...)
 }
 
-// errDead is what a dead process would see, if it saw anything.
+// errDead is what a dead process gets for every call. Its later steps have no effect.
 var errDead = errors.New("process is dead")
 
-// life is a process that dies at its nth step, before or after the step has taken effect.
+// life is the life of a process that dies at its nth step, before or after the step has taken effect.
 type life struct {
 	transfer.Store
 	ledger transfer.Ledger
-	steps  atomic.Int64 // left to live
+	steps  atomic.Int64 // that are left
 	after  bool
 }
 
-// live takes a step, if the process lives.
+// live takes a step if the process is alive.
 func live[T any](l *life, step func() (T, error)) (out T, err error) {
 	left := l.steps.Add(-1)
 	if left < 0 || (left == 0 && !l.after) {
@@ -107,8 +107,8 @@ func (l *life) Move(ctx context.Context, m accountapi.Movement) (accountapi.Outc
 	return live(l, func() (accountapi.Outcome, error) { return l.ledger.Move(ctx, m) })
 }
 
-// A process dies at every step, just before and just after its effect; recovery, which dies at every step too, ends
-// what it left.
+// A process dies at every step, just before or just after the step takes effect. Recovery, which dies at every step as well,
+// ends the transfer.
 func TestDeathAtEveryStep(t *testing.T) {
 	for _, story := range stories {
 		t.Run(story.name, func(t *testing.T) {
@@ -129,8 +129,8 @@ func TestDeathAtEveryStep(t *testing.T) {
 	}
 }
 
-// dieAndRecover runs one transfer in a process that dies at a step, then in others that die while they recover it, and
-// reports whether the first had less steps to take.
+// dieAndRecover runs one transfer in a process that dies at the step death, and then in processes that die while they
+// recover it. It reports whether the first process survived because it needed fewer steps.
 func (b *bank) dieAndRecover(t *testing.T, request string, death int, amount money.Cents, closes bool, want transfer.State) (survived bool) {
 	t.Helper()
 	for _, after := range []bool{false, true} {
@@ -144,7 +144,7 @@ func (b *bank) dieAndRecover(t *testing.T, request string, death int, amount mon
 		for step := 1; step <= 8; step++ {
 			time.Sleep(time.Minute) // all leases have ended
 			next, _ := b.process(step, after)
-			_, _ = next.Recover(t.Context()) // whatever it achieves before it dies
+			_, _ = next.Recover(t.Context()) // it may fail or not: the process dies meanwhile
 			next.Close()
 		}
 		time.Sleep(time.Minute)
@@ -168,8 +168,8 @@ func (b *bank) process(steps int, after bool) (*transfer.Service, *life) {
 	return transfer.New(l, l, config, b.bells), l
 }
 
-// A driver stalls in the middle of a leg for longer than its lease. Meanwhile another ends the transfer. Then the first
-// goes on, believing what it knew.
+// A driver stalls in the middle of a leg for longer than its lease. Meanwhile another driver ends the transfer. Then the
+// first one goes on with what it knew before.
 func TestStalledDriver(t *testing.T) {
 	for _, story := range stories {
 		for _, leg := range []string{":debit", ":credit", ":refund"} {
@@ -197,8 +197,8 @@ func TestStalledDriver(t *testing.T) {
 	}
 }
 
-// The database takes longer to answer a claim than the lease lasts: by then another replica may be at work, so nothing
-// is sent.
+// If the database answers a claim only after the lease has ended, another replica may be driving the transfer. So the
+// replica sends nothing.
 func TestSlowClaim(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBank(t)
@@ -221,7 +221,7 @@ func TestSlowClaim(t *testing.T) {
 	})
 }
 
-// slowClaim is a database that answers claims late, whatever their context says.
+// slowClaim is a database that answers claims late, even after their context has ended.
 type slowClaim struct {
 	transfer.Store
 	time time.Duration
@@ -233,7 +233,7 @@ func (s slowClaim) Claim(ctx context.Context, now, until time.Time, limit int) (
 	return claimed, err
 }
 
-// A replica whose clock is a day ahead dies, or leaves a transfer to recovery: nobody waits until that day is over.
+// A replica whose clock is a day ahead dies, or leaves a transfer to recovery. Recovery does not wait for that day to pass.
 func TestClockADayAhead(t *testing.T) {
 	for name, steps := range map[string]int{"dies before the debit": 2, "hands over": 1000} {
 		t.Run(name, func(t *testing.T) {
@@ -266,7 +266,7 @@ func TestClockADayAhead(t *testing.T) {
 	}
 }
 
-// Replicas whose clocks disagree take a transfer from each other, but no more often than it is recalled.
+// Replicas whose clocks differ may claim a transfer from each other, but no more often than Recall runs.
 func TestReplicasWithDifferentClocks(t *testing.T) {
 	for _, ahead := range []time.Duration{-2 * time.Hour, 30 * time.Second, 2 * time.Hour} {
 		t.Run(ahead.String(), func(t *testing.T) {
@@ -309,8 +309,8 @@ func TestReplicasWithDifferentClocks(t *testing.T) {
 	}
 }
 
-// A driver is overtaken by another while it waits for an answer, and still has time: it takes over what the other has
-// recorded.
+// Another driver overtakes a driver that waits for an answer. If the slow driver still has time, it goes on from the state
+// that the other one has recorded.
 func TestOvertakenDriver(t *testing.T) {
 	for _, story := range stories {
 		synctest.Test(t, func(t *testing.T) {
@@ -342,8 +342,8 @@ func TestOvertakenDriver(t *testing.T) {
 	}
 }
 
-// A driver is overtaken by another, takes over what that one has recorded, and runs into its deadline while the other is
-// still at work: it lets go of the transfer, and the other keeps its lease.
+// Another driver overtakes a driver, which goes on from the recorded state and then reaches its deadline. Its release must
+// not end the lease of the other driver, which is still at work.
 func TestOvertakenDriverLeavesTheLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBank(t)
@@ -357,7 +357,7 @@ func TestOvertakenDriverLeavesTheLease(t *testing.T) {
 		defer overtaken.Close()
 		other := transfer.New(b.store, stall{b.ledger, ":credit", config.Deadline + time.Second}, config, b.bells)
 		defer other.Close()
-		const ahead = 30 * time.Second // so it takes the lease early
+		const ahead = 30 * time.Second // so it claims the transfer before the lease has ended
 		transfer.RunAhead(other, ahead)
 		var told transfer.Receipt
 		var drivers sync.WaitGroup
@@ -383,7 +383,7 @@ func TestOvertakenDriverLeavesTheLease(t *testing.T) {
 	})
 }
 
-// stall is a way to the ledger on which one leg's answer takes long, whatever its context says.
+// stall is a connection to the ledger that delays the answer to one leg, even after its context has ended.
 type stall struct {
 	transfer.Ledger
 	leg  string

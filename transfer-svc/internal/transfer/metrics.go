@@ -29,7 +29,7 @@ var (
 	}, []string{"state"})
 )
 
-// Every series is there from the start, so that a rule can tell zero from nothing.
+// init creates every series with the value 0, so that an alert rule can tell "zero" from "no data".
 func init() {
 	for _, outcome := range []string{"completed", "refused", "refunded"} {
 		finished.WithLabelValues(outcome)

@@ -16,13 +16,13 @@ import (
 	"github.com/bankmore/bankmore/transfer-svc/internal/transfer"
 )
 
-// TestModel runs the service on two replicas through random schedules: clients send and repeat commands, every call
-// of database and ledger is answered, lost or late, replicas crash and recover, accounts close, time passes, and one
-// replica's clock may be ahead. After every move the world must be one that the rules below allow; when the faults end,
-// everything must come to an end.
+// TestModel runs two replicas of the service through random schedules. Clients send and repeat commands. Each call of the
+// database or the ledger is answered, is lost, or arrives late. Replicas crash and recover, accounts close, time passes, and
+// the clock of one replica may be ahead. After every move the rules in check must hold. Once the faults end, every transfer
+// must become final.
 //
-// A failure is shrunk to a short schedule and told move by move. Its file in testdata/rapid is run first from then on;
-// -rapid.checks=N runs more.
+// If a schedule fails, rapid shrinks it, and the test prints it move by move. rapid keeps it in a file in testdata/rapid,
+// which later runs try first. -rapid.checks=N runs N schedules.
 func TestModel(t *testing.T) {
 	transfer.FixJitter(t)
 	logInTurn(t)
@@ -47,7 +47,7 @@ func TestModel(t *testing.T) {
 	}
 }
 
-// corners are where a thousand schedules must have been, or the model shows nothing.
+// corners are the rare situations that a thousand schedules must have reached. Else the test would prove too little.
 var corners = []string{
 	"PENDING to DEBITED", "PENDING to FAILED", "DEBITED to COMPLETED", "DEBITED to REFUNDING", "REFUNDING to FAILED",
 	"two steps at once", "a step after another driver's", "a commit that arrives late",
@@ -57,7 +57,7 @@ var corners = []string{
 	fault.ErrKeyReused.Type, fault.ErrInProgress.Type, fault.TypeInternal,
 }
 
-// TestModelRepeats makes sure that a schedule tells all: what it leads to is the same every time.
+// TestModelRepeats checks that a schedule is deterministic: each run of it has the same course.
 func TestModelRepeats(t *testing.T) {
 	transfer.FixJitter(t)
 	logInTurn(t)
@@ -72,21 +72,21 @@ func TestModelRepeats(t *testing.T) {
 	})
 }
 
-// logInTurn makes processes that log wait for their turn.
+// logInTurn makes goroutines that write a log line wait for their turn.
 func logInTurn(t *testing.T) {
 	before := slog.Default()
 	slog.SetDefault(slog.New(schedtest.NewLogHandler()))
 	t.Cleanup(func() { slog.SetDefault(before) })
 }
 
-// schedules are long, but easy to shorten.
+// schedules are lists of short lists of moves, which rapid can shorten easily.
 var schedules = rapid.SliceOfN(rapid.SliceOfN(rapid.Custom(anyMove), 1, 12), 1, 12)
 
-// clocks are how far the second replica's clock is ahead: not at all, or by more than a lease, both within what clocks
-// may differ by and beyond.
+// clocks are how far the second replica's clock is ahead: not at all, by more than a lease but within clockTolerance, or
+// far beyond clockTolerance.
 var clocks = rapid.SampledFrom([]time.Duration{0, 0, 30 * time.Second, 24 * time.Hour})
 
-// run sends a command, makes the moves of a schedule, then ends all faults. It stops when a rule is broken.
+// run sends a command, makes the moves of a schedule, and then ends all faults. It stops when a rule is broken.
 func run(ahead time.Duration, schedule []move) *world {
 	w := newWorld(ahead)
 	defer w.end()
@@ -102,7 +102,7 @@ func run(ahead time.Duration, schedule []move) *world {
 	return w
 }
 
-// move is what the scheduler does next, and with which of those that it can do it with.
+// move is one action of the scheduler. It also says which of the possible objects (calls, replicas, accounts) it acts on.
 type move struct {
 	verb  string
 	which int
@@ -112,7 +112,7 @@ func anyMove(t *rapid.T) move {
 	return move{rapid.SampledFrom(verbs).Draw(t, "verb"), rapid.IntRange(0, 29).Draw(t, "which")}
 }
 
-// moves are all there are. One for which there is nothing to be done does nothing.
+// moves are all actions by name. An action that has nothing to act on does nothing.
 var moves = map[string]func(w *world, which int){
 	"answer":       func(w *world, i int) { pick(w.Waiting(), i, w.Answer) },
 	"lose answer":  func(w *world, i int) { pick(w.breakable(), i, w.LoseAnswer) },
@@ -131,7 +131,7 @@ var moves = map[string]func(w *world, which int){
 	"pay out": func(w *world, i int) { w.change([]string{"22", "11"}[i%2], -50000, false) },
 }
 
-// verbs are the moves as often as they are to be made, the harmless first: rapid shrinks towards them.
+// verbs holds each name as often as its weight says. Harmless moves come first, since rapid shrinks towards the first.
 var verbs = slices.Concat(
 	slices.Repeat([]string{"answer"}, 14), slices.Repeat([]string{"send", "recover", "wait"}, 3),
 	slices.Repeat([]string{"lose answer", "lose request", "delay", "deliver late", "close"}, 2),

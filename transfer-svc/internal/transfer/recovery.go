@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// How much recovery takes at a time, and how long a transfer rests between its attempts.
+// How many transfers recovery takes at a time, and how long it waits between two attempts at one transfer.
 const (
 	recoveryPortion    = 128
 	recallPortion      = 10_000
@@ -15,12 +15,12 @@ const (
 	maxRecoveryBackoff = 30 * time.Second
 )
 
-// Recover claims a portion of the overdue transfers and drives each as far as it goes; it is a worker.Round. Any
-// number of replicas may run it: leases keep them apart, and where a lease fails to, the steps' conditions do. What a
-// round costs does not depend on how many wait.
+// Recover claims up to recoveryPortion transfers whose lease has ended, and drives each as far as it can; it is a
+// worker.Round. Any number of replicas may run it. Leases keep two replicas from one transfer. If a lease fails to, each
+// step still takes effect once only, since it names the state before. The cost of a round does not grow with the backlog.
 func (s *Service) Recover(ctx context.Context) (more bool, err error) {
 	now := s.clock()
-	ctx, cancel := context.WithTimeout(ctx, s.config.Deadline) // begins with the lease, however long the claim takes
+	ctx, cancel := context.WithTimeout(ctx, s.config.Deadline) // begins with the lease, before the claim
 	defer cancel()
 	claimed, err := s.store.Claim(ctx, now, s.leaseFrom(now), recoveryPortion)
 	if err != nil {
@@ -34,9 +34,9 @@ func (s *Service) Recover(ctx context.Context) (more bool, err error) {
 	return len(claimed) == recoveryPortion, nil
 }
 
-// Recall ends leases that last longer than any can, or nobody would take up their transfers until then; it is a
-// worker.Round. To take one up early does no harm, but this is to run seldom: a replica whose clock is wrong takes it
-// again at once, and every time is an attempt.
+// Recall ends leases that end after LeaseLimit; it is a worker.Round. Without it, recovery would leave their transfers
+// alone until then. To end a lease early does no harm. But run Recall seldom: a replica whose clock is wrong claims the
+// transfer again at once, and each claim is another attempt.
 func (s *Service) Recall(ctx context.Context) (more bool, err error) {
 	now := s.clock()
 	n, err := s.store.Recall(ctx, now, LeaseLimit(now), recallPortion)
@@ -47,8 +47,8 @@ func (s *Service) Recall(ctx context.Context) (more bool, err error) {
 	return false, err
 }
 
-// recoverOne makes one attempt at each leg that is left. After an unknown outcome the transfer rests, the longer the
-// more often it was tried.
+// recoverOne makes one attempt at each remaining leg. After an unknown outcome it releases the transfer for a later
+// attempt. The pause grows with Transfer.Claims.
 func (s *Service) recoverOne(ctx context.Context, t Transfer) {
 	t, err := s.advance(ctx, t)
 	if err != nil {
@@ -63,7 +63,7 @@ func (s *Service) recoverOne(ctx context.Context, t Transfer) {
 	slog.InfoContext(ctx, "transfer recovered", "transfer_id", t.ID, "state", t.State, "claims", t.Claims)
 }
 
-// Measure sets the gauges of what is unfinished; it is a worker.Round. It counts, so it is not for every moment.
+// Measure sets the gauges of unfinished transfers; it is a worker.Round. It counts rows, so do not run it often.
 func (s *Service) Measure(ctx context.Context) (more bool, err error) {
 	backlog, err := s.store.Backlog(ctx)
 	if err != nil {

@@ -15,14 +15,14 @@ import (
 	"github.com/bankmore/bankmore/transfer-svc/internal/transfer"
 )
 
-// broken is the first rule that was broken, or "".
+// broken returns the first rule that was broken, or "".
 func (w *world) broken() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.wrong
 }
 
-// breaks notes a broken rule. Only the first counts.
+// breaks records a broken rule. Only the first one is kept.
 func (w *world) breaks(format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -31,7 +31,7 @@ func (w *world) breaks(format string, args ...any) {
 	}
 }
 
-// check is the model: it compares clients, database and ledger after a move.
+// check is the model: after a move it checks that the clients' answers, the database and the ledger agree.
 func (w *world) check() {
 	w.checkMoney()
 	w.checkLeases()
@@ -52,8 +52,8 @@ func (w *world) check() {
 	}
 }
 
-// ahead says which legs the ledger may have done in each state: never more than one that is not recorded, and none
-// that the state does not ask for.
+// ahead lists, for each state, which legs the ledger may have applied. The ledger is at most one leg ahead of the state, and
+// only by the leg that the state sends.
 var ahead = map[transfer.State][]string{
 	transfer.Pending:   {"", "debit"},
 	transfer.Debited:   {"debit", "debit credit"},
@@ -98,7 +98,8 @@ func (w *world) checkMoney() {
 	}
 }
 
-// legOf says which leg of t a movement is, "" if none. The key is the service's business.
+// legOf returns which leg of t a movement is, or "" if it is none. It ignores the movement's key, which is the service's own
+// choice.
 func legOf(t *transfer.Transfer, m accountapi.Movement) transfer.Leg {
 	origin, destination := t.Origin.AccountNumber, t.Destination
 	switch (accountapi.Movement{Type: m.Type, Kind: m.Kind, AccountNumber: m.AccountNumber, Counterparty: m.Counterparty, Amount: m.Amount}) {
@@ -113,7 +114,7 @@ func legOf(t *transfer.Transfer, m accountapi.Movement) transfer.Leg {
 	}
 }
 
-// leased notes that t is r's to drive.
+// leased records that r has been given a lease of t.
 func (r *replica) leased(t transfer.Transfer) {
 	r.world.mu.Lock()
 	defer r.world.mu.Unlock()
@@ -128,7 +129,8 @@ func (r *replica) had(l lease) bool {
 	return ok
 }
 
-// mayDrive reports whether r was given a lease of a transfer that lasts at that time, whatever others were given since.
+// mayDrive reports whether r was given a lease of the transfer that has not ended at that time. A later lease of another
+// replica does not matter.
 func (r *replica) mayDrive(id string, at time.Time) bool {
 	for l, until := range r.leases {
 		if l.transferID == id && until.After(at) {
@@ -138,7 +140,7 @@ func (r *replica) mayDrive(id string, at time.Time) bool {
 	return false
 }
 
-// checkReleases sees to it that nobody asks to end a lease that it was not given: it would be another driver's.
+// checkReleases checks that r releases only leases that it was given. Any other lease is another driver's.
 func (r *replica) checkReleases(releases []transfer.Release) {
 	for _, release := range releases {
 		if !r.had(lease{release.ID, release.Claims}) {
@@ -147,8 +149,8 @@ func (r *replica) checkReleases(releases []transfer.Release) {
 	}
 }
 
-// claims checks that a lease is taken early only where clocks differ, or where the claim was so long on its way that it
-// is from another time.
+// claims checks that a replica claims a transfer before its lease has ended only if the clocks differ, or if the claim
+// arrives late and so was sent at another time.
 func (r *replica) claims(t transfer.Transfer, before time.Time, late bool) {
 	w := r.world
 	if !before.After(time.Now()) {
@@ -161,7 +163,8 @@ func (r *replica) claims(t transfer.Transfer, before time.Time, late bool) {
 	}
 }
 
-// said is what a client is told of t. A driver whose lease was taken early does not know how often.
+// said returns t as the answer to a client shows it. If another replica has claimed t early, its first driver does not know
+// the number of claims, so said returns 0 claims.
 func (w *world) said(t transfer.Transfer) transfer.Transfer {
 	if w.early[t.ID] {
 		t.Claims = 0
@@ -169,8 +172,8 @@ func (w *world) said(t transfer.Transfer) transfer.Transfer {
 	return t
 }
 
-// checkLeases sees to it that no driver sends a leg without a lease, or for a transfer that is not recorded. Where a
-// lease was taken early there are two drivers and one lease: there each keeps to the one that it was given.
+// checkLeases checks that no driver sends a leg without a lease, or for a transfer that is not in the database. If a replica
+// has claimed a transfer early, there are two drivers: each of them must keep to the lease that it was given.
 func (w *world) checkLeases() {
 	w.mu.Lock()
 	legs := w.legs
@@ -189,7 +192,7 @@ func (w *world) checkLeases() {
 	}
 }
 
-// hear takes the answers that clients have got.
+// hear checks the answers that clients have got since the last move.
 func (w *world) hear() {
 	for _, c := range w.running {
 		if c.answered.Load() {
@@ -241,7 +244,7 @@ func (w *world) hearOne(c *client) {
 	}
 }
 
-// stepped sees each change of a transfer's state in the database.
+// stepped checks each change of a transfer's state in the database.
 func (w *world) stepped(before, after transfer.Transfer) {
 	if before.State == "" {
 		w.Name(after.ID, fmt.Sprintf("T%d", len(w.db.rows)))

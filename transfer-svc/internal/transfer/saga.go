@@ -14,7 +14,7 @@ import (
 //	Failed ◀──refund── Refunding
 type State string
 
-// The states. In each that is not final, one leg is to be sent to the ledger.
+// The states. In each state that is not final, the service sends one leg to the ledger.
 const (
 	Pending   State = "PENDING"   // the debit has no known outcome yet
 	Debited   State = "DEBITED"   // the origin has paid, the credit has no known outcome yet
@@ -26,7 +26,7 @@ const (
 // Unfinished are the states that are not final.
 var Unfinished = []State{Pending, Debited, Refunding}
 
-// Final reports whether nothing is left to be done.
+// Final reports whether the transfer has ended.
 func (s State) Final() bool { return s == Completed || s == Failed }
 
 // Status is what clients see: Pending, Completed or Failed.
@@ -37,7 +37,7 @@ func (s State) Status() State {
 	return Pending
 }
 
-// Leg is one movement of a transfer. It is also the end of the movement's idempotency key.
+// Leg is one movement of a transfer. Its name is also the last part of the movement's idempotency key.
 type Leg string
 
 // The legs.
@@ -47,30 +47,31 @@ const (
 	Refund Leg = "refund"
 )
 
-// Leg is the one to send in this state, or "" in a final one.
+// Leg returns the leg to send in this state, or "" in a final state.
 func (s State) Leg() Leg {
 	return map[State]Leg{Pending: Debit, Debited: Credit, Refunding: Refund}[s]
 }
 
-// Verdict classifies what the ledger says to a leg. There is no fourth.
+// Verdict classifies the ledger's answer to a leg.
 type Verdict string
 
 // The verdicts.
 const (
 	Done    Verdict = "done"    // the movement is in the ledger
-	Refused Verdict = "refused" // it is not, and never will be under this key
-	Unknown Verdict = "unknown" // it may be; only the same leg with the same key will tell
+	Refused Verdict = "refused" // the movement is not in the ledger, and never will be under this key
+	Unknown Verdict = "unknown" // the movement may be in the ledger; send the same leg with the same key to find out
 )
 
 // Answer is the ledger's answer to a leg.
 type Answer struct {
 	Verdict Verdict
-	Refusal Failure // of Refused
+	Refusal Failure // set if Verdict is Refused
 }
 
-// Next is t after answer to its present leg: the whole of the saga's decisions, without any effect. It returns t as it
-// was if the outcome is unknown, or if a refund is refused, which the ledger's contract excludes: then the origin's
-// money must be looked for, not forgotten. Time never runs backwards, whatever the clocks of replicas say.
+// Next returns t as it is after the ledger's answer to its present leg. It makes all decisions of the saga and has no
+// side effects. It returns t unchanged if the outcome is unknown, or if the ledger refuses a refund. The ledger's contract
+// excludes a refused refund; the transfer then stays in Refunding, so that somebody looks for the origin's money.
+// UpdatedAt never goes backwards, even if the clocks of replicas differ.
 func Next(t Transfer, answer Answer, now time.Time) Transfer {
 	if now.Before(t.UpdatedAt) {
 		now = t.UpdatedAt
@@ -96,9 +97,9 @@ func Next(t Transfer, answer Answer, now time.Time) Transfer {
 	return t
 }
 
-// Movement is the present leg as a command to the ledger. The debit names the destination, so that an unknown or
-// inactive one is refused before any money moves. It also carries the customer's request: should t be lost, it can be
-// restored from the ledger, and a repeated request finds it.
+// Movement returns the present leg as a command to the ledger. The debit names the destination, so that the ledger refuses
+// an unknown or inactive destination before any money moves. The debit also carries the customer's request id and
+// fingerprint. If t is lost, ops repair can restore it from the ledger, and a repeated request finds it again.
 func (t Transfer) Movement() accountapi.Movement {
 	leg := t.State.Leg()
 	m := accountapi.Movement{

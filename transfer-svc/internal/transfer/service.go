@@ -14,32 +14,33 @@ import (
 	"github.com/bankmore/bankmore/platform/worker"
 )
 
-// Ledger is account-svc. Its answers are three: done, a definitive and durable refusal, or an error, which means that
-// the outcome is unknown.
+// Ledger is account-svc. Move has three outcomes: the movement is done; the ledger refuses it for ever; or an error, which
+// means that the outcome is unknown.
 type Ledger interface {
 	Move(ctx context.Context, m accountapi.Movement) (accountapi.Outcome, error)
 }
 
 // Config bounds how long one driver works on a transfer.
 type Config struct {
-	Deadline       time.Duration `env:"TRANSFER_DEADLINE" envDefault:"8s"`        // of a request, then recovery takes over; at most MaxDeadline
+	Deadline       time.Duration `env:"TRANSFER_DEADLINE" envDefault:"8s"`        // of a request; then recovery takes over. At most MaxDeadline
 	AttemptTimeout time.Duration `env:"TRANSFER_ATTEMPT_TIMEOUT" envDefault:"3s"` // of one call to the ledger
 }
 
-// MaxDeadline keeps a request's answer well within the server's time to write it, and bounds what a lease can be.
+// MaxDeadline is the longest Deadline. It is well below the server's write timeout, and it bounds the length of a lease.
 const MaxDeadline = 30 * time.Second
 
-// LeaseMargin is how much longer than its driver's deadline a lease lasts, so that no driver works without one.
+// LeaseMargin is how long a lease lasts beyond its driver's deadline, so that no driver works without a lease.
 const LeaseMargin = 5 * time.Second
 
-// LastWordTimeout bounds what a driver does after its deadline: giving up its lease. It is shorter than LeaseMargin.
+// LastWordTimeout bounds how long a driver tries to release its lease after its deadline. It is shorter than LeaseMargin.
 const LastWordTimeout = 2 * time.Second
 
 // clockTolerance is how far apart the clocks of replicas may be.
 const clockTolerance = time.Minute
 
-// LeaseLimit is the latest end that a lease, or a rest, can have at now. One beyond it was written by a clock that is
-// wrong: it keeps nobody away, since a second driver is harmless and a transfer that waits for a day is not.
+// LeaseLimit returns the latest end that a lease can have at now, be it a driver's or the pause before the next attempt.
+// A lease that ends later was written by a replica whose clock is wrong, and does not count: a second driver does no harm,
+// but a transfer that waits for a day does.
 func LeaseLimit(now time.Time) time.Time {
 	return now.Add(max(MaxDeadline+LeaseMargin, maxRecoveryBackoff) + clockTolerance)
 }
@@ -56,19 +57,19 @@ type Service struct {
 	ledger  Ledger
 	config  Config
 	bells   Bells
-	clock   func() time.Time // clock; tests set it wrong
+	clock   func() time.Time // the function clock; tests replace it by a wrong one
 	commits *batch.Batcher[change, outcome]
 }
 
-// New returns the service. Changes that arrive together share a transaction (group commit). If it fails for a reason that
-// lies in one of them, the others have one without it.
+// New returns the service. Changes that arrive together share a transaction (group commit). If one change makes the
+// transaction fail, the service commits the others without it.
 func New(store Store, ledger Ledger, config Config, bells Bells) *Service {
 	s := &Service{store: store, ledger: ledger, config: config, bells: bells, clock: clock}
 	s.commits = batch.NewDivisible(s.commit, change.key, batch.Options{})
 	return s
 }
 
-// Close waits for the changes already accepted. Call it when neither requests nor Recover run any more.
+// Close waits for the changes that the service has accepted. Call it after all requests and Recover have returned.
 func (s *Service) Close() { s.commits.Close() }
 
 // Receipt is the answer to a command.
@@ -77,11 +78,12 @@ type Receipt struct {
 	Replayed bool // an earlier command with the same key decided it
 }
 
-// Execute runs a transfer to its end: completed, or failed for a reason that the receipt tells. While an outcome stays
-// unknown it tries again until Config.Deadline, then leaves the transfer to recovery and returns it unfinished.
-// A repeated command gets the first one's transfer; fault.ErrKeyReused if its payload differs; fault.ErrInProgress
-// while the first still runs. A caller that goes away stops nothing. After an error of kind Unavailable the same
-// command may be sent again.
+// Execute runs a transfer until it is completed, or has failed for the reason in Receipt.Failure. While an outcome is
+// unknown, Execute tries again until Config.Deadline; then it leaves the transfer to recovery and returns it unfinished.
+//
+// A repeated command returns the first command's transfer. It returns fault.ErrKeyReused if its fingerprint differs, and
+// fault.ErrInProgress while the request of the first command still runs. The end of ctx does not stop a transfer. After an
+// error of kind Unavailable the caller may send the same command again.
 func (s *Service) Execute(ctx context.Context, c Command) (Receipt, error) {
 	if err := c.Validate(); err != nil {
 		return Receipt{}, err
@@ -104,7 +106,7 @@ func (s *Service) Execute(ctx context.Context, c Command) (Receipt, error) {
 	}
 }
 
-// open is the transfer that c asks for, with the lease of the request that drives it.
+// open returns a new transfer for c, with a lease for the request that drives it.
 func (s *Service) open(c Command) (Transfer, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -117,7 +119,7 @@ func (s *Service) open(c Command) (Transfer, error) {
 	}, nil
 }
 
-// clock is the time as databases keep it: in UTC and whole microseconds.
+// clock returns the time as the database keeps it: in UTC and whole microseconds.
 func clock() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
 func (s *Service) leaseFrom(now time.Time) time.Time { return now.Add(s.config.Deadline + LeaseMargin) }
@@ -132,7 +134,7 @@ func (s *Service) replay(first Transfer, c Command) (Receipt, error) {
 		return Receipt{}, fault.ErrInProgress
 	}
 	if !first.State.Final() && !first.leased(now) {
-		s.bells.Overdue.Ring() // somebody is waiting for it
+		s.bells.Overdue.Ring() // a client is waiting for it
 	}
 	return Receipt{Transfer: first, Replayed: true}, nil
 }
@@ -149,8 +151,8 @@ func (s *Service) Find(ctx context.Context, caller Party, id string) (Transfer, 
 	return t, nil
 }
 
-// List returns up to limit of the caller's transfers, newest first: all that it sent, and those it has received. If
-// before is not "", only transfers with smaller ids.
+// List returns up to limit transfers of the caller, newest first: those that it sent, and the completed ones that it
+// received. If before is not "", List returns only transfers with smaller ids.
 func (s *Service) List(ctx context.Context, caller Party, before string, limit int) ([]Transfer, error) {
 	if before == "" {
 		before = uuid.Max.String()
@@ -158,7 +160,8 @@ func (s *Service) List(ctx context.Context, caller Party, before string, limit i
 	return s.store.List(ctx, caller, before, limit)
 }
 
-// away makes a passing failure of what is none of the client's doing.
+// away returns err as a fault. An error that is no fault of its own becomes one of kind Unavailable, since the client did
+// not cause it.
 func away(err error) error {
 	if f := fault.From(err); f.Kind != fault.Internal {
 		return f

@@ -26,15 +26,15 @@ import (
 
 var config = transfer.Config{Deadline: 8 * time.Second, AttemptTimeout: 3 * time.Second}
 
-// bank is a service on a database of its own, with a ledger whose accounts are 11 (1,000.00), 22 (0.00) and the
-// inactive 33. In a synctest bubble its time is virtual: hours pass at once.
+// bank is a service with a database and a ledger of its own. The ledger has the accounts 11 (1,000.00), 22 (0.00) and 33
+// (inactive). In a synctest bubble its time is virtual: hours pass at once.
 type bank struct {
 	*transfer.Service
 	db     *sqldb.DB
 	store  *sqlstore.Store
 	ledger *ledgertest.Ledger
 	bells  transfer.Bells
-	closes bool // account 22 closes as soon as a credit is on its way to it
+	closes bool // account 22 closes before its credit arrives
 }
 
 func newBank(t *testing.T) *bank {
@@ -62,7 +62,7 @@ func newBank(t *testing.T) *bank {
 
 var ana = transfer.Party{AccountID: "ana", AccountNumber: "11"}
 
-// order is a command of Ana's for 150.00 to account 22.
+// order returns a command to send 150.00 from Ana's account 11 to account 22.
 func order(requestID string) transfer.Command {
 	return transfer.Command{RequestID: requestID, Fingerprint: "22/15000", Origin: ana, Destination: "22", Amount: 15000}
 }
@@ -76,7 +76,7 @@ func execute(t *testing.T, s *transfer.Service, c transfer.Command) transfer.Rec
 	return receipt
 }
 
-// script sets the faults of the next calls to the ledger. Those after them have none.
+// script sets the faults of the next calls to the ledger. Later calls have none.
 func (b *bank) script(faults ...ledgertest.Fault) {
 	var calls atomic.Int64
 	b.ledger.OnMove(func(m accountapi.Movement) ledgertest.Fault {
@@ -90,7 +90,7 @@ func (b *bank) script(faults ...ledgertest.Fault) {
 	})
 }
 
-// settle ends all faults, recovers until nothing is unfinished, and lets what is late arrive only then.
+// settle ends all faults, runs recovery until every transfer is final, and only then delivers the late requests.
 func settle(t *testing.T, b *bank, s *transfer.Service) {
 	t.Helper()
 	b.script()
@@ -107,7 +107,7 @@ func settle(t *testing.T, b *bank, s *transfer.Service) {
 	t.Fatal("recovery does not come to an end")
 }
 
-// wantHonest checks that a finished transfer says what the ledger did: both legs, or none, or debit and refund.
+// wantHonest checks that a final transfer agrees with the ledger: debit and credit, or debit and refund, or no leg.
 func wantHonest(t *testing.T, b *bank, id string) transfer.Transfer {
 	t.Helper()
 	tr, err := b.store.Transfer(t.Context(), id)
@@ -233,7 +233,7 @@ func TestConflict(t *testing.T) {
 	})
 }
 
-// The ledger is away for longer than a request waits: the client gets 202 and polls, recovery ends the transfer.
+// The ledger is down for longer than a request waits. The request returns the unfinished transfer, and recovery ends it.
 func TestHandOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBank(t)
@@ -253,10 +253,10 @@ func TestHandOver(t *testing.T) {
 		if !rung(b.bells.Overdue) {
 			t.Error("recovery was not woken by the client that waits")
 		}
-		if _, err := b.Recover(t.Context()); err != nil { // the ledger is still away
+		if _, err := b.Recover(t.Context()); err != nil { // the ledger is still down
 			t.Fatal(err)
 		}
-		if _, err := b.Recover(t.Context()); err != nil { // the transfer rests
+		if _, err := b.Recover(t.Context()); err != nil { // the transfer is not due yet
 			t.Fatal(err)
 		}
 		if again := execute(t, b.Service, order("1")); again.State.Final() || !again.Replayed || again.Claims != 1 {
@@ -273,7 +273,7 @@ func TestHandOver(t *testing.T) {
 	})
 }
 
-// However long the ledger is away, recovery keeps asking, ever more seldom, down to twice a minute.
+// As long as the ledger is down, recovery keeps trying. Its pauses grow up to 30 s.
 func TestLongOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBank(t)
@@ -309,11 +309,11 @@ func TestClientGoesAway(t *testing.T) {
 	})
 }
 
-// An account-svc that breaks its promise about refunds: the money is looked for, not forgotten.
+// If account-svc breaks its promise and refuses a refund, the transfer stays in REFUNDING, so that the money is not forgotten.
 func TestRefusedRefundIsNeverLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBank(t)
-		s := transfer.New(b.store, perjurer{}, config, b.bells)
+		s := transfer.New(b.store, refundRefuser{}, config, b.bells)
 		defer s.Close()
 		receipt := execute(t, s, order("1"))
 		if receipt.State != transfer.Refunding {
@@ -332,10 +332,10 @@ func TestRefusedRefundIsNeverLost(t *testing.T) {
 	})
 }
 
-// perjurer takes every debit and refuses the rest.
-type perjurer struct{}
+// refundRefuser is a ledger that accepts every debit and refuses every credit and refund.
+type refundRefuser struct{}
 
-func (perjurer) Move(_ context.Context, m accountapi.Movement) (accountapi.Outcome, error) {
+func (refundRefuser) Move(_ context.Context, m accountapi.Movement) (accountapi.Outcome, error) {
 	if m.Type == accountapi.Debit {
 		return accountapi.Outcome{}, nil
 	}
@@ -410,8 +410,8 @@ func TestManyReplicasRecover(t *testing.T) {
 	})
 }
 
-// Whatever has piled up, a round takes one portion, has no more calls under way than that, and counts nothing: counting
-// 100,000 in each of 782 rounds would read 40 million rows.
+// However long the backlog is, a round claims one portion, has at most that many calls in flight, and does not count the
+// backlog. Counting 100,000 transfers in each of 782 rounds would read 40 million rows.
 func TestRecoveryIsBounded(t *testing.T) {
 	b := newBank(t)
 	const piled, portion = 100_000, 128
@@ -469,7 +469,7 @@ func (s *countingStore) Backlog(ctx context.Context) (map[transfer.State]transfe
 	return s.Store.Backlog(ctx)
 }
 
-// crowd is a ledger that takes everything, and knows how many asked at once.
+// crowd is a ledger that accepts everything, and records how many calls were in flight at once.
 type crowd struct{ calls, present, most atomic.Int64 }
 
 func (c *crowd) Move(context.Context, accountapi.Movement) (accountapi.Outcome, error) {

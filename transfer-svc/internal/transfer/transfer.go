@@ -1,6 +1,6 @@
 // Package transfer moves money between two accounts: a saga that debits the origin and credits the destination, or
-// gives the money back. Every state is in the database before the next step is tried, so that any replica can end what
-// another has begun.
+// gives the money back. The service commits every state before it tries the next step, so that any replica can finish
+// what another has begun.
 package transfer
 
 import (
@@ -35,8 +35,8 @@ type Command struct {
 	Amount      money.Cents // at least 1
 }
 
-// accountNumber is the form of an account number. Whether its check digit is right and whether it exists, only
-// account-svc knows.
+// accountNumber is the form of an account number. Only account-svc knows whether the check digit is right and whether
+// the account exists.
 var accountNumber = regexp.MustCompile(`^[0-9]{1,10}$`)
 
 // Validate returns money.ErrInvalid, ErrUnknownAccount or ErrSameAccount if no ledger would ever take the command.
@@ -62,12 +62,12 @@ type Transfer struct {
 	Destination string // account number
 	Amount      money.Cents
 	State       State
-	Failure     Failure // why it is refunding or has failed
+	Failure     Failure // the refusal that led to Refunding or Failed; else zero
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
 	CompletedAt time.Time // zero unless Completed
-	LeaseUntil  time.Time // until then somebody drives it; zero once final
-	Claims      int       // how often recovery took it over; 0 while the request that created it drives it
+	LeaseUntil  time.Time // recovery leaves the transfer alone until then; zero once final
+	Claims      int       // how often recovery has claimed it; 0 while the request that created it drives it
 }
 
 // Failure is the ledger's definitive refusal.
@@ -76,10 +76,10 @@ type Failure struct {
 	Message string
 }
 
-// Fault is the failure as the client gets it, the first time and every time.
+// Fault is the failure as the client gets it. A repeated request gets the same.
 func (f Failure) Fault() *fault.Error { return fault.New(fault.Refused, f.Type, f.Message) }
 
-// VisibleTo returns ErrNotParty unless p sent the transfer, or has received it.
+// VisibleTo returns ErrNotParty unless p sent the transfer, or p is its destination and the transfer is completed.
 func (t Transfer) VisibleTo(p Party) error {
 	if t.Origin.AccountID == p.AccountID || (t.State == Completed && t.Destination == p.AccountNumber) {
 		return nil
@@ -87,32 +87,34 @@ func (t Transfer) VisibleTo(p Party) error {
 	return ErrNotParty
 }
 
-// leased reports whether somebody drives t, or lets it rest, as far as its lease tells.
+// leased reports whether t has a valid lease at now: one that has not ended, and that ends no later than LeaseLimit.
 func (t Transfer) leased(now time.Time) bool {
 	return now.Before(t.LeaseUntil) && !t.LeaseUntil.After(LeaseLimit(now))
 }
 
-// runsInRequest reports whether the request that created t still drives it.
+// runsInRequest reports whether the request that created t still drives it: recovery has not claimed t, and the lease is
+// valid.
 func (t Transfer) runsInRequest(now time.Time) bool {
 	return !t.State.Final() && t.Claims == 0 && t.leased(now)
 }
 
-// Store keeps transfers. Its failures are faults of kind Unavailable, after which it is unknown whether the change
+// Store keeps transfers. A failure of the database is a fault of kind Unavailable. It is then unknown whether the change
 // took place.
 type Store interface {
-	// Commit makes all changes in one transaction. One change that does not apply leaves the others as they are.
+	// Commit makes all changes in one transaction. A step whose transfer is in another state changes nothing, and does not
+	// affect the other changes.
 	Commit(ctx context.Context, changes Changes) (Committed, error)
-	// Claim takes up to limit unfinished transfers whose lease has ended at now, those that have waited longest first,
-	// gives them a lease until then, and counts the claim. No two callers get the same one.
+	// Claim claims up to limit unfinished transfers whose lease has ended at now, the earliest ended first. It sets their
+	// leases to until and adds 1 to their Claims. No two callers get the same transfer.
 	Claim(ctx context.Context, now, until time.Time, limit int) ([]Transfer, error)
-	// Recall ends at now up to limit leases that would last beyond latest, and returns how many.
+	// Recall shortens up to limit leases that end after latest: it lets them end at now. It returns how many.
 	Recall(ctx context.Context, now, latest time.Time, limit int) (int, error)
 	// Transfer returns the transfer with that id, or ErrNotFound.
 	Transfer(ctx context.Context, id string) (Transfer, error)
-	// List returns up to limit transfers that p sent, or received and that are completed, with ids below before, newest
-	// first.
+	// List returns up to limit transfers with ids below before, newest first: those that p sent, and the completed ones that
+	// p received.
 	List(ctx context.Context, p Party, before string, limit int) ([]Transfer, error)
-	// Backlog counts the unfinished transfers by state. A state without any is absent.
+	// Backlog counts the unfinished transfers by state. A state without transfers is absent.
 	Backlog(ctx context.Context) (map[State]Backlog, error)
 }
 
@@ -123,28 +125,29 @@ type Changes struct {
 	Releases []Release
 }
 
-// Step moves a transfer on: After is what it becomes, if it is still in the state From. A step to Completed also
-// writes the event that tells of it.
+// Step replaces a transfer by After if it is still in the state From. A step to Completed also writes the transfer's event
+// to the outbox.
 type Step struct {
 	From  State
 	After Transfer
 }
 
-// Release ends a lease, or prolongs it to let the transfer rest, if nobody has claimed the transfer since.
+// Release sets the end of a lease: now, so that recovery may claim the transfer at once, or later, to delay the next
+// attempt. It has no effect if another driver has claimed the transfer since.
 type Release struct {
 	ID     string
-	Claims int // as the releasing driver knows it
+	Claims int // Transfer.Claims as the releasing driver knows it
 	Until  time.Time
 }
 
 // Committed answers Changes, in their order.
 type Committed struct {
-	Created []Transfer // the given transfer, or the one that has its origin's request id already
-	Stepped []bool     // whether the step applied
+	Created []Transfer // the given transfer, or the older one with the same origin and request id
+	Stepped []bool     // whether the step took effect
 }
 
-// Backlog is the unfinished transfers of a state.
+// Backlog describes the unfinished transfers in one state.
 type Backlog struct {
 	Count  int
-	Oldest time.Time // creation of the oldest
+	Oldest time.Time // when the oldest was created
 }

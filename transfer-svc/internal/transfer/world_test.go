@@ -19,29 +19,30 @@ import (
 	"github.com/bankmore/bankmore/transfer-svc/internal/transfer/ledgertest"
 )
 
-// key is what a transfer is unique by.
+// key is the UNIQUE key of a transfer.
 type key struct{ accountID, requestID string }
 
-// world is all that one schedule happens in, and the model: what must follow from what has happened.
+// world is the environment of one schedule (replicas, database, ledger, clients) and the model's own records, by which check
+// judges them.
 type world struct {
 	*schedtest.Schedule
 	db       *database
 	ledger   *ledgertest.Ledger
 	replicas []*replica
-	ahead    time.Duration // how far the clock of the second replica is
+	ahead    time.Duration // how far the second replica's clock is ahead
 	born     int
 	running  []*client
 	wrong    string          // the first rule that was broken
-	seen     map[string]bool // corners that this schedule has come to
-	story    string          // as far as it came
+	seen     map[string]bool // corners that this schedule has reached
+	story    string          // the moves so far
 
 	closed map[string]bool                  // accounts
-	cash   money.Cents                      // all the customers' money, in accounts or between two
-	moved  map[string][]accountapi.Movement // what has moved money, by transfer
-	sent   []accountapi.Movement            // what has reached the ledger
+	cash   money.Cents                      // the money of all customers, in accounts or in transit
+	moved  map[string][]accountapi.Movement // the movements that the ledger has applied, by transfer
+	sent   []accountapi.Movement            // the movements that have reached the ledger
 	told   map[key]transfer.Transfer        // final answers that clients have had
 	first  map[key]bool                     // whether a client has had the answer to a first command
-	early  map[string]bool                  // transfers whose lease was taken before it had ended
+	early  map[string]bool                  // transfers that a replica claimed before their lease had ended
 
 	mu   sync.Mutex
 	legs []sending // not yet checked
@@ -71,12 +72,12 @@ type replica struct {
 	*schedtest.Process
 	world      *world
 	service    *transfer.Service
-	ahead      time.Duration       // its clock
-	leases     map[lease]time.Time // those that it was given, and when they end
+	ahead      time.Duration       // of its clock
+	leases     map[lease]time.Time // when each lease that it was given ends
 	recovering atomic.Bool
 }
 
-// lease is what one claim of a transfer gives, or its creation.
+// lease names the lease that the creation of a transfer or one claim has given.
 type lease struct {
 	transferID string
 	claims     int
@@ -175,7 +176,7 @@ func (r *replica) List(ctx context.Context, p transfer.Party, before string, lim
 	return r.world.db.List(ctx, p, before, limit)
 }
 
-// Backlog implements transfer.Store. It only looks, so it is always answered at once.
+// Backlog implements transfer.Store. It changes nothing, so it is always answered at once.
 func (r *replica) Backlog(ctx context.Context) (map[transfer.State]transfer.Backlog, error) {
 	return r.world.db.Backlog(ctx)
 }
@@ -236,7 +237,7 @@ type client struct {
 	err      error
 }
 
-// maxRunning bounds the clients at work, so that schedules get somewhere.
+// maxRunning bounds the clients that wait at the same time, so that transfers make progress.
 const maxRunning = 6
 
 func (w *world) send(c transfer.Command, r *replica) {
@@ -298,19 +299,19 @@ func (w *world) change(number string, amount money.Cents, closes bool) {
 	})
 }
 
-// breakable are the waiting calls that can go wrong.
+// breakable returns the waiting calls that may fail.
 func (w *world) breakable() []*schedtest.Call {
 	return slices.DeleteFunc(w.Waiting(), func(c *schedtest.Call) bool { return !c.HasEffect() })
 }
 
-// sees notes that the schedule has come to a corner, if it has.
+// sees records that the schedule has reached a corner, if there is true.
 func (w *world) sees(corner string, there bool) {
 	if there {
 		w.seen[corner] = true
 	}
 }
 
-// finish ends all faults. Everything must come to an end then, and what is late must change nothing.
+// finish ends all faults. Then every transfer must become final, and late calls must change nothing.
 func (w *world) finish() {
 	w.Tell("all faults end")
 	w.calm()
@@ -318,7 +319,7 @@ func (w *world) finish() {
 		w.Deliver(w.Late()[0])
 		w.check()
 	}
-	w.calm() // what was late may have begun something
+	w.calm() // a late call may have created a transfer
 	for _, c := range commands {
 		if t := w.db.withKey(c.Origin.AccountID, c.RequestID); w.broken() != "" || t == nil || t.Fingerprint != c.Fingerprint {
 			continue
@@ -331,7 +332,7 @@ func (w *world) finish() {
 	}
 }
 
-// calm answers everything and recovers until nothing is left to be done.
+// calm answers every call and runs recovery until every transfer is final.
 func (w *world) calm() {
 	for range 12 {
 		for len(w.Waiting()) > 0 && w.broken() == "" {
@@ -354,12 +355,12 @@ func (w *world) calm() {
 	w.breaks("it does not come to an end")
 }
 
-// end lets every goroutine of the world end.
+// end lets every goroutine of the world return.
 func (w *world) end() {
 	for _, r := range w.replicas {
 		w.Crash(r.Process, true)
 	}
-	time.Sleep(24 * time.Hour) // the remains of the dead run into their deadlines
+	time.Sleep(24 * time.Hour) // goroutines of dead replicas reach their deadlines
 	for _, r := range w.replicas {
 		r.service.Close()
 	}

@@ -1,5 +1,5 @@
-// Package ledgertest stands in for account-svc in tests: a ledger in memory that keeps account-svc's promise, one
-// definitive outcome per key for ever, behind a line that loses, repeats and delays what is sent.
+// Package ledgertest is a fake of account-svc for tests: a ledger in memory. It keeps account-svc's promise of one
+// definitive outcome per key. The connection to it can lose a request, lose an answer, or deliver a request late.
 package ledgertest
 
 import (
@@ -26,15 +26,15 @@ type Fault string
 const (
 	None        Fault = "none"
 	LostRequest Fault = "lost request" // the ledger never sees it
-	LostAnswer  Fault = "lost answer"  // the ledger has decided, nobody hears of it
-	Late        Fault = "late"         // it arrives after all calls before Deliver
-	Silence     Fault = "silence"      // no answer until the caller gives up; the ledger has decided
+	LostAnswer  Fault = "lost answer"  // the ledger decides, but its answer is lost
+	Late        Fault = "late"         // the ledger gets the request only when Deliver is called
+	Silence     Fault = "silence"      // the ledger decides, but the caller gets no answer before its context ends
 )
 
-// Faults are all that can go wrong.
+// Faults are all faults but None.
 var Faults = []Fault{LostRequest, LostAnswer, Late, Silence}
 
-// ErrLost is what a caller sees of a fault.
+// ErrLost is what a caller gets for LostRequest, LostAnswer and Late.
 var ErrLost = errors.New("connection lost")
 
 // Account is a customer's account.
@@ -43,7 +43,7 @@ type Account struct {
 	Inactive bool
 }
 
-// Ledger is account-svc's stand-in.
+// Ledger is the fake of account-svc.
 type Ledger struct {
 	mu       sync.Mutex
 	accounts map[string]*Account
@@ -57,7 +57,7 @@ type decision struct {
 	refusal  *fault.Error
 }
 
-// New returns a ledger with accounts, by number, and no faults.
+// New returns a ledger with these accounts, by number, and no faults.
 func New(accounts map[string]Account) *Ledger {
 	l := &Ledger{accounts: map[string]*Account{}, decided: map[string]decision{}}
 	for number, account := range accounts {
@@ -67,7 +67,7 @@ func New(accounts map[string]Account) *Ledger {
 	return l
 }
 
-// OnMove sets what decides about each call's fault. It may change accounts with Change.
+// OnMove sets the function that chooses the fault of each call. It may change accounts with Change.
 func (l *Ledger) OnMove(decide func(m accountapi.Movement) Fault) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -109,7 +109,7 @@ func (l *Ledger) Move(ctx context.Context, m accountapi.Movement) (accountapi.Ou
 	}
 }
 
-// Deliver lets everything that was late arrive.
+// Deliver hands every late request to the ledger.
 func (l *Ledger) Deliver() {
 	l.mu.Lock()
 	late := l.late
@@ -159,14 +159,14 @@ func (l *Ledger) refuse(m accountapi.Movement) *fault.Error {
 	}
 }
 
-// Balance is an account's, in cents.
+// Balance returns the balance of an account, in cents.
 func (l *Ledger) Balance(number string) money.Cents {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.accounts[number].Balance
 }
 
-// Legs says which legs of a transfer have moved money.
+// Legs reports which legs of a transfer have moved money.
 func (l *Ledger) Legs(transferID string) (debited, credited, refunded bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -177,7 +177,7 @@ func (l *Ledger) Legs(transferID string) (debited, credited, refunded bool) {
 	return moved("debit"), moved("credit"), moved("refund")
 }
 
-// Movements counts those that have moved money.
+// Movements counts the movements that the ledger has applied.
 func (l *Ledger) Movements() (count int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
