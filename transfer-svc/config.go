@@ -16,22 +16,22 @@ import (
 	"github.com/bankmore/bankmore/transfer-svc/internal/transfer"
 )
 
-// StorageConfig is what migrate needs of the environment.
+// StorageConfig is the configuration of the subcommand migrate.
 type StorageConfig struct {
 	Database  sqldb.Config
 	Telemetry telemetry.Config
 }
 
-// VerifyConfig is what verify needs.
+// VerifyConfig is the configuration of the subcommand verify.
 type VerifyConfig struct {
 	StorageConfig
-	MaxUnfinished time.Duration `env:"VERIFY_MAX_UNFINISHED" envDefault:"10m"` // age at which a transfer is taken for stuck
+	MaxUnfinished time.Duration `env:"VERIFY_MAX_UNFINISHED" envDefault:"10m"` // an older unfinished transfer is a violation
 }
 
-// Validate refuses an age at which every unfinished transfer would be taken for stuck.
+// Validate returns an error unless MaxUnfinished is positive: else every unfinished transfer would be a violation.
 func (c *VerifyConfig) Validate() error { return positive("VERIFY_MAX_UNFINISHED", c.MaxUnfinished) }
 
-// Config is everything that the environment decides for serve.
+// Config is the configuration of the subcommand serve.
 type Config struct {
 	StorageConfig
 	Server      web.ServerConfig
@@ -42,27 +42,28 @@ type Config struct {
 	Workers     WorkersConfig
 }
 
-// WorkersConfig says how often the workers look without being woken.
+// WorkersConfig says how often the workers look for work if no bell wakes them.
 type WorkersConfig struct {
 	RecoveryInterval time.Duration `env:"RECOVERY_INTERVAL" envDefault:"1s"`
 	OutboxInterval   time.Duration `env:"OUTBOX_INTERVAL" envDefault:"1s"`
 }
 
-// localDefaults make a developer's machine work without any setup. They hold no secret: everybody can read them here.
+// localDefaults let the service run on a developer's machine without any setup. They hold no secret: everybody can read
+// them here.
 var localDefaults = map[string]string{
 	"LISTEN_ADDRESS": "127.0.0.1:8002",
 	"DATABASE_URL":   "sqlite:.data/transfer.db",
 	"JWT_SECRET_KEY": "local-development-only-not-a-secret", // account-svc's, which signs the tokens
 }
 
-// loadConfig reads a Config, or only what another subcommand needs of it.
+// loadConfig reads the configuration of a subcommand from the environment.
 func loadConfig[C any]() (C, error) {
 	var c C
 	err := config.Load(&c, os.Environ(), localDefaults)
 	return c, err
 }
 
-// Validate checks what only the whole configuration can tell.
+// Validate returns an error for each value out of range, and for values that do not fit together.
 func (c *Config) Validate() error {
 	problems := []error{
 		c.Server.Validate(), c.Auth.Validate(), c.Idempotency.Validate(),

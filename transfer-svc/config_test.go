@@ -30,8 +30,8 @@ func TestConfigNamesEveryProblem(t *testing.T) {
 	}
 }
 
-// verify would take every unfinished transfer for stuck. The services do not care.
-func TestVerifyRefusesAnAgeThatIsNone(t *testing.T) {
+// With an age of 0, verify would report every unfinished transfer. The other subcommands do not read the variable.
+func TestVerifyRefusesAnAgeThatIsNotPositive(t *testing.T) {
 	t.Setenv("BANKMORE_ENV", "local")
 	t.Setenv("DATABASE_URL", "sqlite:"+filepath.Join(t.TempDir(), "transfer.db"))
 	if err := migrate(t.Context()); err != nil {

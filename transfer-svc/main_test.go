@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// The whole program, without a sidecar: it starts, says that it lives but is not ready, and stops when told to.
+// The whole program runs without a sidecar: it starts, answers that it is live but not ready, and stops at a signal.
 func TestServe(t *testing.T) {
 	const address = "127.0.0.1:18702"
 	t.Setenv("BANKMORE_ENV", "local")
@@ -51,7 +51,7 @@ func TestServe(t *testing.T) {
 	}
 }
 
-// eventually gets url, waiting for the service to listen.
+// eventually gets url. It waits until the service listens.
 func eventually(t *testing.T, ended <-chan error, url string) (status int, body string) {
 	t.Helper()
 	client := http.Client{Timeout: 5 * time.Second}

@@ -10,8 +10,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// ReadCompleted reads a message of TopicCompleted: a CloudEvent with a Completed in it. Members that it does not know
-// are the future's. The id of the CloudEvent is returned even with an error if it can be read.
+// ReadCompleted reads a message of TopicCompleted: a CloudEvent whose data is a Completed. It ignores members that it does
+// not know, since later versions may add some. It returns the id of the CloudEvent also beside an error, if it could read
+// the id.
 func ReadCompleted(message []byte) (id string, c Completed, err error) {
 	var event struct {
 		ID          string         `json:"id"`
@@ -44,7 +45,7 @@ var accountNumber = regexp.MustCompile(`^[0-9]{1,10}$`)
 // Validate returns an error that says why no transfer can look like c.
 func (c Completed) Validate() error {
 	switch {
-	case !canonicalID(c.ID): // another spelling of the same id would be another transfer
+	case !canonicalID(c.ID): // another spelling of the same id would count as another transfer
 		return errors.New("id is not a UUID in canonical form")
 	case !accountNumber.MatchString(c.OriginAccountNumber):
 		return errors.New("origin_account_number is not an account number")

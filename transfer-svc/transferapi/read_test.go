@@ -38,7 +38,7 @@ func TestCompletedValidate(t *testing.T) {
 	}
 }
 
-// The id is read as far as it can be, and an event of the future is understood.
+// ReadCompleted returns the id also of an event that it refuses, and reads an event with members that it does not know.
 func TestReadCompleted(t *testing.T) {
 	const event = `{"id":"e","source":"s","specversion":"1.0","type":"t","more":1,"data":{"id":"0190f3a1-7b00-7000-8000-000000000001",` +
 		`"origin_account_number":"18","amount":"150.00","completed_at":"2026-01-02T03:04:05Z","more":2}}`

@@ -1,4 +1,4 @@
-// Package transferapi is what other services know of transfer-svc: its event.
+// Package transferapi is transfer-svc's public contract: its event.
 package transferapi
 
 import (
@@ -7,7 +7,7 @@ import (
 	"github.com/bankmore/bankmore/platform/money"
 )
 
-// TopicCompleted carries a Completed for each transfer that has ended well, at least once.
+// TopicCompleted carries a Completed, at least once, for each completed transfer.
 const TopicCompleted = "transfers-completed"
 
 // Completed is the data of the CloudEvent.

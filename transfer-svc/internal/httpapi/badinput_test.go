@@ -24,7 +24,7 @@ const (
 	missingAmountBody = `{"message":"Campo obrigatório: amount.","type":"INVALID_ARGUMENT"}`
 )
 
-// wantNoTrace checks that nothing has reached the database, the ledger or the memory.
+// wantNoTrace checks that no request has reached the database, the ledger or the memory.
 func (a *api) wantNoTrace() {
 	a.t.Helper()
 	for _, party := range []transfer.Party{{AccountID: "ana", AccountNumber: "11"}, {AccountID: "", AccountNumber: ""}} {

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Once account-svc has told of it, the token of a closed account reads nothing. Of what it sends, account-svc decides: a
-// repeated request gets the answer that it had.
+// Once account-svc has listed an account as closed, transfer-svc refuses reads with its token. account-svc decides about
+// transfers with that token: a repeated request gets the answer of the first one.
 func TestClosedAccountReadsNothing(t *testing.T) {
 	a := newAPI(t)
 	sent := a.send(`{"request_id":"r-1","destination_account_number":"22","amount":"10.00"}`)

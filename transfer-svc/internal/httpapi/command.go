@@ -25,8 +25,8 @@ type transferAnswer struct {
 	Amount      money.Cents    `json:"amount"`
 }
 
-// transfer moves money from the caller's account. What the ledger refuses is an answer, not a failure: it is
-// remembered for the request's key.
+// transfer moves money from the caller's account. A refusal of the ledger is an answer, not an error, so the memory keeps
+// it under the request's key.
 func (h handlers) transfer(r *http.Request) (web.Answer, error) {
 	command, err := commandFrom(r, caller(r))
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/bankmore/bankmore/transfer-svc/internal/transfer"
 )
 
-// Whatever a client sends is a sound command or a fault of its own, never a defect of ours.
+// Whatever a client sends, the service either reads a valid command or answers with a client error, never with status 500.
 func FuzzCommand(f *testing.F) {
 	for _, seed := range []string{
 		`{"request_id":"1","destination_account_number":"22","amount":"150.00"}`, `{"request_id":"ç||/","destination_account_number":"0","amount":1}`,

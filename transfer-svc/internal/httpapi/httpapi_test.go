@@ -25,7 +25,7 @@ import (
 	"github.com/bankmore/bankmore/transfer-svc/internal/transfer/ledgertest"
 )
 
-// stateStore stands for the sidecar's; the real one is in the end-to-end suite.
+// stateStore is a fake of the sidecar's state store. The end-to-end suite uses the real one.
 type stateStore struct {
 	mu   sync.Mutex
 	data map[string][]byte
@@ -65,8 +65,8 @@ func (s *stateStore) len() int {
 	return len(s.data)
 }
 
-// api is transfer-svc without its sidecar. Ana has account 11 with 1,000.00, Bia 22 with nothing; 33 is inactive; Caio
-// has 44.
+// api is transfer-svc without its sidecar. Ana has account 11 with 1,000.00, and Bia has account 22 with 0.00. Account 33 is
+// inactive. Caio has account 44.
 type api struct {
 	t         *testing.T
 	router    http.Handler
@@ -110,7 +110,7 @@ func tokensFor(t *testing.T, secret string, ttl time.Duration) *auth.Tokens {
 
 var secret = strings.Repeat("k", 32)
 
-// newAPI waits for the ledger no longer than half a second.
+// newAPI returns an API whose requests wait for the ledger for at most half a second.
 func newAPI(t *testing.T) *api {
 	t.Helper()
 	db, err := sqldb.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "transfer.db"))
@@ -137,7 +137,7 @@ func newAPI(t *testing.T) *api {
 	return a
 }
 
-// forget makes the idempotency memory lose everything, so that the referee has to answer.
+// forget empties the idempotency memory, so that the database has to answer repeated requests.
 func (a *api) forget() {
 	a.state.mu.Lock()
 	defer a.state.mu.Unlock()
@@ -214,7 +214,7 @@ func (a *api) want(what string, got answer, status int, body string) {
 	}
 }
 
-// field is a string member of a JSON object.
+// field returns a string member of a JSON object.
 func (a *api) field(body, name string) string {
 	a.t.Helper()
 	var members map[string]any
@@ -228,7 +228,7 @@ func (a *api) field(body, name string) string {
 	return s
 }
 
-// recoverAll ends what is unfinished.
+// recoverAll drives all unfinished transfers to their end.
 func (a *api) recoverAll() {
 	a.t.Helper()
 	a.ledger.OnMove(func(accountapi.Movement) ledgertest.Fault { return ledgertest.None })

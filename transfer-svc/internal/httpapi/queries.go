@@ -13,7 +13,7 @@ import (
 
 type transferItem struct {
 	ID          string         `json:"id"`
-	RequestID   *string        `json:"request_id"` // null but for the sender
+	RequestID   *string        `json:"request_id"` // null unless the reader is the sender
 	Origin      string         `json:"origin_account_number"`
 	Destination string         `json:"destination_account_number"`
 	Amount      money.Cents    `json:"amount"`
@@ -23,7 +23,7 @@ type transferItem struct {
 	CompletedAt *time.Time     `json:"completed_at"` // null unless COMPLETED
 }
 
-// itemOf shows t to one of its parties. The request id is the sender's own business.
+// itemOf returns t as one of its parties may see it. Only the sender sees the request id.
 func itemOf(t transfer.Transfer, reader transfer.Party) transferItem {
 	item := transferItem{
 		ID: t.ID, Origin: t.Origin.AccountNumber, Destination: t.Destination, Amount: t.Amount,

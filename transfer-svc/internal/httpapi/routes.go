@@ -1,4 +1,4 @@
-// Package httpapi is transfer-svc's HTTP edge.
+// Package httpapi holds transfer-svc's HTTP handlers.
 package httpapi
 
 import (
@@ -31,7 +31,7 @@ func New(deps Deps) *chi.Mux {
 	r.Route("/api/transfer", func(r chi.Router) {
 		r.Use(auth.RequireToken[accountapi.Claims](deps.Tokens))
 		r.Method(http.MethodPost, "/", web.Handler(h.transfer).Accepting())
-		r.Group(func(r chi.Router) { // of a transfer that is sent account-svc decides whether the account is open
+		r.Group(func(r chi.Router) { // not for POST: account-svc decides whether the sender's account is open
 			r.Use(auth.RequireClaims(deps.Closed.Check))
 			r.Method(http.MethodGet, "/list", web.Handler(h.list).Accepting("cursor", "limit"))
 			r.Method(http.MethodGet, "/{id}", web.Handler(h.detail).Accepting())

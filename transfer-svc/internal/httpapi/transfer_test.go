@@ -124,7 +124,8 @@ func TestKeysBelongToTheirCaller(t *testing.T) {
 	}
 }
 
-// The ledger is away: 202, then the client polls or repeats, and recovery makes it good.
+// While the ledger is down, a transfer is answered with 202. Once recovery has completed it, the client learns so by polling
+// or by repeating the request.
 func TestAcceptedThenPolled(t *testing.T) {
 	for _, state := range []string{"there", "gone"} {
 		t.Run("memory "+state, func(t *testing.T) {
