@@ -1,6 +1,6 @@
 package sqlstore
 
-// Statements that a test lets a database explain.
+// Statements whose query plans the tests check.
 const (
 	UpdateSettled      = updateSettled
 	UpdateReleased     = updateReleased

@@ -43,7 +43,7 @@ func (s *Store) addSQLite(ctx context.Context, fees []fee.Fee) (inserted map[str
 	return inserted, err
 }
 
-// debts are when the accounts of inserted fees that are pending begin to owe, by account number.
+// debts returns, for each account with inserted pending fees, when the earliest of them was created.
 func debts(fees []fee.Fee, inserted map[string]bool) map[string]time.Time {
 	since := map[string]time.Time{}
 	for _, f := range fees {
@@ -57,8 +57,8 @@ func debts(fees []fee.Fee, inserted map[string]bool) map[string]time.Time {
 	return since
 }
 
-// makeDebtor makes an account a debtor, or a debtor due earlier. It locks the row in either case, so that nobody who
-// sees no pending fee of the account deletes it meanwhile.
+// makeDebtor is the end of an INSERT that adds a debtor. If the account is a debtor already, it can only become due earlier.
+// In both cases the statement locks the row. So no release that does not yet see the new fee can delete the debtor.
 const makeDebtor = `ON CONFLICT (account_number) DO UPDATE SET due_at = excluded.due_at WHERE debtors.due_at > excluded.due_at`
 
 func owe(ctx context.Context, tx *sql.Tx, since map[string]time.Time) error {
@@ -79,8 +79,8 @@ const (
 	insertWidth   = 8
 )
 
-// insertValues are the insertColumns of a new fee. Its due_at is for a replica of the version before debtors, to which it
-// is due at once.
+// insertValues returns the values of insertColumns for a new fee. Only replicas of the version before the table debtors read
+// due_at; for them the fee is due at once.
 func insertValues(f fee.Fee) []any {
 	created := sqldb.Micros(f.CreatedAt)
 	return []any{f.ID, f.TransferID, f.AccountNumber, int64(f.Amount), string(f.Status), string(f.Reason), created, created}
@@ -107,7 +107,8 @@ func insert(ctx context.Context, tx *sql.Tx, fees []fee.Fee, inserted map[string
 	return rows.Err()
 }
 
-// feeColumns are those of a fee as its customer sees it: one whose account is known to have too little waits for balance.
+// feeColumns are the columns of a fee as the customer sees it. A pending fee has the reason INSUFFICIENT_BALANCE if its
+// debtor waits for balance.
 const feeColumns = `id, transfer_id, account_number, amount, status,
 	CASE WHEN status = 'PENDING' AND EXISTS (SELECT 1 FROM debtors WHERE debtors.account_number = fees.account_number AND debtors.waits)
 		THEN 'INSUFFICIENT_BALANCE' ELSE reason END, created_at, charged_at`
@@ -142,7 +143,7 @@ func (s *Store) List(ctx context.Context, accountNumber, before string, limit in
 	return fees, sqldb.Away(rows.Err())
 }
 
-// scanFee reads feeColumns or returnedColumns, and what follows them into more.
+// scanFee reads feeColumns or returnedColumns. It reads further columns into more.
 func scanFee(row interface{ Scan(dest ...any) error }, more ...any) (f fee.Fee, err error) {
 	var created int64
 	var charged sql.NullInt64

@@ -23,7 +23,7 @@ func (s *Store) addPostgres(ctx context.Context, fees []fee.Fee) (inserted map[s
 	err = s.db.InPipeline(ctx, func(p *sqldb.Pipeline) error {
 		inserted = make(map[string]bool, len(fees))
 		batch := p.Batch()
-		// The orders are the same for everybody, so that nobody waits in a circle.
+		// All replicas insert in the same orders, so that they do not deadlock.
 		batch.Queue(`
 			WITH added AS (
 				INSERT INTO fees (`+insertColumns+`)
@@ -105,8 +105,8 @@ func queueSettlements(batch *pgx.Batch, now time.Time, settlements []fee.Settlem
 		})
 }
 
-// queueReleases locks the debtors first. Who adds a fee locks its debtor too (makeDebtor), so the statements after the
-// lock see every fee that had been added by then.
+// queueReleases locks the debtors first. A transaction that adds a fee locks the debtor, too (makeDebtor). So the statements
+// after the lock see every fee of each debtor that was committed before.
 func queueReleases(batch *pgx.Batch, releases []fee.Release) {
 	if len(releases) == 0 {
 		return

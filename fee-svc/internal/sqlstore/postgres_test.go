@@ -11,7 +11,7 @@ import (
 	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
 )
 
-// However many fees have become pending since the statistics were made, a settlement reads its own fees only.
+// A settlement reads only its own fees, even if many fees have become pending since the last ANALYZE.
 func TestPostgresSettlesByKey(t *testing.T) {
 	engine := sqldbtest.Engines[1]
 	db := engine.Open(t, sqlstore.Migrations())
@@ -31,7 +31,7 @@ func TestPostgresSettlesByKey(t *testing.T) {
 	}
 }
 
-// However many debtors and pending fees there are since the statistics were made, a round reads those that it asks for.
+// A round reads only its own debtors and fees, even if many debtors and pending fees have come since the last ANALYZE.
 func TestPostgresReadsDebtorsByKey(t *testing.T) {
 	engine := sqldbtest.Engines[1]
 	db := engine.Open(t, sqlstore.Migrations())

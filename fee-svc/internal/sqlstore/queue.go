@@ -18,7 +18,8 @@ import (
 
 // Claim implements fee.Queue.
 func (s *Store) Claim(ctx context.Context, now, until time.Time, limit int) (debtors []fee.Debtor, err error) {
-	// A collector asks several times a second and mostly in vain: only a reader then, and the writer is left alone.
+	// A collector asks several times a second and mostly finds nothing. So ask on a read connection first, which waits for no
+	// writer.
 	var due bool
 	err = s.db.Read().QueryRowContext(ctx, selectDue, sqldb.Micros(now)).Scan(&due)
 	if err != nil || !due {
@@ -52,13 +53,13 @@ func (s *Store) Claim(ctx context.Context, now, until time.Time, limit int) (deb
 const (
 	selectDebtors = `SELECT account_number FROM debtors WHERE due_at <= $1 AND claimed_until <= $1
 		ORDER BY due_at, account_number LIMIT $2`
-	// With EXISTS, PostgreSQL would read the table rather than the index, since it expects to find a row soon.
+	// With EXISTS, PostgreSQL would expect to find a row soon and read the table instead of the index.
 	selectDue = `SELECT count(*) > 0 FROM (SELECT account_number FROM debtors WHERE due_at <= $1 AND claimed_until <= $1
 		ORDER BY due_at, account_number LIMIT 1) AS due`
 )
 
-// owing is true of a pending fee. It is spelled so that PostgreSQL answers it by fees_owed, and not by fees_due, which it takes
-// for empty with statistics from before a backlog and would then read from end to end.
+// owing is true of a pending fee. It does not say status = 'PENDING', so that PostgreSQL uses the index fees_owed and not
+// fees_due. With statistics from before a backlog, PostgreSQL would take fees_due for empty, and read all of it.
 const owing = "charged_at IS NULL AND status <> 'WAIVED'"
 
 // selectOwed takes the accounts as one parameter in JSON.
@@ -91,7 +92,7 @@ func (s *Store) Owed(ctx context.Context, accountNumbers []string, each int) (cl
 	return claims, sqldb.Away(rows.Err())
 }
 
-// list is texts as one parameter for SQLite's json_each.
+// list returns texts as one parameter for SQLite's json_each.
 func list(texts []string) (string, error) {
 	text, err := json.Marshal(texts)
 	return string(text), err
@@ -158,11 +159,11 @@ func (s *Store) settleSQLite(ctx context.Context, now time.Time, settlements []f
 	return settled, err
 }
 
-// owesNothing is true of a debtor without pending fees. PostgreSQL would make a join of NOT EXISTS, and read every fee that is
-// pending, for the same reason.
+// owesNothing is true of a debtor without pending fees. It does not say NOT EXISTS: with old statistics PostgreSQL would turn
+// that into a join that reads every pending fee.
 const owesNothing = "(SELECT id FROM fees WHERE fees.account_number = debtors.account_number AND " + owing + " LIMIT 1) IS NULL"
 
-// A release sets these, from rows of releaseColumns named next.
+// The SQL of a release. setReleased reads rows with releaseColumns, which the statement names next.
 const (
 	releaseColumns = "account_number, claimed_until, due_at, waits"
 	releaseWidth   = 4
@@ -174,7 +175,7 @@ func releaseValues(r fee.Release) []any {
 	return []any{r.AccountNumber, sqldb.Micros(r.Until), sqldb.Micros(r.DueAt), r.Waits}
 }
 
-// accounts are those that releases name.
+// accounts returns the account numbers of releases.
 func accounts(releases []fee.Release) []string {
 	numbers := make([]string, len(releases))
 	for i, r := range releases {
@@ -183,7 +184,7 @@ func accounts(releases []fee.Release) []string {
 	return numbers
 }
 
-// release deletes the debtors that owe nothing, and makes the others due at their time.
+// release deletes the debtors that owe nothing, and sets the due times of the others.
 func release(ctx context.Context, tx *sql.Tx, releases []fee.Release) error {
 	numbers, err := list(accounts(releases))
 	if err != nil {
@@ -207,8 +208,8 @@ func release(ctx context.Context, tx *sql.Tx, releases []fee.Release) error {
 	return nil
 }
 
-// What a settlement sets, from rows of nextColumns named next. settledFees spells "pending" so that PostgreSQL cannot
-// answer it by an index of pending fees: it would for want of statistics, reading every fee that is pending to settle a few.
+// The SQL of a settlement. setNext reads rows with nextColumns, which the statement names next. settledFees does not say
+// status = 'PENDING': with old statistics PostgreSQL would use an index of pending fees, and read all of them to settle a few.
 const (
 	nextColumns = "id, settled, status, reason, attempt, unknowns, charged_at"
 	nextWidth   = 7
@@ -224,8 +225,8 @@ func nextValues(s fee.Settlement, now time.Time) []any {
 	return []any{s.ID, s.Attempt, string(s.Status), string(s.Reason), s.Next, s.Unknowns, charged}
 }
 
-// settle moves the fees that are still pending at their settlement's attempt, and returns them as they are now. A
-// settlement whose claim has run out meanwhile is as good as one in time: what the ledger decided under a key stays true.
+// settle updates the fees that are still pending at their settlement's attempt, and returns them as they are afterwards. It
+// does not ask whether the collector's claim has ended: what the ledger has decided under a key stays true.
 func settle(ctx context.Context, tx *sql.Tx, now time.Time, settlements []fee.Settlement) (fees []fee.Fee, err error) {
 	args := make([]any, 0, nextWidth*len(settlements))
 	for _, s := range settlements {
@@ -247,7 +248,7 @@ func settle(ctx context.Context, tx *sql.Tx, now time.Time, settlements []fee.Se
 	return fees, rows.Err()
 }
 
-// events tell of the charged ones among settled fees.
+// events returns the event of each settled fee that was charged.
 func events(settled []fee.Fee) (messages []outbox.Message, err error) {
 	for _, f := range settled {
 		if f.Status != fee.Charged {

@@ -11,7 +11,7 @@ import (
 //go:embed migrations
 var migrations embed.FS
 
-// Migrations are the schema's versions, in a folder per engine.
+// Migrations returns the schema's migrations, in one folder per engine.
 func Migrations() fs.FS {
 	sub, err := fs.Sub(migrations, "migrations")
 	if err != nil {

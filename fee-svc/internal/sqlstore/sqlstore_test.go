@@ -74,7 +74,7 @@ func TestStoreAfterTheNextMigration(t *testing.T) {
 	})
 }
 
-// What the code never does, the schema does not allow either.
+// The schema refuses changes that the code must never make.
 func TestSchemaRefuses(t *testing.T) { sqldbtest.Each(t, testSchemaRefuses) }
 
 func testSchemaRefuses(t *testing.T, engine sqldbtest.Engine) {
@@ -149,8 +149,8 @@ func testVerifyFinds(t *testing.T, engine sqldbtest.Engine) {
 	}
 }
 
-// Fees that wait for balance wait as long as it takes, also while nobody collects: on a system that is stopped, and in a
-// copy of its database.
+// verify accepts a fee that waits for balance for any time, even if no collector runs: the system is stopped, or the database
+// is a copy.
 func TestVerifyLetsFeesWait(t *testing.T) { sqldbtest.Each(t, testVerifyLetsFeesWait) }
 
 func testVerifyLetsFeesWait(t *testing.T, engine sqldbtest.Engine) {
@@ -166,7 +166,7 @@ func testVerifyLetsFeesWait(t *testing.T, engine sqldbtest.Engine) {
 	}
 }
 
-// The queue's queries use its index, and the customer's list its own.
+// The queries of the queue and of the customer's list use their indexes.
 func TestQueriesUseIndexes(t *testing.T) { sqldbtest.Each(t, testQueriesUseIndexes) }
 
 func testQueriesUseIndexes(t *testing.T, engine sqldbtest.Engine) {
@@ -185,7 +185,7 @@ func testQueriesUseIndexes(t *testing.T, engine sqldbtest.Engine) {
 	}
 }
 
-// Of each debtor's fees only those are read that are asked for.
+// Owed reads only those fees of each debtor that it returns.
 func TestOwedReadsByKey(t *testing.T) {
 	plan := sqldbtest.SQLite.Plan(t, sqldbtest.SQLite.Open(t, sqlstore.Migrations()), sqlstore.SelectOwed, `["18"]`, 1)
 	if !strings.Contains(plan, "SEARCH fees USING INDEX sqlite_autoindex_fees_1 (id=?)") ||
@@ -231,7 +231,7 @@ func exec(ctx context.Context, db *sqldb.DB, statement string) error {
 	})
 }
 
-// A fee that the database refuses, or whose transfer's key somebody else has locked, fails alone.
+// If the database refuses one fee of a batch, or another session has locked its transfer's key, only that fee fails.
 func TestOneBadFeeFailsAlone(t *testing.T) {
 	sqldbtest.Each(t, func(t *testing.T, engine sqldbtest.Engine) {
 		db := engine.Open(t, sqlstore.Migrations())

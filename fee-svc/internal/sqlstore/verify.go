@@ -9,7 +9,7 @@ import (
 	"github.com/bankmore/bankmore/platform/sqldb"
 )
 
-// unknownLimit is how many outcomes of one attempt may be lost; with their pauses that is most of an hour.
+// unknownLimit is how often the outcome of one attempt may stay unknown. With the pauses between, that takes most of an hour.
 const unknownLimit = 100
 
 func invariants(unfinishedSince, latestDue time.Time) []sqldb.Invariant {
@@ -46,8 +46,8 @@ func invariants(unfinishedSince, latestDue time.Time) []sqldb.Invariant {
 	}
 }
 
-// Verify checks the invariants of the fees and writes what violates them to out. A fee that was created before
-// unfinishedSince must have ended or wait for balance, and no debtor may be due after latestDue.
+// Verify checks the invariants of the fees and writes each violation to out. A fee that was created before unfinishedSince
+// must be charged or waived, or wait for balance. No debtor may be due, and no claim may end, after latestDue.
 func (s *Store) Verify(ctx context.Context, out io.Writer, unfinishedSince, latestDue time.Time) error {
 	return s.db.Verify(ctx, out, invariants(unfinishedSince, latestDue))
 }

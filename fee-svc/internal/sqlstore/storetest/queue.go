@@ -113,8 +113,8 @@ func owedOldestFirst(t *testing.T, store Store) {
 	}
 }
 
-// A released debtor is due at its time, and none any more if it owes nothing. Who has been overtaken by another
-// collector's claim releases nothing.
+// A release sets when the debtor is due again, or deletes a debtor that owes nothing. After another collector's claim, the
+// release of the first collector does not set anything.
 func releases(t *testing.T, store Store) {
 	paid, waits, more := pending("18", 1), pending("26", 1), pending("34", 1)
 	add(t, store, paid[0], waits[0], more[0])
@@ -137,7 +137,7 @@ func releases(t *testing.T, store Store) {
 	if got, want := numbers(claim(t, store, time.Second, 10)), []string{"34"}; !slices.Equal(got, want) {
 		t.Errorf("claimed %v", got)
 	}
-	release(t, store, 0, fee.Release{AccountNumber: "34", DueAt: start, Waits: true}) // by whoever claimed it first
+	release(t, store, 0, fee.Release{AccountNumber: "34", DueAt: start, Waits: true}) // by the collector that claimed it first
 	if got := claim(t, store, 2*time.Second, 10); len(got) != 0 {
 		t.Errorf("claimed from another collector: %+v", got)
 	}
@@ -145,7 +145,7 @@ func releases(t *testing.T, store Store) {
 	if diff := cmp.Diff(want, claim(t, store, time.Hour, 10)); diff != "" {
 		t.Error(diff)
 	}
-	// A new fee makes its debtor due at once, but takes it from no collector.
+	// A new fee makes its debtor due at once, but does not end a collector's claim.
 	more2, again := pending("34", 1), pending("18", 1)
 	add(t, store, more2[0], again[0])
 	if got, want := numbers(claim(t, store, time.Hour, 10)), []string{"18"}; !slices.Equal(got, want) {
@@ -158,7 +158,7 @@ func releases(t *testing.T, store Store) {
 	}
 }
 
-// Whatever happens at the same time, an account that owes a fee is a debtor.
+// If fees are added while debtors are released, each account that owes a fee is a debtor afterwards.
 func addsBesideReleases(t *testing.T, store Store) {
 	const rounds = 60
 	var waiting sync.WaitGroup
@@ -257,7 +257,7 @@ func charged(t *testing.T, store Store) {
 	if diff := cmp.Diff(want, load(t, store, want.ID)); diff != "" {
 		t.Error(diff)
 	}
-	// Charged is final: nothing changes it, and its event is there once.
+	// Charged is final: no settlement changes it, and the fee has one event.
 	for _, again := range []fee.Settlement{
 		asCharged(want.ID, 1), asRefused(want.ID, 1), asUnknown(want.ID, 1, 1), asWaived(want.ID, 1),
 	} {
@@ -289,7 +289,7 @@ func refused(t *testing.T, store Store) {
 	if diff := cmp.Diff([]fee.Claim{{Fee: f, Attempt: 2}}, owed(t, store, "18")); diff != "" {
 		t.Errorf("the next attempt: %s", diff)
 	}
-	// What comes late about an attempt that has been settled changes nothing.
+	// A late settlement of an attempt that has been settled already changes nothing.
 	for _, late := range []fee.Settlement{
 		asRefused(f.ID, 1), asUnknown(f.ID, 1, 9), asWaived(f.ID, 1), asRefused(f.ID, 3),
 	} {

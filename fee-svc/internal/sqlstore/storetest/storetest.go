@@ -13,16 +13,16 @@ import (
 	"github.com/bankmore/bankmore/fee-svc/internal/fee"
 )
 
-// Store is all that fee-svc asks of its store, and a look at the events it has written.
+// Store is the store under test, with both of its interfaces. It also shows the events that it has written.
 type Store interface {
 	fee.Store
 	fee.Queue
 	Verify(ctx context.Context, out io.Writer, unfinishedSince, latestDue time.Time) error
-	// Events are the events that wait to be published, in the order of their ids.
+	// Events returns the events in the outbox, in the order of their ids.
 	Events(t *testing.T) []feeapi.Charged
 }
 
-// Run runs the suite on stores that open returns, each empty.
+// Run runs the suite. Each call of open returns an empty store.
 func Run(t *testing.T, open func(t *testing.T) Store) {
 	for name, test := range map[string]func(*testing.T, Store){
 		"one fee per transfer":           oneFeePerTransfer,
@@ -63,7 +63,7 @@ func (w testWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// start is when the suite's fees are created; microseconds are what databases keep.
+// start is when the suite's fees are created. It has whole microseconds, as databases keep them.
 var start = time.Now().UTC().Truncate(time.Microsecond)
 
 func newID() string { return uuid.Must(uuid.NewV7()).String() }
@@ -97,7 +97,7 @@ func load(t *testing.T, store Store, id string) fee.Fee {
 	return f
 }
 
-// claim claims at start+after for a minute.
+// claim claims debtors at start+after, for a minute.
 func claim(t *testing.T, store Store, after time.Duration, limit int) []fee.Debtor {
 	t.Helper()
 	now := start.Add(after)
@@ -108,7 +108,7 @@ func claim(t *testing.T, store Store, after time.Duration, limit int) []fee.Debt
 	return debtors
 }
 
-// owed returns what accounts owe, all of it.
+// owed returns all pending fees of the accounts.
 func owed(t *testing.T, store Store, accountNumbers ...string) []fee.Claim {
 	t.Helper()
 	claims, err := store.Owed(t.Context(), accountNumbers, 10_000)
@@ -138,7 +138,7 @@ func release(t *testing.T, store Store, after time.Duration, releases ...fee.Rel
 	}
 }
 
-// The settlements of a claim's attempt.
+// asCharged and the functions below return settlements of an attempt.
 func asCharged(id string, attempt int) fee.Settlement {
 	return fee.Settlement{ID: id, Attempt: attempt, Status: fee.Charged, Next: attempt}
 }
