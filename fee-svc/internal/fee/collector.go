@@ -17,29 +17,30 @@ import (
 	"github.com/bankmore/bankmore/platform/worker"
 )
 
-// Ledger applies movements and tells what accounts have. *accountapi.Client is one.
+// Ledger applies movements and knows the balances of accounts. *accountapi.Client implements it.
 type Ledger interface {
-	// Balances returns one standing per question, in order, or an error, after which nothing is known.
+	// Balances returns one standing per question, in the same order. After an error no balance is known.
 	Balances(ctx context.Context, questions []accountapi.BalanceQuestion) ([]accountapi.Standing, error)
-	// Move answers done, definitively refused, or an error, which means that the outcome is unknown and the same movement
-	// must be sent again.
+	// Move has three outcomes: the movement is done; the ledger refuses it for ever; or an error, which means that the
+	// outcome is unknown and the caller must send the same movement again.
 	Move(ctx context.Context, m accountapi.Movement) (accountapi.Outcome, error)
 }
 
-// Queue is the debtors, accounts with pending fees. A debtor belongs to one collector at a time.
+// Queue keeps the debtors: accounts with pending fees. One collector at a time has a debtor.
 type Queue interface {
-	// Claim returns up to limit debtors that are due at now, longest due first, and keeps them from other collectors until
-	// until, or until they are released.
+	// Claim claims up to limit debtors that are due at now, preferably those that have been due for longest. No other
+	// collector can claim them before the time until, unless they are released earlier.
 	Claim(ctx context.Context, now, until time.Time, limit int) ([]Debtor, error)
-	// Owed returns the oldest pending fees of each account, up to each of them, in the order of their ids.
+	// Owed returns the pending fees of these accounts, in the order of their ids: of every account the oldest ones, at most
+	// as many as each says.
 	Owed(ctx context.Context, accountNumbers []string, each int) ([]Claim, error)
-	// Settle writes what became of claims, together with the event of each fee that is now charged, and releases debtors,
-	// in one transaction. A settlement takes effect only if its fee is still pending at the settlement's attempt, a release
-	// only if no other collector has claimed its debtor since. A debtor that is released and owes nothing is no debtor any
-	// more. Settle returns the settlements that took effect.
+	// Settle writes settlements, adds an event for each fee that becomes charged, and releases debtors, all in one
+	// transaction. A settlement takes effect only if its fee is still pending at the settlement's attempt. A release sets
+	// due_at only if no other collector has claimed the debtor since. Settle deletes the debtors among releases that owe
+	// nothing. It returns the settlements that took effect.
 	Settle(ctx context.Context, now time.Time, settlements []Settlement, releases []Release) (effective []Settlement, err error)
-	// Recall makes up to limit debtors that are due after latest due at now, ends up to limit claims that last longer than
-	// latest, makes up to limit accounts debtors that have pending fees and are none, and returns how many they were.
+	// Recall repairs debtors. Up to limit debtors whose due time or claim ends after latest become due at now or free. Up to
+	// limit accounts that have pending fees and are no debtors become debtors. Recall returns the number of both.
 	Recall(ctx context.Context, now, latest time.Time, limit int) (int, error)
 	// Backlog returns what is pending.
 	Backlog(ctx context.Context) (Backlog, error)
@@ -48,27 +49,27 @@ type Queue interface {
 // Debtor is an account with pending fees that one collector has claimed.
 type Debtor struct {
 	AccountNumber string
-	Waits         bool // for balance, as far as the last collector knew
+	Waits         bool // for balance, as the last collector found
 }
 
-// Backlog is the fees that are pending. Those whose account had no balance may be so for months, through nobody's fault;
-// the others are collected at once, or something is wrong.
+// Backlog counts the pending fees. A fee may wait for its account's balance for months, which is no fault. Any other
+// pending fee is collected at once, unless something is wrong.
 type Backlog struct {
-	ForCollection int
-	ForBalance    int
-	Oldest        time.Time // since when the oldest waits for collection; zero if none does
+	ForCollection int       // fees whose account is not known to have too little
+	ForBalance    int       // fees whose account has too little
+	Oldest        time.Time // creation of the oldest fee that waits for collection; zero if there is none
 }
 
 // Claim is a fee of a debtor, which its collector may charge.
 type Claim struct {
 	Fee
 	Attempt  int // 1, 2, 3, …: the ledger's refusals so far, plus one
-	Unknowns int // outcomes of this attempt that nobody learnt
+	Unknowns int // how often the outcome of this attempt stayed unknown
 }
 
-// requestID is the idempotency key of the claim's attempt. The ledger refuses a key for ever once it has refused it, so
-// a new attempt needs a new key. That is safe because Attempt moves on only when a refusal has been persisted: at any
-// time at most one key of a fee is undecided, and none is tried after one was applied.
+// requestID returns the idempotency key of the claim's attempt. A refusal holds for ever under its key, so a new attempt
+// needs a new key. No fee is debited twice, because Attempt grows only when the refusal of the last attempt is in the
+// database: at any time at most one key of a fee is undecided, and no key follows one whose debit was applied.
 func (c Claim) requestID() string {
 	if c.Attempt == 1 {
 		return c.TransferID + ":fee"
@@ -78,16 +79,16 @@ func (c Claim) requestID() string {
 
 // How a collector paces itself.
 const (
-	portion  = 256              // debtors per round, and fees, as many as the ledger takes in a call
-	atOnce   = 32               // fees of one debtor per round: so many may the ledger refuse if the balance goes meanwhile
-	lease    = 15 * time.Second // as long wait the debtors of a collector that was killed
-	patience = lease / 2        // for the ledger's answers; what is left of the lease is for writing them down
-	writing  = 5 * time.Second
+	portion  = 256              // debtors per round, and at most as many fees: accountapi.MaxMovements, one call
+	atOnce   = 32               // fees of one debtor per round; bounds the refusals if the balance goes after the question
+	lease    = 15 * time.Second // of a claim; so long the debtors of a killed collector wait for another one
+	patience = lease / 2        // for the ledger's answers; the rest of the lease is for writing them to the database
+	writing  = 5 * time.Second  // timeout of that write
 
 	recallPortion = 10_000
 )
 
-// share is how many fees of each debtor a round looks at.
+// share returns how many fees of each debtor a round reads.
 func share(debtors int) int { return max(1, min(atOnce, portion/debtors)) }
 
 var (
@@ -109,7 +110,7 @@ var (
 	})
 )
 
-// Every series is there from the start, so that a rule can tell zero from nothing.
+// init creates every series with the value 0, so that an alert rule can tell "zero" from "no data".
 func init() {
 	for _, outcome := range []string{"charged", "refused", "waived", "unknown"} {
 		outcomes.WithLabelValues(outcome)
@@ -120,11 +121,11 @@ func init() {
 	setPending(Backlog{})
 }
 
-// Collector charges pending fees. It is the only code that does, and any number of replicas may run one: a claim keeps
-// them apart, and should two of them charge the same fee all the same, they use the same key.
+// Collector charges pending fees; no other code does. Any number of replicas may run a collector. Claims keep two
+// collectors from one debtor. If two should charge one fee nevertheless, they use the same key, so it is debited once.
 //
-// It asks the ledger what its debtors have before it sends a debit, since a debit that is refused is a key that the
-// ledger keeps for ever. So an account without balance costs one question per interval, however many fees it owes.
+// A collector asks the ledger for the balances of its debtors before it sends debits, since the ledger stores each refused
+// debit for ever. So an account without balance costs one question per interval, however many fees it owes.
 type Collector struct {
 	queue     Queue
 	ledger    Ledger
@@ -136,12 +137,13 @@ type Collector struct {
 	settlements *batch.Batcher[ending, []Settlement]
 }
 
-// NewCollector returns a collector that rings events when it has charged fees, whose events wait to be published.
+// NewCollector returns a collector. It rings the bell events when it has charged fees, since their events then wait in the
+// outbox.
 func NewCollector(queue Queue, ledger Ledger, config Config, events worker.Bell) *Collector {
 	return NewCollectorAt(queue, ledger, config, events, time.Now)
 }
 
-// NewCollectorAt is NewCollector with a clock, which decides what is due, not how long anything waits.
+// NewCollectorAt is NewCollector with a clock. The clock decides which debtors are due; timeouts use the real time.
 func NewCollectorAt(queue Queue, ledger Ledger, config Config, events worker.Bell, clock func() time.Time) *Collector {
 	c := &Collector{
 		queue:     queue,
@@ -156,14 +158,14 @@ func NewCollectorAt(queue Queue, ledger Ledger, config Config, events worker.Bel
 	return c
 }
 
-// ending is what a round makes of one debtor.
+// ending is the result of a round for one debtor.
 type ending struct {
 	at          time.Time
 	settlements []Settlement
 	release     Release
 }
 
-// write settles the debtors of one round in one transaction, and tells of each which settlements took effect.
+// write writes many endings in one transaction. For each it returns the settlements that took effect.
 func (c *Collector) write(ctx context.Context, endings []ending) ([][]Settlement, error) {
 	var all []Settlement
 	releases := make([]Release, len(endings))
@@ -183,12 +185,13 @@ func (c *Collector) write(ctx context.Context, endings []ending) ([][]Settlement
 	return effective, nil
 }
 
-// Round collects one portion; it is a worker.Round. A portion that was claimed is finished even if ctx ends meanwhile.
+// Round collects the fees of one portion of debtors; it is a worker.Round. It finishes a portion that it has claimed even if
+// ctx ends meanwhile.
 func (c *Collector) Round(ctx context.Context) (more bool, err error) {
 	now := c.now()
 	until := now.Add(lease)
 	finishing := context.WithoutCancel(ctx)
-	charging, cancel := context.WithTimeout(finishing, patience) // begins with the lease, however long the claim takes
+	charging, cancel := context.WithTimeout(finishing, patience) // begins with the lease, before the claim
 	defer cancel()
 	debtors, err := c.queue.Claim(ctx, now, until, portion)
 	if err != nil || len(debtors) == 0 {
@@ -220,13 +223,13 @@ func (c *Collector) Round(ctx context.Context) (more bool, err error) {
 		err = firstUnknown(cases)
 	}
 	if err != nil {
-		return false, err // the next round after a breath
+		return false, err // no round at once: the worker pauses after an error
 	}
 	return more || len(debtors) == portion, nil
 }
 
-// ask finds out what each debtor owes and what it has. If the ledger does not tell, the cases have no tries, and come
-// with the error. There are no cases if the database does not tell.
+// ask finds out what each debtor owes and what balance it has. If the ledger does not answer, ask returns cases without
+// tries and the error. If the database fails, it returns no cases and the error.
 func (c *Collector) ask(ctx context.Context, debtors []Debtor) ([]collection, error) {
 	numbers := make([]string, len(debtors))
 	for i, d := range debtors {
@@ -271,7 +274,7 @@ type answer struct {
 	err     error // the outcome is unknown
 }
 
-// charge sends the tries of all cases at once; the ledger's client joins them into few calls.
+// charge sends the debits of all cases concurrently. The ledger's client joins them into a few calls.
 func (c *Collector) charge(ctx context.Context, cases []collection) {
 	var waiting sync.WaitGroup
 	for i := range cases {
@@ -324,8 +327,9 @@ func firstUnknown(cases []collection) error {
 	return fmt.Errorf("%d of %d fees have an unknown outcome and will be tried again, the first: %w", unknown, all, first)
 }
 
-// Recall makes debtors due that have been put off too far, or nobody would ask about them until then, and finds those
-// that a replica of the version before debtors has left behind; it is a worker.Round, for every RecallInterval.
+// Recall makes debtors due that are due later than Config.LatestDue: without it, no collector would ask about them until
+// then. It also adds the debtors that a replica of the version before the table debtors did not add. It is a worker.Round,
+// to be run every RecallInterval.
 func (c *Collector) Recall(ctx context.Context) (more bool, err error) {
 	now := c.now()
 	recalled, err := c.queue.Recall(ctx, now, c.latestDue(now), recallPortion)
@@ -333,7 +337,7 @@ func (c *Collector) Recall(ctx context.Context) (more bool, err error) {
 	return false, err
 }
 
-// Measure sets the gauges that show collection falling behind; it is a worker.Round.
+// Measure sets the gauges of pending fees; it is a worker.Round.
 func (c *Collector) Measure(ctx context.Context) (more bool, err error) {
 	backlog, err := c.queue.Backlog(ctx)
 	if err != nil {

@@ -27,14 +27,14 @@ const (
 	poor = "200"
 )
 
-// The collector's lease, which a crash leaves behind.
+// lease is how long the claims of a crashed collector last.
 const lease = 15 * time.Second
 
 var config = fee.Config{Amount: 200, BalanceInterval: 30 * time.Second}
 
 var _ fee.Ledger = (*accountapi.Client)(nil)
 
-// bank is a fee database with a ledger beside it.
+// bank is a fee database and a ledger.
 type bank struct {
 	t      *testing.T
 	path   string
@@ -69,7 +69,7 @@ func openDB(t *testing.T, path string) *sqldb.DB {
 	return db
 }
 
-// record makes the fees of n new transfers from account and returns the transfers' ids.
+// record records the fees of n new transfers from account and returns the transfers' ids.
 func (b *bank) record(account string, n int) []string {
 	b.t.Helper()
 	service := fee.NewService(b.store, config, worker.NewBell())
@@ -85,7 +85,7 @@ func (b *bank) record(account string, n int) []string {
 			b.t.Fatal(errs)
 		}
 	}
-	b.clock.advance(time.Second) // past the fees' due time
+	b.clock.advance(time.Second) // so that the debtor is due
 	return ids
 }
 
@@ -93,7 +93,7 @@ func (b *bank) collector(queue fee.Queue) *fee.Collector {
 	return fee.NewCollectorAt(queue, b.ledger, config, worker.NewBell(), b.clock.Now)
 }
 
-// drain collects without faults, over time, until only fees without balance are left.
+// drain collects without faults, over time, until only fees that wait for balance are left.
 func (b *bank) drain() {
 	b.t.Helper()
 	b.ledger.way = nil
@@ -103,7 +103,7 @@ func (b *bank) drain() {
 	}
 }
 
-// collect runs rounds while they say that more is waiting, and returns how many. No time passes.
+// collect runs rounds as long as they report more work, and returns their number. No time passes.
 func (b *bank) collect() (rounds int) {
 	b.t.Helper()
 	for more := true; more; rounds++ {
@@ -115,7 +115,7 @@ func (b *bank) collect() (rounds int) {
 	return rounds
 }
 
-// pass lets time pass, a second at a time, with a collector at work.
+// pass lets time pass in steps of a second, and collects after each.
 func (b *bank) pass(d time.Duration) {
 	b.t.Helper()
 	for range d / time.Second {
@@ -149,7 +149,7 @@ func (b *bank) events() (n int) {
 	return n
 }
 
-// check compares fees and ledger: debited once exactly if charged, never else; one event for each charged fee.
+// check compares fees and ledger: each charged fee has exactly one debit and one event, and no other fee has any.
 func (b *bank) check(accounts ...string) {
 	b.t.Helper()
 	charged := 0
@@ -223,8 +223,8 @@ func TestRoundsGoOnWhileThereIsMore(t *testing.T) {
 	b.check(rich)
 }
 
-// An account without balance costs questions, and neither debits nor refusals. Its fee is charged within a minute after
-// the balance suffices.
+// For an account without balance the collector sends questions, but no debits. It charges the fee within a minute after the
+// balance suffices.
 func TestCollectsLaterWhenBalanceComes(t *testing.T) {
 	b := newBank(t, map[string]money.Cents{poor: 100})
 	ids := b.record(poor, 1)
@@ -245,8 +245,8 @@ func TestCollectsLaterWhenBalanceComes(t *testing.T) {
 	}
 }
 
-// Who owes 10,000 fees costs as much as who owes one, until there is balance. Then the oldest are charged, as many as it
-// covers, and within a minute.
+// A debtor of 10,000 fees without balance costs as much as a debtor of one. Once there is balance, the collector charges as
+// many of the oldest fees as it covers, within a minute.
 func TestDebtorOfManyFees(t *testing.T) {
 	const many = 10_000
 	var counts []string
@@ -303,7 +303,7 @@ func TestDebtorOfManyFees(t *testing.T) {
 	}
 }
 
-// counted counts the calls that find debtors, and what follows them.
+// counted is a queue that counts the calls that find debtors, and the calls that follow.
 type counted struct {
 	fee.Queue
 	calls int
@@ -327,7 +327,7 @@ func (c *counted) Settle(ctx context.Context, now time.Time, settlements []fee.S
 	return c.Queue.Settle(ctx, now, settlements, releases)
 }
 
-// written sums up what collectors write to fees.
+// written sums up the columns of fees that collectors write, to show whether anything was written.
 func (b *bank) written() (sum string) {
 	b.t.Helper()
 	err := b.db.Read().QueryRowContext(b.t.Context(), "SELECT count(*) || ' ' || sum(attempt) || ' ' || sum(unknowns) || ' ' || sum(length(reason)) || ' ' || sum(length(status)) FROM fees").Scan(&sum)
@@ -337,7 +337,7 @@ func (b *bank) written() (sum string) {
 	return sum
 }
 
-// 10,000 accounts without balance cost 40 questions in bulk per interval. Who gets balance pays within a minute.
+// 10,000 accounts without balance cost 40 bulk questions per interval. An account that gets balance pays within a minute.
 func TestManyDebtorsWithoutBalance(t *testing.T) {
 	const many = 10_000
 	balances := map[string]money.Cents{}
@@ -362,7 +362,8 @@ func TestManyDebtorsWithoutBalance(t *testing.T) {
 	b.pass(seconds * time.Second)
 	t.Logf("%d accounts, %d s without balance: %d questions about %d accounts, %d debits",
 		many, seconds, b.ledger.asks, b.ledger.asked, b.ledger.calls)
-	// Jitter spreads the accounts over a quarter of the interval, a second at a time here: so many portions are not full.
+	// Jitter spreads the accounts over a quarter of the interval. The test collects once a second, so many portions are not
+	// full.
 	const intervals = seconds/22 + 1
 	if b.ledger.calls != 0 || b.ledger.asked > many*intervals || b.ledger.asked < many*2 || b.ledger.asks > (many/256+10)*intervals {
 		t.Errorf("%d debits, %d questions about %d accounts", b.ledger.calls, b.ledger.asks, b.ledger.asked)
@@ -392,7 +393,7 @@ func TestManyDebtorsWithoutBalance(t *testing.T) {
 	}
 }
 
-// No fee is charged before an older one, not even one that the balance would cover.
+// The collector charges no fee before an older one, even if the balance covers only the newer one.
 func TestOldestFirst(t *testing.T) {
 	b := newBank(t, map[string]money.Cents{poor: 300})
 	var ids []string
@@ -415,8 +416,8 @@ func TestOldestFirst(t *testing.T) {
 	b.check(poor)
 }
 
-// The balance goes between the question and the debit, again and again: each time the ledger refuses at most as many fees
-// as a round takes of one account, and the next round is an interval later.
+// The balance goes between question and debit, many times. Each time the ledger refuses at most as many fees as a round takes
+// of one account, and the next question follows an interval later.
 func TestBalanceThatGoesMeanwhile(t *testing.T) {
 	b := newBank(t, map[string]money.Cents{poor: 0})
 	ids := b.record(poor, 100)
@@ -436,8 +437,8 @@ func TestBalanceThatGoesMeanwhile(t *testing.T) {
 	b.check(poor)
 }
 
-// A database that was restored has forgotten 29 refusals and the charge after them, which emptied the account. All of it
-// is found again without waiting, and nothing is paid twice.
+// A restored database lacks 29 refusals and the charge that followed them, which emptied the account. The collector finds
+// them all again without a pause, and no fee is paid twice.
 func TestForgottenAttemptsAreFoundAtOnce(t *testing.T) {
 	b := newBank(t, map[string]money.Cents{poor: 0})
 	ids := b.record(poor, 3)
@@ -469,8 +470,8 @@ func TestForgottenAttemptsAreFoundAtOnce(t *testing.T) {
 	b.check(poor)
 }
 
-// A debit takes the last of the balance and its answer is lost, or its collector dies: the next question tells that it is
-// decided, although the balance would not cover it.
+// A debit empties the account, and its answer is lost or its collector dies. The answer to the next question says that the
+// ledger has decided the debit, although the balance does not cover it any more.
 func TestLostAnswerThatEmptiedTheAccount(t *testing.T) {
 	for name, queue := range map[string]func(b *bank) fee.Queue{
 		"lost answer": func(b *bank) fee.Queue {
@@ -494,7 +495,8 @@ func TestLostAnswerThatEmptiedTheAccount(t *testing.T) {
 	}
 }
 
-// While the ledger does not say what accounts have, nothing is debited. Soon after it does, everything is.
+// While the ledger does not answer questions for balances, the collector debits nothing. Soon after the ledger answers, it
+// debits everything.
 func TestUnansweredQuestion(t *testing.T) {
 	b := newBank(t, map[string]money.Cents{rich: 100000, poor: 0})
 	ids, poorIDs := b.record(rich, 3), b.record(poor, 1)
@@ -521,7 +523,7 @@ func TestUnansweredQuestion(t *testing.T) {
 	b.check(rich, poor)
 }
 
-// Replicas whose clocks disagree ask about an account without balance more often, but not all the time.
+// Replicas whose clocks differ ask about an account without balance more often than every interval, but not in every round.
 func TestReplicasWithDifferentClocks(t *testing.T) {
 	for _, ahead := range []time.Duration{-2 * time.Hour, -20 * time.Minute, 2 * time.Hour} {
 		t.Run(ahead.String(), func(t *testing.T) {
@@ -565,7 +567,7 @@ func TestPermanentRefusalWaives(t *testing.T) {
 	b.check(rich, "999")
 }
 
-// An outcome that nobody learnt is asked for again with the same key.
+// After an unknown outcome the collector sends the same debit with the same key again.
 func TestUnknownOutcomeRepeatsTheKey(t *testing.T) {
 	for name, way := range map[string]delivery{
 		"lost request": lostRequest, "lost answer": lostAnswer, "late request": lateRequest, "rejected": rejected,
@@ -599,7 +601,7 @@ func TestUnknownOutcomeRepeatsTheKey(t *testing.T) {
 	}
 }
 
-// The gauges tell fees that wait for balance, maybe for months, from those that somebody must look after.
+// The gauges distinguish fees that wait for balance, perhaps for months, from fees that an operator must look after.
 func TestMeasureTellsWhatFeesWaitFor(t *testing.T) {
 	const collection, balance, age = "fee_pending collection", "fee_pending balance", "fee_pending_oldest_seconds"
 	from := gauges(t)
@@ -634,7 +636,7 @@ func TestMeasureTellsWhatFeesWaitFor(t *testing.T) {
 	b.check(rich, poor)
 }
 
-// gauges are the process's gauges, by name and labels.
+// gauges returns the process's gauges, by name and labels.
 func gauges(t *testing.T) map[string]float64 {
 	t.Helper()
 	families, err := prometheus.DefaultGatherer.Gather()

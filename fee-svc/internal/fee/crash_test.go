@@ -18,7 +18,8 @@ import (
 	"github.com/bankmore/bankmore/platform/worker"
 )
 
-// crashing is a queue whose collector dies at one point: it learns nothing any more, whatever was committed.
+// crashing is a queue whose collector dies at one point. From then on the collector gets no answer, even if the database has
+// committed.
 type crashing struct {
 	fee.Queue
 	at string
@@ -81,7 +82,7 @@ func TestCrashBetweenAnyTwoStepsDebitsOnce(t *testing.T) {
 	}
 }
 
-// The database goes away for real after the ledger has debited, and the service with it.
+// After the ledger has debited, the database is really closed, and the service ends.
 func TestDatabaseGoneBetweenChargeAndSettle(t *testing.T) {
 	b := newBank(t, map[string]money.Cents{rich: 100000})
 	ids := b.record(rich, 10)
@@ -100,8 +101,8 @@ func TestDatabaseGoneBetweenChargeAndSettle(t *testing.T) {
 	b.check(rich)
 }
 
-// The database takes longer to answer a claim than the lease lasts: by then another collector may be at work, so
-// nothing is sent.
+// If the database answers a claim only after the lease has ended, another collector may have claimed the debtors. So the
+// collector sends nothing.
 func TestSlowClaim(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBank(t, map[string]money.Cents{rich: 100000})
@@ -118,7 +119,7 @@ func TestSlowClaim(t *testing.T) {
 	})
 }
 
-// slowClaim is a database that answers claims late, whatever their context says.
+// slowClaim is a queue that answers claims late, even after their context has ended.
 type slowClaim struct{ fee.Queue }
 
 func (s slowClaim) Claim(ctx context.Context, now, until time.Time, limit int) ([]fee.Debtor, error) {
@@ -127,7 +128,7 @@ func (s slowClaim) Claim(ctx context.Context, now, until time.Time, limit int) (
 	return debtors, err
 }
 
-// A stop signal in the middle of a portion lets it end.
+// After a stop signal a round still finishes its portion.
 func TestStopFinishesThePortion(t *testing.T) {
 	b := newBank(t, map[string]money.Cents{rich: 100000})
 	ids := b.record(rich, 10)
@@ -143,7 +144,7 @@ func TestStopFinishesThePortion(t *testing.T) {
 	b.check(rich)
 }
 
-// Two replicas, one of whose clocks runs so far ahead that it respects no lease of the other: the worst there can be.
+// The clock of one of two replicas is so far ahead that it respects no lease of the other. That is the worst case.
 func TestTwoCollectorsDebitOnce(t *testing.T) {
 	for name, skew := range map[string]time.Duration{"same clock": 0, "no lease holds": 3 * time.Hour} {
 		t.Run(name, func(t *testing.T) {
@@ -166,7 +167,7 @@ func TestTwoCollectorsDebitOnce(t *testing.T) {
 				replicas.Go(func() {
 					for range 12 {
 						for _, round := range []worker.Round{collector.Round, collector.Recall} {
-							// A database that is busy for too long is one more fault that must do no harm.
+							// An error of a busy database is one more fault that must do no harm.
 							_, err := round(t.Context())
 							if err != nil && !errors.Is(err, errUnknown) && fault.From(err).Kind != fault.Unavailable {
 								t.Error(err)
@@ -194,13 +195,13 @@ func TestTwoCollectorsDebitOnce(t *testing.T) {
 	}
 }
 
-// Random schedules of lost, late and refused commands, crashes, deposits and time.
+// Random schedules mix lost, late and refused commands, crashes, deposits and passing time.
 func TestRandomSchedulesDebitOnce(t *testing.T) {
 	for seed := range uint64(12) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
 			random := rand.New(rand.NewPCG(seed, 0))
-			var mu sync.Mutex // commands are decided about concurrently
+			var mu sync.Mutex // the ledger's fault function runs concurrently
 			b := newBank(t, map[string]money.Cents{rich: 100000, poor: 150})
 			for range 25 {
 				b.ledger.way = func(accountapi.Movement) delivery {

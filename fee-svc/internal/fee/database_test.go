@@ -17,7 +17,7 @@ import (
 	"github.com/bankmore/bankmore/fee-svc/internal/sqlstore/storetest"
 )
 
-// database is fee-svc's database as the model test needs it: in memory, and with somebody who is told of each change.
+// database is fee-svc's store in memory, for the model test. It reports every change to onChange.
 type database struct {
 	mu       sync.Mutex
 	rows     []*row // in the order of their creation
@@ -27,10 +27,10 @@ type database struct {
 	onChange func(before, after row) // before is zero if the fee is new
 }
 
-// row is a fee, with what a collector knows of it.
+// row is a fee with its attempt.
 type row struct{ fee.Claim }
 
-// debtor is when an account may be claimed.
+// debtor is an account that owes fees, and when a collector may claim it.
 type debtor struct {
 	fee.Debtor
 	due, claimed time.Time
@@ -101,7 +101,7 @@ func (d *database) List(_ context.Context, accountNumber, before string, limit i
 	return page[:min(limit, len(page))], nil
 }
 
-// shown is a fee as its customer sees it.
+// shown returns a fee as the customer sees it.
 func (d *database) shown(r *row) fee.Fee {
 	f := r.Fee
 	if owing := d.debtors[f.AccountNumber]; f.Status == fee.Pending && owing != nil && owing.Waits {
@@ -110,7 +110,7 @@ func (d *database) shown(r *row) fee.Fee {
 	return f
 }
 
-// sorted are the debtors in the order of their account numbers.
+// sorted returns the debtors in the order of their account numbers.
 func (d *database) sorted() []*debtor {
 	return slices.SortedFunc(maps.Values(d.debtors), func(a, b *debtor) int { return strings.Compare(a.AccountNumber, b.AccountNumber) })
 }
@@ -252,7 +252,7 @@ func (d *database) Verify(_ context.Context, out io.Writer, _, _ time.Time) erro
 	return nil
 }
 
-// The model test's database does what every other does.
+// The model test's database passes the conformance suite of all stores.
 func TestDatabaseOfTheModel(t *testing.T) {
 	storetest.Run(t, func(*testing.T) storetest.Store { return newDatabase(func(_, _ row) {}) })
 }

@@ -1,5 +1,5 @@
-// Package fee charges the tariff of completed transfers: one fee per transfer, recorded when the transfer's event is
-// consumed, collected from the origin account afterwards.
+// Package fee charges one fee for each completed transfer. The service records the fee when it consumes the transfer's
+// event. A collector debits it from the origin account afterwards.
 package fee
 
 import (
@@ -21,25 +21,26 @@ const (
 	Waived  Status = "WAIVED"  // never to be debited, for the fee's Reason
 )
 
-// Reason says why a fee is waived or still pending: ReasonDisabled, or the error type of the ledger's last refusal.
+// Reason says why a fee is waived or still pending. It is ReasonDisabled, or the type of the ledger's last refusal.
 type Reason string
 
-// The reasons that are known here. Any other refusal of the ledger is permanent.
+// The reasons that this package knows. The ledger may refuse for others. Any refusal but ReasonInsufficientBalance waives
+// the fee.
 const (
 	ReasonNone                Reason = ""
 	ReasonDisabled            Reason = "FEES_DISABLED"
-	ReasonInsufficientBalance Reason = "INSUFFICIENT_BALANCE" // the one that a deposit can cure
+	ReasonInsufficientBalance Reason = "INSUFFICIENT_BALANCE" // the fee stays pending
 	ReasonUnknownAccount      Reason = "INVALID_ACCOUNT"
 	ReasonInactiveAccount     Reason = "INACTIVE_ACCOUNT"
 )
 
-// Failures of queries.
+// The errors of queries.
 var (
 	ErrNotFound = fault.New(fault.NotFound, "INVALID_OPERATION", "Tarifa não encontrada.")
 	ErrForeign  = fault.New(fault.Forbidden, "INVALID_OPERATION", "Operação não permitida: a tarifa é de outra conta.")
 )
 
-// Fee is the tariff of one transfer.
+// Fee is the fee of one transfer.
 type Fee struct {
 	ID            string      // UUIDv7: ordered by time
 	TransferID    string      // one fee for each
@@ -51,7 +52,7 @@ type Fee struct {
 	ChargedAt     time.Time // zero unless Charged
 }
 
-// Description is the text of a charged fee in the account's statement, and the beginning of every fee's description.
+// Description is the text of a fee's debit in the account's statement. Each fee's description begins with it.
 const Description = "Tarifa de transferência"
 
 var explanations = map[Reason]string{
@@ -61,7 +62,7 @@ var explanations = map[Reason]string{
 	ReasonInactiveAccount:     "conta inativa",
 }
 
-// Description tells the customer what the fee is for, and why it is not charged.
+// Description tells the customer what the fee is for and, if the fee is not charged, why.
 func (f Fee) Description() string {
 	text := Description
 	if f.Status == Waived {
@@ -76,7 +77,7 @@ func (f Fee) Description() string {
 	return text + ": " + string(f.Reason)
 }
 
-// Transfer is what a fee follows from: a completed transfer.
+// Transfer is a completed transfer, which costs a fee.
 type Transfer struct {
 	ID            string      // a UUID in its canonical form
 	AccountNumber string      // of the origin
@@ -88,7 +89,7 @@ func canonicalID(s string) bool {
 	return err == nil && id.String() == s
 }
 
-// newFee is the fee of t at the present tariff.
+// newFee returns a new fee for t: pending, or waived if amount is 0.
 func newFee(t Transfer, amount money.Cents, now time.Time) Fee {
 	f := Fee{
 		ID:            uuid.Must(uuid.NewV7()).String(),

@@ -12,20 +12,20 @@ import (
 	"github.com/bankmore/bankmore/platform/money"
 )
 
-// delivery is what becomes of one command on its way to the ledger and back.
+// delivery is what happens to one command on its way to the ledger and back.
 type delivery int
 
 const (
 	arrives     delivery = iota
-	lostRequest          // never reaches the ledger
-	lostAnswer           // decided, but the caller does not learn it
-	lateRequest          // reaches the ledger only with deliverLate
-	rejected             // a defect: no decision
+	lostRequest          // the ledger never gets the command
+	lostAnswer           // the ledger decides, but the caller gets no answer
+	lateRequest          // the ledger gets the command only when deliverLate is called
+	rejected             // the ledger has a defect and does not decide
 )
 
 var errUnknown = errors.New("unknown outcome")
 
-// ledger is account-svc as its contract describes it: each key is decided once, for ever.
+// ledger is a fake of account-svc. It keeps its contract: it decides each key once, for ever.
 type ledger struct {
 	mu       sync.Mutex
 	balances map[string]money.Cents // by account number; an account that is missing does not exist
@@ -42,9 +42,9 @@ type ledger struct {
 
 	// unasked makes Balances fail.
 	unasked bool
-	// spend is called when Balances has been answered: what happens between a question and a debit.
+	// spend is called after each answer of Balances: it can change balances between a question and a debit.
 	spend func()
-	// way decides about each command; nil: all arrive.
+	// way chooses the delivery of each command. If it is nil, all arrive.
 	way func(m accountapi.Movement) delivery
 }
 
@@ -115,7 +115,7 @@ func (l *ledger) Move(ctx context.Context, m accountapi.Movement) (accountapi.Ou
 	}
 }
 
-// deliverLate lets the commands arrive that were held back.
+// deliverLate hands all late commands to the ledger.
 func (l *ledger) deliverLate() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -163,7 +163,7 @@ func (l *ledger) apply(m accountapi.Movement) accountapi.Outcome {
 	return accountapi.Outcome{}
 }
 
-// refusals counts the keys that were refused for lack of balance: each is a row that the ledger keeps for ever.
+// refusals counts the keys that the ledger has refused for lack of balance. The real ledger keeps a row for each.
 func (l *ledger) refusals() (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -175,7 +175,7 @@ func (l *ledger) refusals() (n int) {
 	return n
 }
 
-// clock is a time that tests move.
+// clock is a clock that tests move.
 type clock struct {
 	mu  sync.Mutex
 	now time.Time

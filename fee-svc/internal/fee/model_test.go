@@ -20,13 +20,13 @@ import (
 	"github.com/bankmore/bankmore/platform/worker"
 )
 
-// TestModel runs the service on two replicas through random schedules: events arrive, again and at both, every call of
-// database and ledger is answered, lost or late, replicas crash, clocks run ahead, balances come and go, accounts close,
-// time passes.
-// After every move the world must be one that the rules allow; when the faults end, every fee is charged or waived.
+// TestModel runs two replicas of the service through random schedules. Events arrive, several times and at both replicas.
+// Each call of the database or the ledger is answered, is lost, or arrives late. Replicas crash, clocks are ahead, balances
+// change, accounts close, and time passes. After every move the rules in check must hold. Once the faults end, every fee
+// must become charged or waived.
 //
-// A failure is shrunk to a short schedule and told move by move. Its file in testdata/rapid is run first from then on;
-// -rapid.checks=N runs more.
+// If a schedule fails, rapid shrinks it, and the test prints it move by move. rapid keeps it in a file in testdata/rapid,
+// which later runs try first. -rapid.checks=N runs N schedules.
 func TestModel(t *testing.T) {
 	fee.FixJitter(t)
 	checks := schedtest.AtLeast(t, 2000)
@@ -50,14 +50,14 @@ func TestModel(t *testing.T) {
 	}
 }
 
-// corners are where a thousand schedules must have been, or the model shows nothing.
+// corners are the rare situations that a thousand schedules must have reached. Else the test would prove too little.
 var corners = []string{
 	"an event that came before", "CHARGED", "CHARGED after a refusal", "WAIVED", "PENDING after an unknown outcome",
 	"a settlement after another collector's", "a debit decided before", "a debit that arrives late and decides",
 	"a settlement that arrives late", "a debtor that was put off too far", "a debtor that waits for balance", "a debit of what was decided",
 }
 
-// TestModelRepeats makes sure that a schedule tells all: what it leads to is the same every time.
+// TestModelRepeats checks that a schedule is deterministic: each run of it has the same course.
 func TestModelRepeats(t *testing.T) {
 	fee.FixJitter(t)
 	rapid.Check(t, func(t *rapid.T) {
@@ -71,10 +71,10 @@ func TestModelRepeats(t *testing.T) {
 	})
 }
 
-// schedules are long, but easy to shorten.
+// schedules are lists of short lists of moves, which rapid can shorten easily.
 var schedules = rapid.SliceOfN(rapid.SliceOfN(rapid.Custom(anyMove), 1, 12), 1, 12)
 
-// run delivers an event, makes the moves of a schedule, then ends all faults. It stops when a rule is broken.
+// run delivers an event, makes the moves of a schedule, and then ends all faults. It stops when a rule is broken.
 func run(schedule []move) *world {
 	w := newWorld()
 	defer w.end()
@@ -90,7 +90,7 @@ func run(schedule []move) *world {
 	return w
 }
 
-// move is what the scheduler does next, and with which of those that it can do it with.
+// move is one action of the scheduler. It also says which of the possible objects (calls, replicas, accounts) it acts on.
 type move struct {
 	verb  string
 	which int
@@ -100,7 +100,7 @@ func anyMove(t *rapid.T) move {
 	return move{rapid.SampledFrom(verbs).Draw(t, "verb"), rapid.IntRange(0, 23).Draw(t, "which")}
 }
 
-// moves are all there are. One for which there is nothing to be done does nothing.
+// moves are all actions by name. An action that has nothing to act on does nothing.
 var moves = map[string]func(w *world, which int){
 	"answer":       func(w *world, i int) { pick(w.Waiting(), i, w.Answer) },
 	"lose answer":  func(w *world, i int) { pick(w.Waiting(), i, w.LoseAnswer) },
@@ -130,7 +130,7 @@ var moves = map[string]func(w *world, which int){
 	"close":   func(w *world, i int) { w.close([]string{poor, rich}[i%2]) },
 }
 
-// verbs are the moves as often as they are to be made, the harmless first: rapid shrinks towards them.
+// verbs holds each name as often as its weight says. Harmless moves come first, since rapid shrinks towards the first.
 var verbs = slices.Concat(
 	slices.Repeat([]string{"answer"}, 12), slices.Repeat([]string{"wait"}, 4), slices.Repeat([]string{"collect", "collect and ask"}, 2),
 	slices.Repeat([]string{"event", "pay in", "lose answer", "lose request", "delay", "deliver late"}, 2),
@@ -143,32 +143,33 @@ func pick[T any](from []T, which int, do func(T)) {
 	}
 }
 
-// transfers are those that events tell of. The poor account cannot pay before money comes.
+// transfers are the transfers of the events. The poor account cannot pay before it gets money.
 var transfers = []fee.Transfer{
 	{ID: "00000000-0000-7000-8000-000000000001", AccountNumber: poor, Amount: 15000},
 	{ID: "00000000-0000-7000-8000-000000000002", AccountNumber: poor, Amount: 15000},
 	{ID: "00000000-0000-7000-8000-000000000003", AccountNumber: rich, Amount: 15000},
 }
 
-// pacing is the usual one.
+// pacing is the default configuration.
 var pacing = fee.Config{Amount: 200, BalanceInterval: 30 * time.Second}
 
-// world is all that one schedule happens in, and the model: what must follow from what has happened.
+// world is the environment of one schedule (replicas, database, ledger, events) and the model's own records, by which check
+// judges them.
 type world struct {
 	*schedtest.Schedule
 	db        *database
 	ledger    *ledger
 	replicas  []*replica
 	born      int
-	unclaimed bool // a replica's clock has run ahead, or a claim was recalled: since then two collectors may have a debtor
+	unclaimed bool // a clock was ahead, or Recall ended a claim: two collectors may have one debtor since
 	running   []*delivered
 	wrong     string          // the first rule that was broken
-	seen      map[string]bool // corners that this schedule has come to
-	story     string          // as far as it came
+	seen      map[string]bool // corners that this schedule has reached
+	story     string          // the moves so far
 
-	cash  money.Cents            // all the customers' money and the bank's fees
-	moved map[string]money.Cents // what has been debited, by transfer
-	sent  []accountapi.Movement  // what has reached the ledger
+	cash  money.Cents            // the money of all customers, and the fees that the bank has
+	moved map[string]money.Cents // debited amounts, by transfer
+	sent  []accountapi.Movement  // the debits that have reached the ledger
 	acked map[string]bool        // transfers whose event is acknowledged
 	final map[string]fee.Fee     // fees that were charged or waived, by transfer
 
@@ -180,11 +181,11 @@ type world struct {
 type sending struct {
 	movement accountapi.Movement
 	at       time.Time
-	known    bool // the ledger has said that it is decided
-	covered  bool // or that there is balance for it
+	known    bool // the ledger has answered that it has decided the key
+	covered  bool // the ledger has answered with enough balance
 }
 
-// delivered is an event that a replica has been told of.
+// delivered is the delivery of an event to a replica.
 type delivered struct {
 	transfer fee.Transfer
 	replica  *replica
@@ -214,11 +215,11 @@ type replica struct {
 	collector  *fee.Collector
 	collecting atomic.Bool
 	recalling  atomic.Bool
-	ahead      atomic.Int64 // how far its clock is, in nanoseconds
+	ahead      atomic.Int64 // how far its clock is ahead, in nanoseconds
 
 	mu      sync.Mutex
-	covered map[string]money.Cents // what the last answer leaves for debits, by account
-	decided map[string]bool        // keys, by the last answer
+	covered map[string]money.Cents // what is left of the last answered balance, by account
+	decided map[string]bool        // keys that the ledger has decided, as the last answer said
 }
 
 func (w *world) start() *replica {
@@ -264,7 +265,7 @@ func (r *replica) Recall(ctx context.Context, now, latest time.Time, limit int) 
 		recalled, err := r.world.db.Recall(context.Background(), now, latest, limit)
 		r.world.Tell("    %d debtors are recalled", recalled)
 		r.world.sees("a debtor that was put off too far", recalled > 0)
-		r.world.unclaimed = r.world.unclaimed || recalled > 0 // it may arrive late, too
+		r.world.unclaimed = r.world.unclaimed || recalled > 0 // a late call may still do so
 		return recalled, err
 	})
 }
@@ -308,7 +309,7 @@ func (r *replica) Balances(ctx context.Context, questions []accountapi.BalanceQu
 	r.covered, r.decided = map[string]money.Cents{}, map[string]bool{}
 	for _, s := range standings {
 		if r.covered[s.AccountNumber] = s.Balance; !s.Active {
-			r.covered[s.AccountNumber] = 1 << 40 // it refuses whatever it is sent
+			r.covered[s.AccountNumber] = 1 << 40 // the ledger refuses every debit of a closed account
 		}
 		for _, key := range s.Decided {
 			r.decided[key] = true
@@ -380,13 +381,13 @@ func (w *world) collect(r *replica) {
 	}
 	w.Tell("%s collects", r.Name)
 	go func() {
-		_, _ = r.collector.Round(context.Background()) // its errors are for the log; the next round follows in any case
+		_, _ = r.collector.Round(context.Background()) // errors are only logged; the next round follows anyway
 		r.collecting.Store(false)
 	}()
 	w.Pass(time.Millisecond)
 }
 
-// untilDebits answers what a collector asks before it sends debits.
+// untilDebits answers the calls of a collector up to its first debit.
 func (w *world) untilDebits(r *replica) {
 	for _, question := range []string{"claim", "owed", "balances"} {
 		for _, call := range w.Waiting() {
@@ -409,7 +410,7 @@ func (w *world) recall(r *replica) {
 	w.Pass(time.Millisecond)
 }
 
-// advance sets a replica's clock ahead, further than any lease or pause lasts.
+// advance sets a replica's clock ahead, by more than the longest lease or pause.
 func (w *world) advance(r *replica) {
 	w.Tell("the clock of %s runs ahead", r.Name)
 	r.ahead.Store(int64(3 * time.Hour))
@@ -441,21 +442,21 @@ func (w *world) close(account string) {
 	w.Tell("account %s is closed", account)
 }
 
-// breaks notes a broken rule. Only the first counts.
+// breaks records a broken rule. Only the first one is kept.
 func (w *world) breaks(format string, args ...any) {
 	if w.wrong == "" {
 		w.wrong = fmt.Sprintf(format, args...)
 	}
 }
 
-// sees notes that the schedule has come to a corner, if it has.
+// sees records that the schedule has reached a corner, if there is true.
 func (w *world) sees(corner string, there bool) {
 	if there {
 		w.seen[corner] = true
 	}
 }
 
-// changed sees each change of a fee in the database.
+// changed checks each change of a fee in the database.
 func (w *world) changed(before, after row) {
 	name := w.NameOf(after.TransferID)
 	w.Tell("    the database has %s %s at attempt %d", name, after.Status, after.Attempt)
@@ -482,7 +483,7 @@ func (w *world) changed(before, after row) {
 	}
 }
 
-// check is the model: it compares events, database and ledger after a move.
+// check is the model: after a move it checks that the answers to events, the database and the ledger agree.
 func (w *world) check() {
 	w.hear()
 	w.checkLeases()
@@ -536,9 +537,8 @@ func (w *world) checkFee(r *row) {
 	}
 }
 
-// checkLeases sees to it that no collector sends a debit without a claim (unless claims have ended that
-// their collectors believe in), or for a fee that is not recorded, or without
-// having been told that the balance covers it or that it is decided.
+// checkLeases checks three rules for each debit. Its fee is in the database. Its collector has a claim, unless a claim may
+// have ended before its time. The ledger has answered that the balance covers the fee, or that it has decided the key.
 func (w *world) checkLeases() {
 	w.mu.Lock()
 	debits := w.debits
@@ -558,7 +558,7 @@ func (w *world) checkLeases() {
 	}
 }
 
-// hear takes the answers to events. One that is acknowledged has its fee.
+// hear checks the answers to events: an acknowledged event has its fee.
 func (w *world) hear() {
 	for _, e := range w.running {
 		if !e.over.Load() {
@@ -581,7 +581,7 @@ func (w *world) hear() {
 	}
 }
 
-// finish ends all faults and makes all accounts rich. Everything must come to an end then, and what is late must
+// finish ends all faults and makes all accounts rich. Then every fee must become charged or waived, and late calls must
 // change nothing.
 func (w *world) finish() {
 	w.Tell("all faults end")
@@ -604,7 +604,7 @@ func (w *world) finish() {
 	}
 }
 
-// calm answers everything and collects until nothing is left to be done.
+// calm answers every call and collects until no fee is pending.
 func (w *world) calm() {
 	for range 12 {
 		for len(w.Waiting()) > 0 && w.wrong == "" {
@@ -624,12 +624,12 @@ func (w *world) calm() {
 	w.breaks("it does not come to an end")
 }
 
-// end lets every goroutine of the world end.
+// end lets every goroutine of the world return.
 func (w *world) end() {
 	for _, r := range w.replicas {
 		w.Crash(r.Process, true)
 	}
-	time.Sleep(24 * time.Hour) // the remains of the dead run into their deadlines
+	time.Sleep(24 * time.Hour) // goroutines of dead replicas reach their deadlines
 	for _, r := range w.replicas {
 		r.service.Close()
 	}

@@ -13,16 +13,16 @@ import (
 	"github.com/bankmore/bankmore/platform/worker"
 )
 
-// Config is what the environment decides about fees.
+// Config is the configuration of fees.
 type Config struct {
 	Amount money.Cents `env:"TRANSFER_FEE_AMOUNT" envDefault:"2.00"` // of each new fee; 0.00 turns fees off
-	// BalanceInterval is how often an account whose balance does not cover its oldest fee is asked about, at most
-	// maxBalanceInterval. A question follows at once, too, when the account owes another fee.
+	// BalanceInterval is how often the collector asks for the balance of an account that cannot pay its oldest fee. It is
+	// at most maxBalanceInterval. The collector also asks at once when the account gets another fee.
 	BalanceInterval time.Duration `env:"FEE_BALANCE_INTERVAL" envDefault:"30s"`
 }
 
-// maxBalanceInterval and a lease are less than a minute: a fee is collected within a minute after the balance suffices,
-// even if the collector that claims its debtor is killed.
+// maxBalanceInterval and a lease of 15 s together are less than a minute. So a fee is collected within a minute after the
+// balance suffices, even if the collector that has claimed its debtor is killed.
 const maxBalanceInterval = 40 * time.Second
 
 // Validate returns an error for each value out of range.
@@ -39,12 +39,12 @@ func (c Config) Validate() error {
 
 // Store keeps fees.
 type Store interface {
-	// Add inserts fees in one transaction, leaving out those whose transfer has one already, and tells of each whether
-	// it was added. Of two fees for one transfer the first is added.
+	// Add inserts fees in one transaction and reports of each whether it was added. It leaves out a fee whose transfer has
+	// a fee already. Of two fees for one transfer it adds the first.
 	Add(ctx context.Context, fees []Fee) (added []bool, err error)
 	// Get returns a fee, or ErrNotFound.
 	Get(ctx context.Context, id string) (Fee, error)
-	// List returns up to limit fees of an account with ids below before ("" for the newest), newest first.
+	// List returns up to limit fees of an account, newest first. If before is not "", only fees with smaller ids.
 	List(ctx context.Context, accountNumber, before string, limit int) ([]Fee, error)
 }
 
@@ -59,18 +59,18 @@ type Service struct {
 // maxJoined bounds how many fees share a transaction.
 const maxJoined = 1024
 
-// NewService returns a service that rings due when it has recorded fees to be collected.
+// NewService returns a service. It rings the bell due when it has recorded fees.
 func NewService(store Store, config Config, due worker.Bell) *Service {
 	s := &Service{store: store, amount: config.Amount, due: due}
 	s.commits = batch.NewDivisible(s.store.Add, func(f Fee) string { return f.AccountNumber }, batch.Options{MaxItems: maxJoined})
 	return s
 }
 
-// Close waits for the fees already accepted.
+// Close waits for the fees that the service has accepted.
 func (s *Service) Close() { s.commits.Close() }
 
-// Record makes sure that each transfer, all of them valid, has its fee. It tells of each whether the fee is new, or why it is
-// not known to be durable; then the transfer may be recorded again.
+// Record makes sure that each transfer has its fee. The transfers must be valid. For each, it reports whether the fee is new,
+// or returns an error if it is not known whether the fee is in the database; then the caller may record the transfer again.
 func (s *Service) Record(ctx context.Context, transfers []Transfer) (added []bool, errs []error) {
 	now := time.Now()
 	fees := make([]Fee, len(transfers))
@@ -85,12 +85,13 @@ func (s *Service) Record(ctx context.Context, transfers []Transfer) (added []boo
 	return added, errs
 }
 
-// List returns up to limit fees of an account, newest first: those after the fee with id before, or from the newest on.
+// List returns up to limit fees of an account, newest first. If before is not "", List returns only fees with smaller ids.
 func (s *Service) List(ctx context.Context, accountNumber, before string, limit int) ([]Fee, error) {
 	return s.store.List(ctx, accountNumber, before, limit)
 }
 
-// Detail returns a fee of the account: ErrNotFound if there is no such fee, ErrForeign if it is somebody else's.
+// Detail returns a fee of the account. It returns ErrNotFound if there is no such fee, and ErrForeign if the fee is another
+// account's.
 func (s *Service) Detail(ctx context.Context, accountNumber, id string) (Fee, error) {
 	if !canonicalID(id) {
 		return Fee{}, ErrNotFound

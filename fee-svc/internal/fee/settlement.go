@@ -11,22 +11,22 @@ import (
 // Settlement is the next state of a claimed fee.
 type Settlement struct {
 	ID       string
-	Attempt  int // that it settles; it takes effect only while this is the fee's attempt
+	Attempt  int // the attempt that was made; the settlement takes effect only if the fee is still at it
 	Status   Status
 	Reason   Reason
-	Next     int // the attempt from now on
-	Unknowns int // of the attempt Next
+	Next     int // the fee's attempt afterwards
+	Unknowns int // the fee's unknown outcomes of attempt Next
 }
 
 // Release ends a collector's claim of a debtor.
 type Release struct {
 	AccountNumber string
-	Until         time.Time // of the claim that it ends
-	DueAt         time.Time // not to be claimed before
-	Waits         bool      // its balance does not cover its oldest fee
+	Until         time.Time // the end of the claim, which identifies it
+	DueAt         time.Time // no collector claims the debtor before
+	Waits         bool      // the balance does not cover the oldest fee
 }
 
-// outcome names s in metrics.
+// outcome returns the name of s in metrics.
 func (s Settlement) outcome() string {
 	switch {
 	case s.Status == Charged:
@@ -40,27 +40,29 @@ func (s Settlement) outcome() string {
 	}
 }
 
-// What is unknown is looked into again soon, with the same key: the ledger may be back at any moment.
+// How long a debtor waits after an unknown outcome. The next debit has the same key.
 const (
-	unknownMin = 200 * time.Millisecond // after a debit, growing with each that follows
-	unknownMax = 30 * time.Second
-	unanswered = time.Second // after a question
+	unknownMin = 200 * time.Millisecond // after the first debit without an answer; doubles with each further one
+	unknownMax = 30 * time.Second       // the longest pause after a debit without an answer
+	unanswered = time.Second            // after a question for the balance without an answer
 )
 
-// collection is what a collector does about one debtor.
+// collection is one debtor's part of a round.
 type collection struct {
 	debtor     Debtor
-	unanswered bool     // the ledger has not said what the debtor has
-	short      bool     // the balance covers the tries, and not the oldest fee after them
-	rest       bool     // the debtor may owe more than the claims that were looked at
-	tries      []Claim  // to be debited, in the order of their ids
+	unanswered bool     // the ledger did not answer the question for the balance
+	short      bool     // the balance does not cover all claims: the oldest claim that is not tried has to wait
+	rest       bool     // the debtor may owe fees that this round has not read or not settled
+	tries      []Claim  // the claims to debit, in the order of their ids
 	answers    []answer // one for each of tries
 }
 
-// plan chooses the fees to be debited: of claims, which are the debtor's oldest, as many as the balance covers. No fee is
-// taken before an older one. The ledger is also asked for each outcome that it has decided already, which costs nothing
-// and leaves nothing behind: its answer to an earlier debit was lost, or the database was restored. An account that is
-// closed, or does not exist, refuses for ever, whatever it owes.
+// plan chooses the claims to debit. claims are the debtor's oldest fees.
+//
+//   - It chooses as many as the balance covers, oldest first. No fee is debited before an older one.
+//   - It chooses every claim whose key the ledger has decided already, because an answer was lost or this database was
+//     restored. Such a debit only returns the stored outcome. It moves no money and adds no row.
+//   - If the account is closed or does not exist, it chooses all claims: the ledger refuses them for ever.
 func (c *collection) plan(claims []Claim, standing accountapi.Standing) {
 	left := standing.Balance
 	for _, claim := range claims {
@@ -77,7 +79,7 @@ func (c *collection) plan(claims []Claim, standing accountapi.Standing) {
 	c.answers = make([]answer, len(c.tries))
 }
 
-// answer names the ledger's answer in metrics.
+// answer returns the name of the ledger's answer in metrics.
 func (c *collection) answer(standing accountapi.Standing) string {
 	switch {
 	case !standing.Active:
@@ -89,7 +91,7 @@ func (c *collection) answer(standing accountapi.Standing) string {
 	}
 }
 
-// settle says what follows for the fees that were tried.
+// settle returns one settlement for each claim that was tried.
 func (c *collection) settle() []Settlement {
 	settlements := make([]Settlement, len(c.tries))
 	for i, claim := range c.tries {
@@ -98,7 +100,7 @@ func (c *collection) settle() []Settlement {
 	return settlements
 }
 
-// settle says what follows from the ledger's answer to claim.
+// settle returns the settlement of claim that follows from the ledger's answer.
 func settle(claim Claim, a answer) Settlement {
 	s := Settlement{ID: claim.ID, Attempt: claim.Attempt, Next: claim.Attempt}
 	refusal := a.outcome.Refusal
@@ -117,9 +119,12 @@ func settle(claim Claim, a answer) Settlement {
 	return s
 }
 
-// release says when the debtor is due again: at once if a fee has moved on, since the next may be covered or decided as
-// well; after an interval if the balance was too small. A refusal that the ledger only replays moves its fee on too: it
-// says nothing about the present balance.
+// release says when the debtor is due again.
+//
+//   - After an unknown outcome it is due after a pause that grows with the number of unknown outcomes.
+//   - If a fee was charged or waived, it is due at once, since the balance may cover the next fee, or the ledger may have
+//     decided it. The same holds after a replayed refusal: it says nothing about the present balance.
+//   - Else, if the balance was too small, it is due after interval.
 func (c *collection) release(settlements []Settlement, interval time.Duration, until, now time.Time) Release {
 	r := Release{AccountNumber: c.debtor.AccountNumber, Until: until, DueAt: now, Waits: c.short}
 	if c.unanswered {
@@ -132,7 +137,7 @@ func (c *collection) release(settlements []Settlement, interval time.Duration, u
 		case s.outcome() == "unknown":
 			unknowns = max(unknowns, s.Unknowns)
 		case s.outcome() == "refused" && !c.answers[i].outcome.Replayed:
-			r.Waits = true // it went meanwhile
+			r.Waits = true // the balance went after the question
 		default:
 			moved = true
 		}
@@ -147,19 +152,19 @@ func (c *collection) release(settlements []Settlement, interval time.Duration, u
 	return r
 }
 
-// clockTolerance is how far the clocks of replicas may be apart without anybody minding.
+// clockTolerance is how far apart the clocks of replicas may be before Recall intervenes.
 const clockTolerance = 5 * time.Minute
 
-// LatestDue is when at the latest a debtor is due at now, and when a claim ends. A later time was written by a replica
-// whose clock ran ahead, or with a longer FEE_BALANCE_INTERVAL.
+// LatestDue returns the latest time at which, seen from now, a debtor can be due or a claim can end. A later time was written
+// by a replica whose clock was ahead, or that had a longer FEE_BALANCE_INTERVAL.
 func (c Config) LatestDue(now time.Time) time.Time {
 	return now.Add(max(c.BalanceInterval, unknownMax, lease) + clockTolerance)
 }
 
-// RecallInterval is how often to look for what is due later.
+// RecallInterval is how often to run Collector.Recall.
 const RecallInterval = time.Minute
 
-// grow doubles least times over, up to most.
+// grow returns least, doubled as often as times says, but at most most.
 func grow(least, most time.Duration, times int) time.Duration {
 	d := least
 	for range times {
@@ -171,7 +176,7 @@ func grow(least, most time.Duration, times int) time.Duration {
 	return min(d, most)
 }
 
-// jitter takes up to a quarter off d, so that what failed together is not tried again together.
+// jitter returns d less a random part of up to a quarter, so that debtors that failed together are not due together.
 func jitter(d time.Duration) time.Duration {
 	return d - random(d/4+1)
 }

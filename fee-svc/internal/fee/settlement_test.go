@@ -55,7 +55,7 @@ func TestSettle(t *testing.T) {
 	}
 }
 
-// Which fees are debited: as many as the balance covers, oldest first, and those of which the ledger has decided.
+// plan chooses as many fees as the balance covers, oldest first, and those whose key the ledger has decided already.
 func TestPlan(t *testing.T) {
 	claims := []Claim{
 		{Fee: Fee{TransferID: "a", Amount: 200}, Attempt: 1}, {Fee: Fee{TransferID: "b", Amount: 500}, Attempt: 3},
@@ -89,7 +89,7 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-// When a debtor is due again. Its first fee is at attempt 1, with some lost answers.
+// release says when a debtor is due again. The debtor's first fee is at attempt 1, with some unknown outcomes.
 func TestRelease(t *testing.T) {
 	const interval = 20 * time.Second
 	now := time.Now()
@@ -145,7 +145,7 @@ func TestRelease(t *testing.T) {
 	}
 }
 
-// Who is not told what a debtor has knows no more than before, and asks again soon.
+// If the ledger does not answer for a debtor, Waits stays as it was, and the collector asks again soon.
 func TestReleaseUnanswered(t *testing.T) {
 	now := time.Now()
 	for _, waits := range []bool{false, true} {
@@ -165,7 +165,7 @@ func TestShare(t *testing.T) {
 	}
 }
 
-// Whatever FEE_BALANCE_INTERVAL is, no claim and no pause after an unknown outcome is recalled.
+// For every FEE_BALANCE_INTERVAL, Recall leaves correct claims and pauses alone.
 func TestLatestDue(t *testing.T) {
 	now := time.Now()
 	for interval, want := range map[time.Duration]time.Duration{
@@ -192,7 +192,7 @@ func TestGrow(t *testing.T) {
 	}
 }
 
-// The keys are part of the contract with the ledger, for ever: it remembers them.
+// The ledger keeps request ids for ever, so their form must never change.
 func TestRequestID(t *testing.T) {
 	for attempt, want := range map[int]string{1: "t1:fee", 2: "t1:fee:2", 3: "t1:fee:3", 10: "t1:fee:10"} {
 		c := Claim{Fee: Fee{TransferID: "t1"}, Attempt: attempt}
