@@ -14,17 +14,17 @@ import (
 	"github.com/bankmore/bankmore/platform/web"
 )
 
-// StorageConfig is what migrate needs of the environment.
+// StorageConfig is the configuration of the subcommand migrate.
 type StorageConfig struct {
 	Database  sqldb.Config
 	Telemetry telemetry.Config
 }
 
-// VerifyConfig is what verify needs.
+// VerifyConfig is the configuration of the subcommand verify.
 type VerifyConfig struct {
 	StorageConfig
-	Fees          fee.Config    // tells how far ahead a fee can be due
-	MaxUnfinished time.Duration `env:"VERIFY_MAX_UNFINISHED" envDefault:"10m"` // age of a fee that does not wait for balance
+	Fees          fee.Config    // says how far ahead a debtor can be due
+	MaxUnfinished time.Duration `env:"VERIFY_MAX_UNFINISHED" envDefault:"10m"` // an older pending fee that does not wait for balance is a violation
 }
 
 // Validate returns an error for each value out of range.
@@ -36,7 +36,7 @@ func (c *VerifyConfig) Validate() error {
 	return errors.Join(problems...)
 }
 
-// Config is everything that the environment decides for serve.
+// Config is the configuration of the subcommand serve.
 type Config struct {
 	StorageConfig
 	AppAPIToken string `env:"APP_API_TOKEN,required"`
@@ -47,7 +47,8 @@ type Config struct {
 	Fees    fee.Config
 }
 
-// localDefaults make a developer's machine work without any setup. They hold no secret: everybody can read them here.
+// localDefaults let the service run on a developer's machine without any setup. They hold no secret: everybody can read
+// them here.
 var localDefaults = map[string]string{
 	"APP_API_TOKEN":  "", // none: see docs/adr/0006
 	"LISTEN_ADDRESS": "127.0.0.1:8003",
@@ -55,14 +56,14 @@ var localDefaults = map[string]string{
 	"JWT_SECRET_KEY": "local-development-only-not-a-secret",
 }
 
-// loadConfig reads a Config, or only what another subcommand needs of it.
+// loadConfig reads the configuration of a subcommand from the environment.
 func loadConfig[C any]() (C, error) {
 	var c C
 	err := config.Load(&c, os.Environ(), localDefaults)
 	return c, err
 }
 
-// Validate checks what only the whole configuration can tell.
+// Validate returns an error for each value out of range.
 func (c *Config) Validate() error {
 	return errors.Join(c.Server.Validate(), c.Auth.Validate(), c.Fees.Validate())
 }

@@ -59,7 +59,7 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// The verify command needs less than serve, and is as strict about it.
+// verify needs fewer settings than serve, and checks them as strictly.
 func TestVerifyConfig(t *testing.T) {
 	for variable, ok := range map[string]bool{
 		"VERIFY_MAX_UNFINISHED=1s": true, "VERIFY_MAX_UNFINISHED=0s": false, "VERIFY_MAX_UNFINISHED=-1s": false, "VERIFY_MAX_UNFINISHED=soon": false,
@@ -73,7 +73,7 @@ func TestVerifyConfig(t *testing.T) {
 	}
 }
 
-// fakeDapr stands in for daprd and account-svc behind it: everybody is rich, and every debit is applied.
+// fakeDapr is a fake of daprd with account-svc behind it. Each account has enough balance, and each debit succeeds.
 func fakeDapr(t *testing.T, commands chan<- accountapi.Movement) *httptest.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1.0/healthz/outbound", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
@@ -109,7 +109,7 @@ func fakeDapr(t *testing.T, commands chan<- accountapi.Movement) *httptest.Serve
 	return server
 }
 
-// The whole program: an event in, a debit out, the fee visible, a clean stop, and an outbox left to be published.
+// The whole program runs: it gets an event, sends a debit, shows the fee, and stops cleanly, with its own event in the outbox.
 func TestServe(t *testing.T) {
 	commands := make(chan accountapi.Movement, 10)
 	dapr := fakeDapr(t, commands)
@@ -202,7 +202,7 @@ func freeAddress(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// token is one that account-svc would issue in the local environment.
+// token returns a token as account-svc issues it in the local environment.
 func token(t *testing.T, accountNumber string) string {
 	t.Helper()
 	var c Config
@@ -217,7 +217,7 @@ func token(t *testing.T, accountNumber string) string {
 	return signed
 }
 
-// fetch returns status and body of an answer, or why there is none.
+// fetch returns the status and the body of an answer, or the text of the error.
 func fetch(t *testing.T, method, url, body string, header http.Header) string {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, url, bytes.NewBufferString(body))

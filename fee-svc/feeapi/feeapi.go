@@ -1,4 +1,4 @@
-// Package feeapi is what other services know of fee-svc: its event.
+// Package feeapi is fee-svc's public contract: its event.
 package feeapi
 
 import (
@@ -7,7 +7,7 @@ import (
 	"github.com/bankmore/bankmore/platform/money"
 )
 
-// TopicCharged carries a Charged for each fee that has been debited, at least once.
+// TopicCharged carries a Charged, at least once, for each charged fee.
 const TopicCharged = "fee-charges"
 
 // Charged is the data of the CloudEvent.

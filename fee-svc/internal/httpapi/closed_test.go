@@ -2,7 +2,7 @@ package httpapi_test
 
 import "testing"
 
-// Once account-svc has told of it, the token of a closed account reads nothing.
+// Once account-svc has listed an account as closed, fee-svc refuses reads with its token.
 func TestClosedAccountReadsNothing(t *testing.T) {
 	s := newService(t, 200)
 	refresh := func(closed ...string) {

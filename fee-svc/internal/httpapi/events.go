@@ -19,28 +19,28 @@ import (
 	"github.com/bankmore/bankmore/transfer-svc/transferapi"
 )
 
-// DeadLetterTopic keeps the events that cannot be understood, as they came.
+// DeadLetterTopic is the topic of the events that fee-svc cannot understand. They are kept unchanged.
 const DeadLetterTopic = transferapi.TopicCompleted + "-dead-letter"
 
-// maxDeliveryBytes bounds a delivery. It is what a bulk of 100 entries can come to at the broker's limit of 1 MiB for a
-// message, with room for envelopes: a delivery refused for its size would be delivered again for ever.
+// maxDeliveryBytes bounds a delivery. A bulk of 100 entries fits, each at the broker's limit of 1 MiB for a message and with
+// its envelope. If fee-svc refused a delivery for its size, daprd would repeat it for ever.
 const maxDeliveryBytes = 128 << 20
 
-// deadLetterTimeout bounds the keeping of a delivery's dead letters.
+// deadLetterTimeout bounds the time to publish all dead letters of one delivery.
 const deadLetterTimeout = 5 * time.Second
 
-// verdict is the answer to one event, as Dapr reads it. There is a third, DROP, which is no option: daprd 1.18 loses
-// the event, or dead-letters another one of the same bulk, or dies, if other entries of the bulk need a retry
-// (DeliverBulk in its pkg/runtime/subscription/postman/http).
+// verdict is the answer to one event, as Dapr reads it. Dapr also knows DROP, which fee-svc must not use: if another entry
+// of the same bulk needs a retry, daprd 1.18 loses the event, or dead-letters another one, or crashes (DeliverBulk in its
+// pkg/runtime/subscription/postman/http).
 type verdict string
 
 const (
-	success verdict = "SUCCESS" // its fee is durable, or it is kept as a dead letter
-	retry   verdict = "RETRY"   // deliver it again; meanwhile the events behind it wait
+	success verdict = "SUCCESS" // the event's fee is in the database, or the event is in the dead-letter topic
+	retry   verdict = "RETRY"   // daprd delivers the event again; meanwhile the later events wait
 )
 
-// The answers to a bulk delivery and to a single one. Every delivery is answered 200: after a 404 daprd forgets its
-// events, after other statuses it repeats the good ones together with the bad ones.
+// The answers to a bulk delivery and to a single one. Their HTTP status is always 200: after 404 daprd drops all events of
+// the delivery, and after other statuses it repeats the good ones together with the bad ones.
 type (
 	bulkAnswer struct {
 		Statuses []entryVerdict `json:"statuses"`
@@ -59,15 +59,14 @@ var consumed = promauto.NewCounterVec(prometheus.CounterOpts{
 	Help: "Events of completed transfers, by result (accepted, duplicate, dead_lettered, retried).",
 }, []string{"result"})
 
-// Every series is there from the start, so that a rule can tell zero from nothing.
+// init creates every series with the value 0, so that an alert rule can tell "zero" from "no data".
 func init() {
 	for _, result := range []string{"accepted", "duplicate", "dead_lettered", "retried"} {
 		consumed.WithLabelValues(result)
 	}
 }
 
-// recorder makes the fees of transfers durable, and tells of each whether it is new or why it is not known to be durable.
-// *fee.Service is one.
+// recorder records the fees of transfers; see fee.Service.Record. *fee.Service implements it.
 type recorder interface {
 	Record(ctx context.Context, transfers []fee.Transfer) (added []bool, errs []error)
 }
@@ -78,8 +77,8 @@ type subscriber struct {
 	deadLetter func(ctx context.Context, message []byte) error
 }
 
-// completed answers a delivery, bulk or single. An event counts as consumed exactly when its fee is in the database, or
-// the event, not being one, in the dead-letter topic.
+// completed answers a delivery, bulk or single. It answers SUCCESS to an event only if the event's fee is in the database,
+// or if fee-svc cannot understand the event and has put it into the dead-letter topic.
 func (s subscriber) completed(r *http.Request) (web.Answer, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxDeliveryBytes))
 	var tooLarge *http.MaxBytesError
@@ -87,7 +86,7 @@ func (s subscriber) completed(r *http.Request) (web.Answer, error) {
 	case errors.As(err, &tooLarge):
 		return web.Answer{}, web.ErrTooLarge
 	case err != nil:
-		return web.Answer{}, web.ErrMalformedJSON.Because(err) // cut off on its way
+		return web.Answer{}, web.ErrMalformedJSON.Because(err) // the connection broke before the end of the body
 	}
 	d := readDelivery(r.Context(), body)
 	verdicts := s.judge(r.Context(), d.messages)
@@ -101,7 +100,7 @@ func (s subscriber) completed(r *http.Request) (web.Answer, error) {
 	return web.JSON(http.StatusOK, answer)
 }
 
-// judge records what can be understood of messages, keeps the rest as dead letters, and answers each.
+// judge records the fees of the messages that it can read, keeps the other messages as dead letters, and answers each.
 func (s subscriber) judge(ctx context.Context, messages [][]byte) []verdict {
 	verdicts := make([]verdict, len(messages))
 	var transfers []fee.Transfer
@@ -116,7 +115,7 @@ func (s subscriber) judge(ctx context.Context, messages [][]byte) []verdict {
 		t := fee.Transfer{ID: completed.ID, AccountNumber: completed.OriginAccountNumber, Amount: completed.Amount}
 		transfers, places = append(transfers, t), append(places, i)
 	}
-	s.record(ctx, transfers, places, verdicts) // first: good events do not wait for bad ones
+	s.record(ctx, transfers, places, verdicts) // before the dead letters, so that good events do not wait for bad ones
 	s.bury(ctx, bad, verdicts)
 	return verdicts
 }
@@ -140,16 +139,16 @@ func (s subscriber) record(ctx context.Context, transfers []fee.Transfer, places
 	}
 }
 
-// deadLetter is a message that cannot be understood, and why not.
+// deadLetter is a message that fee-svc cannot understand, with the reason.
 type deadLetter struct {
 	place   int // among the messages
 	message []byte
-	id      string // of the CloudEvent, as far as it can be read
+	id      string // of the CloudEvent; "" if it cannot be read
 	why     error
 }
 
-// bury keeps dead letters in their topic. After the first that the broker does not take, the others wait for the next
-// delivery: each would take as long to fail.
+// bury publishes dead letters to their topic. After the first failure it does not try the others, since each would take as
+// long to fail: daprd delivers them again.
 func (s subscriber) bury(ctx context.Context, letters []deadLetter, verdicts []verdict) {
 	ctx, cancel := context.WithTimeout(ctx, deadLetterTimeout)
 	defer cancel()
@@ -179,12 +178,13 @@ type delivery struct {
 	messages [][]byte // as the broker has them
 }
 
-// lenient reads envelopes: what is wrong inside of one event must not be the fault of its neighbours. Each event is
-// read strictly afterwards.
+// lenient are the options for reading envelopes: a defect inside one event must not make the whole bulk unreadable. Each
+// event is read strictly afterwards.
 var lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 
-// readDelivery takes body apart. What is no bulk envelope is a single event, whatever it may be; an entry whose id
-// cannot be read is left out, since it cannot be answered, and daprd delivers again what has no answer.
+// readDelivery splits body into messages. A body that is no bulk envelope counts as a single event, even if it is not JSON.
+// readDelivery leaves out an entry whose id it cannot read, since there is no way to answer it. daprd delivers an entry
+// without an answer again.
 func readDelivery(ctx context.Context, body []byte) delivery {
 	var envelope struct {
 		SpecVersion jsontext.Value `json:"specversion"` // of a CloudEvent, not of a bulk envelope
@@ -213,8 +213,8 @@ func readDelivery(ctx context.Context, body []byte) delivery {
 	return d
 }
 
-// messageOf is the broker's message behind the event of a bulk entry: base64 where the subscription asks for raw
-// payloads, which also brings what is no JSON, else the JSON itself.
+// messageOf returns the broker's message from the event of a bulk entry. If the subscription asks for raw payloads, the event
+// is the message in base64, which need not be JSON. Else the event is the message itself.
 func messageOf(event jsontext.Value) []byte {
 	var raw []byte // in JSON: a base64 string
 	if event.Kind() == '"' && json.Unmarshal(event, &raw) == nil {
@@ -223,7 +223,8 @@ func messageOf(event jsontext.Value) []byte {
 	return event
 }
 
-// unwrapped is the broker's message behind a single delivery: what daprd has put a raw payload into, else body itself.
+// unwrapped returns the broker's message from a single delivery. daprd wraps a raw payload in a CloudEvent of its own; then
+// the message is the data of that CloudEvent. Else the message is body.
 func unwrapped(body []byte) []byte {
 	var wrapper struct {
 		Type       string `json:"type"`
@@ -236,7 +237,7 @@ func unwrapped(body []byte) []byte {
 	return body
 }
 
-// maxLoggedID bounds what somebody else's id may take of a log line, in bytes.
+// maxLoggedID is how much of an event's id a log line shows, in bytes. The id may be of any length.
 const maxLoggedID = 128
 
 func shortened(id string) string {

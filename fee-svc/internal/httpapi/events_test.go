@@ -19,7 +19,7 @@ import (
 
 func cursorOf(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 
-// cloudEvent is an event as daprd delivers it.
+// cloudEvent returns an event as daprd delivers it.
 func cloudEvent(data string) string {
 	return `{"data":` + data + `,"datacontenttype":"application/json","id":"0190f3a1-7b01-7000-8000-000000000001",` +
 		`"pubsubname":"pubsub","source":"transfer-svc","specversion":"1.0","time":"2026-01-02T03:04:05Z","topic":"transfers-completed",` +
@@ -31,7 +31,7 @@ func completed(id string) string {
 		`"amount":"150.00","completed_at":"2026-01-02T03:04:05.678901Z"}`
 }
 
-// bulk is a delivery of messages as daprd builds it for a subscription to raw payloads, with entry ids 0, 1, 2, …
+// bulk returns a bulk delivery of messages as daprd builds it for a subscription to raw payloads. The entry ids are 0, 1, 2, …
 func bulk(messages ...string) string {
 	entries := make([]string, len(messages))
 	for i, message := range messages {
@@ -41,7 +41,7 @@ func bulk(messages ...string) string {
 	return bulkOf(entries)
 }
 
-// parsedBulk is one as daprd builds it for a subscription to CloudEvents.
+// parsedBulk returns a bulk delivery as daprd builds it for a subscription to CloudEvents.
 func parsedBulk(events ...string) string {
 	entries := make([]string, len(events))
 	for i, event := range events {
@@ -55,13 +55,13 @@ func bulkOf(entries []string) string {
 		`"pubsubname":"pubsub","topic":"transfers-completed","type":"com.dapr.event.sent.bulk"}`
 }
 
-// wrapped is a single delivery of a raw payload.
+// wrapped returns a single delivery of a raw payload.
 func wrapped(message string) string {
 	return `{"data_base64":"` + base64.StdEncoding.EncodeToString([]byte(message)) + `","datacontenttype":"application/octet-stream",` +
 		`"id":"4a1f","pubsubname":"pubsub","source":"Dapr","specversion":"1.0","topic":"transfers-completed","type":"com.dapr.event.sent"}`
 }
 
-// statuses is the answer to a bulk delivery with the given ones.
+// statuses returns the answer to a bulk delivery with these statuses.
 func statuses(all ...string) string {
 	for i, status := range all {
 		all[i] = fmt.Sprintf(`{"entryId":"%d","status":"%s"}`, i, status)
@@ -129,7 +129,7 @@ func TestSingleDelivery(t *testing.T) {
 	}
 }
 
-// What a future version adds is none of our business; numbers may be JSON numbers.
+// An event may have members that this version does not know, and its amount may be a JSON number.
 func TestEventsMayHaveMore(t *testing.T) {
 	s := newService(t, 200)
 	event := strings.Replace(cloudEvent(strings.Replace(completed(transferID(1)), `"150.00"`, `150, "channel": {"app": [1, null]}`, 1)),
@@ -144,7 +144,7 @@ func TestEventsMayHaveMore(t *testing.T) {
 	}
 }
 
-// badEvents cannot be understood, now or ever.
+// badEvents are events that fee-svc can never understand.
 var badEvents = map[string]string{
 	"empty object":         `{}`,
 	"null":                 `null`,
@@ -207,7 +207,7 @@ func TestBadEventsAreKeptAsDeadLetters(t *testing.T) {
 			if got := len(s.fees(ana)); got != 2 {
 				t.Errorf("%d fees", got)
 			}
-			// With the broker away it is not consumed; the good ones are.
+			// While the broker is down, the bad event is not consumed, but the good ones are.
 			s.broker.away = true
 			if status, answer := s.deliver(bulk(good, event)); status != 200 || answer != statuses("SUCCESS", "RETRY") {
 				t.Errorf("broker away: %d %s", status, answer)
@@ -240,7 +240,7 @@ func TestGarbageIsKeptAsADeadLetter(t *testing.T) {
 	}
 }
 
-// One entry that is wrong in a way that daprd's envelope never is does no harm to the others.
+// A malformed entry, such as daprd never sends, does no harm to the other entries.
 func TestStrangeEntries(t *testing.T) {
 	s := newService(t, 200)
 	good := cloudEvent(completed(transferID(1)))
@@ -272,7 +272,7 @@ func TestDatabaseAwayMeansRetry(t *testing.T) {
 	}
 }
 
-// Without fees each transfer still has its record, with the reason.
+// While fees are off, each transfer still gets a fee, which is waived with the reason.
 func TestFeesTurnedOff(t *testing.T) {
 	s := newService(t, 0)
 	if status, answer := s.deliver(bulk(cloudEvent(completed(transferID(1))))); status != 200 || answer != statuses("SUCCESS") {
@@ -322,7 +322,7 @@ func TestDeliveryTooLarge(t *testing.T) {
 	}
 }
 
-// Deliveries at once, overlapping, as after a rebalance: each transfer has one fee.
+// If overlapping deliveries arrive at the same time, as after a rebalance, each transfer has one fee.
 func TestConcurrentDeliveries(t *testing.T) {
 	s := newService(t, 200)
 	events := make([]string, 50)

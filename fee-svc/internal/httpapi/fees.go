@@ -11,7 +11,7 @@ import (
 	"github.com/bankmore/bankmore/platform/web"
 )
 
-// typeTransfer is the one type of fee that there is.
+// typeTransfer is the only type of fee.
 const typeTransfer = "transfer"
 
 type feeItem struct {
@@ -47,7 +47,7 @@ func (h handlers) ofAccount(r *http.Request) (web.Answer, error) {
 	return h.list(r, number)
 }
 
-// list answers a page. Its cursor is the id of the last fee before it.
+// list answers with a page of fees. The cursor is the id of the last fee on the page before.
 func (h handlers) list(r *http.Request, accountNumber string) (web.Answer, error) {
 	page, err := web.PageFrom(r)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/bankmore/bankmore/fee-svc/internal/fee"
 )
 
-// Ids of seeded fees, in the order of time.
+// feeID returns the id of the n-th seeded fee. The ids are ordered by time.
 func feeID(n int) string      { return fmt.Sprintf("0190f3a1-7c00-7000-8000-%012d", n) }
 func transferID(n int) string { return fmt.Sprintf("0190f3a1-7b00-7000-8000-%012d", n) }
 
@@ -93,7 +93,7 @@ func TestFees(t *testing.T) {
 		{"/api/fee/9999999999/", 403, errForeign},
 		{"/api/fee/07907027952/", 403, errForeign},
 		{"/api/fee/7907027952%20/", 403, errForeign},
-		{"/api/fee/detail/", 403, errForeign}, // an account number that nobody has
+		{"/api/fee/detail/", 403, errForeign}, // read as a list of an account with the number "detail"
 		{"/api/fee/my%2F/", 404, errNoRoute},
 		{"/api/fee/detail/" + feeID(5) + "/", 403, errForeign},
 		{"/api/fee/detail/" + feeID(6) + "/", 404, errNotFound},

@@ -17,7 +17,7 @@ import (
 	"github.com/bankmore/bankmore/transfer-svc/transferapi"
 )
 
-// witness counts what the handler makes durable.
+// witness is a recorder that counts what the handler records or keeps.
 type witness struct {
 	t        *testing.T
 	recorded int
@@ -35,7 +35,8 @@ func (w *witness) Record(_ context.Context, transfers []fee.Transfer) ([]bool, [
 	return make([]bool, len(transfers)), make([]error, len(transfers))
 }
 
-// Whatever is delivered, the handler does not panic, answers 200, and says SUCCESS exactly for what it has made durable.
+// For any delivery the handler answers 200 without a panic. It says SUCCESS exactly for the events that it has recorded or
+// kept as dead letters.
 func FuzzDelivery(f *testing.F) {
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	const event = `{"id":"e","source":"s","specversion":"1.0","type":"t","data":{"id":"0190f3a1-7b00-7000-8000-000000000001",` +
@@ -76,7 +77,7 @@ func FuzzDelivery(f *testing.F) {
 		if successes != w.recorded+w.buried {
 			t.Errorf("%d recorded, %d buried: %s", w.recorded, w.buried, answer.Body)
 		}
-		// The same with everything away: nothing is consumed.
+		// If database and broker are down, the handler consumes nothing.
 		away := subscriber{recorder: nobody{}, deadLetter: func(context.Context, []byte) error { return errAway }}
 		answer, err = away.completed(httptest.NewRequest(http.MethodPost, CompletedPath, strings.NewReader(string(body))))
 		if err != nil || strings.Contains(string(answer.Body), `"status":"SUCCESS"`) {

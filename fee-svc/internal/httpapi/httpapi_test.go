@@ -30,7 +30,7 @@ const (
 	appToken = "app-token"
 )
 
-// TestMain silences the logs: the tests refuse a lot.
+// TestMain silences the logs, since the tests cause many warnings.
 func TestMain(m *testing.M) {
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	os.Exit(m.Run())
@@ -61,7 +61,7 @@ func (c *closings) Invoke(_ context.Context, _, _ string, _, out any) error {
 	return nil
 }
 
-// broker keeps dead letters, unless it is away.
+// broker keeps dead letters, unless it is down.
 type broker struct {
 	away bool
 	kept []string
@@ -129,7 +129,7 @@ func (s *service) do(r *http.Request) (status int, body string, header http.Head
 	return recorder.Code, string(answer), recorder.Header()
 }
 
-// get asks as the owner of account.
+// get sends a GET request with the token of account's owner.
 func (s *service) get(account, path string) (status int, body string) {
 	s.t.Helper()
 	r := httptest.NewRequest(http.MethodGet, path, nil)

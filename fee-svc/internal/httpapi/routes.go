@@ -1,4 +1,4 @@
-// Package httpapi is fee-svc's HTTP edge.
+// Package httpapi holds fee-svc's HTTP handlers.
 package httpapi
 
 import (
@@ -20,13 +20,13 @@ type Deps struct {
 	Closed   *accountapi.Closed
 	AppToken string
 	OpenAPI  []byte
-	// DeadLetter makes a message durable, as it is, in DeadLetterTopic.
+	// DeadLetter publishes a message unchanged to DeadLetterTopic. It returns nil once the broker has it.
 	DeadLetter func(ctx context.Context, message []byte) error
 }
 
 type handlers struct{ Deps }
 
-// CompletedPath is where the sidecar delivers the topic transfers-completed; the subscription names it too.
+// CompletedPath is the path to which the sidecar delivers the topic transfers-completed. The Dapr subscription names it, too.
 const CompletedPath = "/events/transfers-completed"
 
 // New returns the router with every route of the service. Each works with and without a trailing slash.
@@ -45,5 +45,5 @@ func New(deps Deps) *chi.Mux {
 	return r
 }
 
-// caller is the account number of the caller's token.
+// caller returns the account number in the caller's token.
 func caller(r *http.Request) string { return auth.Claims[accountapi.Claims](r.Context()).AccountNumber }
