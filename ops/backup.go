@@ -20,7 +20,7 @@ import (
 	"github.com/bankmore/bankmore/platform/sqldb"
 )
 
-// makeBackup copies the databases of the three services, while they run.
+// makeBackup copies the databases of the three services. The services may run.
 func makeBackup(ctx context.Context, out io.Writer, flags *flag.FlagSet, args []string) error {
 	if err := parse(flags, args); err != nil {
 		return err
@@ -44,7 +44,7 @@ func makeBackup(ctx context.Context, out io.Writer, flags *flag.FlagSet, args []
 	return nil
 }
 
-// restoreBackup puts a backup back into databases that are empty, or not there.
+// restoreBackup puts a backup back into databases that are empty or do not exist.
 func restoreBackup(ctx context.Context, out io.Writer, flags *flag.FlagSet, args []string) error {
 	if err := parse(flags, args); err != nil {
 		return err
@@ -78,7 +78,7 @@ func list(out io.Writer, copies []backup.Copy) {
 	}
 }
 
-// urlsOf is databaseURLs by service.
+// urlsOf returns the results of databaseURLs by service.
 func urlsOf(services []string) (backup.URLs, error) {
 	all, err := databaseURLs(services...)
 	if err != nil {
@@ -91,8 +91,9 @@ func urlsOf(services []string) (backup.URLs, error) {
 	return urls, nil
 }
 
-// verifyBackup checks that a backup is whole, that no page of it is damaged, and that its books are right: each
-// service's own and across. What was in flight when the backup was made may still be.
+// verifyBackup checks that a backup is whole, that its pages and foreign keys are not damaged, and that its books are right:
+// each service's own and across the services. It adds the backup's age to the grace period, since what was in flight when
+// the backup was made is still in flight there.
 func verifyBackup(ctx context.Context, out io.Writer, dir, scratch string, options books.Options) (err error) {
 	m, err := backup.Read(dir)
 	if err != nil {
@@ -119,7 +120,7 @@ func verifyBackup(ctx context.Context, out io.Writer, dir, scratch string, optio
 	return errors.Join(append(violated, checkBooks(ctx, out, urls["account"], urls["transfer"], urls["fee"], options))...)
 }
 
-// readable is where the copies can be read. remove removes what was made for that.
+// readable returns URLs at which the copies can be read. It restores PostgreSQL copies into new databases; remove drops them.
 func readable(ctx context.Context, dir string, m backup.Manifest, scratch string) (urls backup.URLs, remove func() error, err error) {
 	urls = backup.URLs{}
 	var databases []string
@@ -154,7 +155,7 @@ func readable(ctx context.Context, dir string, m backup.Manifest, scratch string
 	return urls, remove, nil
 }
 
-// serviceVerify runs a service's own verify, of the program beside this one or in the PATH.
+// serviceVerify runs a service's own verify. It looks for the service's program beside this one, then in the PATH.
 func serviceVerify(ctx context.Context, out io.Writer, service, url string, grace time.Duration) error {
 	program := service + "-svc"
 	if self, err := os.Executable(); err == nil {
@@ -176,7 +177,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// administer runs a statement that no transaction may hold.
+// administer runs a statement that is not allowed in a transaction.
 func administer(ctx context.Context, url, statement string) (err error) {
 	db, err := sqldb.Open(ctx, url)
 	if err != nil {

@@ -56,9 +56,9 @@ func listDeadLetters(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
-// choice is the letters that the arguments name.
+// choice says which letters to put back.
 type choice struct {
-	all   bool // that can be understood: the others would only come back
+	all   bool // all that can be understood: fee-svc would only reject the others again
 	named map[deadletter.Position]bool
 }
 

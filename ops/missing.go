@@ -13,7 +13,7 @@ import (
 	"github.com/bankmore/bankmore/transfer-svc/transferapi"
 )
 
-// nameMissing names the completed transfers that the topic tells of and transfer-svc does not have.
+// nameMissing names the completed transfers whose events the topic has, and that transfer-svc does not have.
 func nameMissing(ctx context.Context, out io.Writer, flags *flag.FlagSet, args []string) (err error) {
 	if err := parse(flags, args); err != nil {
 		return err
@@ -43,10 +43,10 @@ func nameMissing(ctx context.Context, out io.Writer, flags *flag.FlagSet, args [
 	return missing.Transfers(ctx, out, client, account, transfer)
 }
 
-// feeGroup is the consumer group of fee-svc: its app id.
+// feeGroup is the consumer group of fee-svc. Dapr names the group by the app id.
 const feeGroup = "fee-svc"
 
-// skipEvents has fee-svc skip all events of completed transfers that the topic holds now.
+// skipEvents makes fee-svc skip all events of completed transfers that the topic holds now.
 func skipEvents(ctx context.Context, out io.Writer, flags *flag.FlagSet, args []string) error {
 	if err := parse(flags, args); err != nil {
 		return err

@@ -12,7 +12,7 @@ import (
 	"github.com/bankmore/bankmore/platform/sqldb"
 )
 
-// repairTransfers gives transfer-svc the transfers back that the ledger has and it has not.
+// repairTransfers adds the transfers that the ledger knows and transfer-svc has lost.
 func repairTransfers(ctx context.Context, out io.Writer, flags *flag.FlagSet, args []string) (err error) {
 	var since time.Time
 	flags.Func("since", "leave out what is older than this `time`, as in RFC 3339: 2026-01-31T12:00:00Z", func(text string) (err error) {
@@ -44,7 +44,7 @@ func repairTransfers(ctx context.Context, out io.Writer, flags *flag.FlagSet, ar
 	return err
 }
 
-// openExisting is sqldb.Open that does not create what is not there.
+// openExisting is sqldb.Open, but does not create a database that does not exist.
 func openExisting(ctx context.Context, url string) (*sqldb.DB, error) {
 	looking, err := sqldb.OpenReadOnly(ctx, url)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/bankmore/bankmore/platform/sqldb"
 )
 
-// republishEvents has transfer-svc tell again of what was completed.
+// republishEvents makes transfer-svc publish the events of completed transfers again.
 func republishEvents(ctx context.Context, out io.Writer, flags *flag.FlagSet, args []string) (err error) {
 	since := flags.String("since", "", "a time as in RFC 3339: 2026-01-31T12:00:00Z")
 	if err := parse(flags, args); err != nil {
@@ -26,7 +26,7 @@ func republishEvents(ctx context.Context, out io.Writer, flags *flag.FlagSet, ar
 	if err != nil {
 		return err
 	}
-	looking, err := sqldb.OpenReadOnly(ctx, urls[0]) // which does not create what is not there
+	looking, err := sqldb.OpenReadOnly(ctx, urls[0]) // first, since it does not create a database that does not exist
 	if err != nil {
 		return err
 	}

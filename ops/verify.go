@@ -15,10 +15,10 @@ import (
 	"github.com/bankmore/bankmore/platform/sqldb"
 )
 
-// defaultGrace is what transfer-svc's verify has as well.
+// defaultGrace is the default of the services' own verify, too.
 const defaultGrace = 10 * time.Minute
 
-// verify checks across the databases of the three services.
+// verify checks the laws across the databases of the three services.
 func verify(ctx context.Context, out io.Writer, flags *flag.FlagSet, args []string) (err error) {
 	atRest := flags.Bool("at-rest", false, "nothing may be in flight")
 	grace := defaultGrace
@@ -44,7 +44,7 @@ func verify(ctx context.Context, out io.Writer, flags *flag.FlagSet, args []stri
 	case *scratch != "" && *from == "":
 		return fmt.Errorf("%w: -scratch goes with -backup", errUsage)
 	}
-	debug.SetGCPercent(800) // of a heap of a few megabytes, through which millions of rows pass
+	debug.SetGCPercent(800) // collect garbage rarely: the heap has a few megabytes, but millions of rows pass through it
 	options := books.Options{Grace: grace, AtRest: *atRest}
 	if *from != "" {
 		return verifyBackup(ctx, out, *from, *scratch, options)
@@ -56,7 +56,7 @@ func verify(ctx context.Context, out io.Writer, flags *flag.FlagSet, args []stri
 	return checkBooks(ctx, out, urls[0], urls[1], urls[2], options)
 }
 
-// checkBooks checks across the databases at these URLs.
+// checkBooks checks the laws across the databases at these URLs.
 func checkBooks(ctx context.Context, out io.Writer, account, transfer, fee string, options books.Options) (err error) {
 	var dbs books.Databases
 	for _, service := range []struct {
@@ -77,8 +77,8 @@ var databaseVariables = map[string]string{
 	"account": "ACCOUNT_DATABASE_URL", "transfer": "TRANSFER_DATABASE_URL", "fee": "FEE_DATABASE_URL",
 }
 
-// databaseURLs is where the databases of services are: as the environment says, or, if it names no service's, where
-// `make run` has them. Some from here and some from there would be two systems.
+// databaseURLs returns the URLs of the services' databases. If the environment names no database, they are those of `make run`.
+// If it names some but not all that are asked for, databaseURLs returns an error: it must not mix two systems.
 func databaseURLs(services ...string) (urls []string, err error) {
 	local := true
 	for _, variable := range databaseVariables {

@@ -1,7 +1,8 @@
 // Package backup copies the databases of the three services while they run, checks such a copy, and puts it back.
 //
-// The copies are taken in the order fee-svc, transfer-svc, account-svc: a fee follows a completed transfer, and a
-// transfer's state follows its movements, so whatever an earlier copy tells of, a later one has.
+// It copies in the order fee-svc, transfer-svc, account-svc. fee-svc records a fee after the transfer is completed, and
+// transfer-svc writes a state after the movements are in the ledger. So the cause of everything in an earlier copy is in the
+// later ones.
 package backup
 
 import (
@@ -24,13 +25,13 @@ import (
 	"github.com/bankmore/bankmore/platform/sqldb"
 )
 
-// Services are those that are copied, in that order.
+// Services are the services in the order in which their databases are copied.
 var Services = []string{"fee", "transfer", "account"}
 
-// URLs are where the services' databases are, by the service's name without "-svc", as DATABASE_URL names them.
+// URLs are the URLs of the services' databases, in the form of DATABASE_URL. A key is a service's name without "-svc".
 type URLs map[string]string
 
-// Manifest says what a backup holds. It is written last: a folder without it is no whole backup.
+// Manifest says what a backup holds. Make writes it last: a folder without it is no whole backup.
 type Manifest struct {
 	Copies []Copy `json:"copies"` // in the order in which they were taken
 }
@@ -41,7 +42,7 @@ type Copy struct {
 	Engine  string    `json:"engine"`          // SQLite or PostgreSQL
 	Schema  string    `json:"schema,omitzero"` // PostgreSQL only
 	File    string    `json:"file"`            // in the backup's folder
-	Moment  time.Time `json:"moment"`          // what was committed before it is in the copy
+	Moment  time.Time `json:"moment"`          // everything committed before is in the copy
 	Bytes   int64     `json:"bytes"`
 	SHA256  string    `json:"sha256"` // of the file, in hexadecimal
 }
@@ -54,14 +55,14 @@ const (
 
 const (
 	manifestFile = "backup.json"
-	unfinished   = ".unfinished" // after the folder's name, until the backup is whole
+	unfinished   = ".unfinished" // suffix of the folder's name until the backup is whole
 )
 
 // ErrIncomplete says that a folder holds no whole backup, or that a file of it has changed since.
 var ErrIncomplete = errors.New("no whole backup")
 
-// Make copies the databases into the folder dir, which must not exist, and returns what it has copied. Until all is on
-// the disk the folder has another name, dir.unfinished; what an error leaves of it is removed.
+// Make copies the databases into the folder dir, which must not exist, and returns what it has copied. Make writes to
+// dir.unfinished and renames that to dir once everything is on the disk. After an error it removes dir.unfinished.
 func Make(ctx context.Context, dir string, urls URLs) (m Manifest, err error) {
 	dir = filepath.Clean(dir)
 	if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
@@ -104,8 +105,8 @@ type source interface {
 	close() error
 }
 
-// copyAll first fixes the moments of all databases that can have one fixed, in their order, and then copies, which takes
-// its time.
+// copyAll first begins a snapshot of each PostgreSQL database, in the order of Services. Then it copies, which may take long.
+// SQLite's snapshot is made when its database is copied.
 func copyAll(ctx context.Context, dir string, urls URLs) (copies []Copy, err error) {
 	sources := make([]source, len(Services))
 	for i, service := range Services {
@@ -139,7 +140,7 @@ func begin(ctx context.Context, url string, c *Copy) (source, error) {
 	return beginPostgres(ctx, url, c)
 }
 
-// Read returns what the backup in dir holds, once every file is as it was written.
+// Read returns the manifest of the backup in dir. It returns ErrIncomplete unless every file is as it was written.
 func Read(dir string) (m Manifest, err error) {
 	text, err := os.ReadFile(filepath.Join(dir, manifestFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -171,8 +172,8 @@ func Read(dir string) (m Manifest, err error) {
 	return m, nil
 }
 
-// Restore puts the copies of these services back into their databases, which must be empty or not there. It returns what
-// it has put back, also beside an error.
+// Restore puts the copies of these services back into their databases, which must be empty or not exist. It returns the copies
+// that it has put back, also beside an error.
 func Restore(ctx context.Context, dir string, services []string, urls URLs) (done []Copy, err error) {
 	m, err := Read(dir)
 	if err != nil {
@@ -183,7 +184,7 @@ func Restore(ctx context.Context, dir string, services []string, urls URLs) (don
 		if !slices.Contains(services, c.Service) {
 			continue
 		}
-		if err := vacant(ctx, c, urls[c.Service]); err != nil { // of any, before the first is put back
+		if err := vacant(ctx, c, urls[c.Service]); err != nil { // check all before putting the first one back
 			return nil, fmt.Errorf("%s-svc: %w", c.Service, err)
 		}
 		chosen = append(chosen, c)
@@ -197,7 +198,7 @@ func Restore(ctx context.Context, dir string, services []string, urls URLs) (don
 	return done, nil
 }
 
-// vacant returns an error unless a copy can be put back there without a loss.
+// vacant returns an error unless the database at url is empty or missing, and of the copy's engine.
 func vacant(ctx context.Context, c Copy, url string) error {
 	switch sqlite := strings.HasPrefix(url, "sqlite:"); {
 	case sqlite != (c.Engine == SQLite):
@@ -216,7 +217,8 @@ func restore(ctx context.Context, file string, c Copy, url string) error {
 	return restorePostgres(ctx, file, c, url)
 }
 
-// Check reads a database that a copy has become and returns an error if its pages or references are damaged.
+// Check reads a database that was restored from a copy, or an SQLite copy itself. It returns an error if pages or foreign keys
+// are damaged.
 func Check(ctx context.Context, c Copy, url string) (err error) {
 	if c.Engine != SQLite {
 		return nil // PostgreSQL has checked both while it restored the copy
@@ -229,10 +231,10 @@ func Check(ctx context.Context, c Copy, url string) (err error) {
 	return checkSQLite(ctx, db)
 }
 
-// URL is where the copy of a service can be read, if it is one of SQLite.
+// URL returns the URL at which an SQLite copy can be read.
 func URL(dir string, c Copy) string { return "sqlite:" + filepath.Join(dir, c.File) }
 
-// write creates a file that only its owner may read, and returns when its content is on the disk.
+// write creates a file that only its owner may read. It returns once the content is on the disk.
 func write(path string, content func(f *os.File) error) (err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {

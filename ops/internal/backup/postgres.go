@@ -22,8 +22,8 @@ import (
 // ErrNoProgram says that one of PostgreSQL's programs is not installed.
 var ErrNoProgram = errors.New("no client programs of PostgreSQL here (Debian's package postgresql-client)")
 
-// postgresSource holds a snapshot that pg_dump takes over, so that the moments of three databases lie milliseconds apart,
-// however long each dump takes.
+// postgresSource holds an exported snapshot for pg_dump. So the moments of the three copies are milliseconds apart, however
+// long each dump takes.
 type postgresSource struct {
 	db       *sqldb.DB
 	tx       *sql.Tx
@@ -70,7 +70,7 @@ func (s postgresSource) copy(ctx context.Context, to *os.File) error {
 
 func (s postgresSource) close() error { return errors.Join(s.tx.Rollback(), s.db.Close()) }
 
-// ByHand is what to run where pg_dump is, in that order.
+// ByHand returns the commands for an operator to run, in this order, on a machine that has pg_dump.
 func ByHand(dir string) string {
 	var b strings.Builder
 	for _, service := range Services {
@@ -109,7 +109,7 @@ func restorePostgres(ctx context.Context, file string, c Copy, url string) (err 
 		return err
 	}
 	cmd, err := program(ctx, url, "pg_restore", "--exit-on-error", "--single-transaction", "--schema="+c.Schema, "--no-owner", "--no-privileges",
-		"--dbname=", file) // which is PGDATABASE
+		"--dbname=", file) // an empty name: libpq takes PGDATABASE
 	if err != nil {
 		return err
 	}
@@ -121,12 +121,13 @@ func restorePostgres(ctx context.Context, file string, c Copy, url string) (err 
 		return err
 	}
 	defer func() { err = errors.Join(err, looking.Close()) }()
-	// Without statistics the first plans would read whole tables, and the services keep their plans.
+	// Without statistics the services' first query plans would read whole tables, and the services keep their plans.
 	_, err = looking.Read().ExecContext(ctx, "ANALYZE")
 	return err
 }
 
-// createSchema creates a schema that is not there. (IF NOT EXISTS asks for the right to create one even where it is.)
+// createSchema creates a schema unless it exists. (CREATE SCHEMA IF NOT EXISTS needs the right to create schemas even if the
+// schema exists.)
 func createSchema(ctx context.Context, db *sqldb.DB, name string) error {
 	var there bool
 	err := db.Read().QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1)", name).Scan(&there)
@@ -139,17 +140,19 @@ func createSchema(ctx context.Context, db *sqldb.DB, name string) error {
 
 func quoted(name string) string { return pgx.Identifier{name}.Sanitize() }
 
-// passed are the parameters of a URL that libpq has a variable for. It knows none of pgx's own, and no server's setting.
+// passed maps URL parameters to the environment variables of libpq for them. libpq has no variables for the other parameters:
+// pgx's own ones and settings of the server.
 var passed = map[string]string{
 	"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "sslcert": "PGSSLCERT", "sslkey": "PGSSLKEY",
 	"connect_timeout": "PGCONNECT_TIMEOUT", "target_session_attrs": "PGTARGETSESSIONATTRS",
 }
 
-// systemRoots is where Debian and Alpine keep the CAs that are trusted.
+// systemRoots is the file in which Debian and Alpine keep the certificates of trusted CAs.
 const systemRoots = "/etc/ssl/certs/ca-certificates.crt"
 
-// program is one of PostgreSQL's programs that connects to the database of a URL as the services do: libpq would read
-// that URL differently. The password is in its environment, where only its user sees it.
+// program returns the command for one of PostgreSQL's programs. It connects to rawURL as the services do. It gets the parts of
+// the URL in its environment, for two reasons: libpq would read the URL differently, and only its own user can see the password
+// there.
 func program(ctx context.Context, rawURL, name string, args ...string) (*exec.Cmd, error) {
 	config, err := pgx.ParseConfig(rawURL) // its errors leave the password out
 	if err != nil {

@@ -25,7 +25,7 @@ func beginSQLite(ctx context.Context, url string, c *Copy) (source, error) {
 	return sqliteSource{db}, nil
 }
 
-// copy copies one moment, what is in the -wal file included, and keeps no writer waiting
+// copy copies the database as it is at one moment, including the content of the -wal file. It does not block writers
 // (https://www.sqlite.org/lang_vacuum.html).
 func (s sqliteSource) copy(ctx context.Context, to *os.File) error {
 	_, err := s.db.Read().ExecContext(ctx, "VACUUM INTO $1", to.Name())
@@ -83,7 +83,7 @@ func restoreSQLite(file, url string) error {
 		return err
 	}
 	draft := path + unfinished
-	if err := os.RemoveAll(draft); err != nil { // of an attempt that was killed
+	if err := os.RemoveAll(draft); err != nil { // left by an attempt that was killed
 		return err
 	}
 	err := write(draft, func(to *os.File) error {

@@ -1,5 +1,5 @@
-// Package books checks what no service can check alone: that the three databases tell the same story about the money.
-// It reads them with SQL of its own, while the system runs or at rest.
+// Package books checks what no service can check alone: that the three databases agree about the money. It reads them with
+// SQL of its own, while the system runs or at rest.
 package books
 
 import (
@@ -25,16 +25,16 @@ type Databases struct {
 // Options say what may be unfinished.
 type Options struct {
 	Grace  time.Duration // how long something may be in flight
-	AtRest bool          // nothing may be
+	AtRest bool          // nothing may be in flight
 }
 
-// Check reads the books once, in the order of the transfers' ids, and writes to out what violates a law, then a summary.
-// It returns sqldb.ErrViolated if anything does.
+// Check reads the books once, in the order of the transfers' ids. It writes each violation of a law to out, then a summary.
+// It returns sqldb.ErrViolated if there is a violation.
 //
-// It is sound while the system runs because of the order of the three moments that it looks at. A fee follows a
-// completed transfer, and a transfer's state follows the movements that it tells of; so the fees come first, then the
-// transfers, then the movements, and whatever an earlier moment tells of, a later one has to show. What only the later
-// ones show may have happened in between: it is in flight for as long as Options.Grace, and a violation afterwards.
+// Check gives no false alarm while the system runs, because of the order of its three snapshots: first fees, then transfers,
+// then movements. fee-svc records a fee after the transfer is completed, and transfer-svc writes a state after the movements
+// are in the ledger. So the cause of everything in an earlier snapshot is in the later ones. What only a later snapshot shows
+// may have happened between the snapshots: it counts as in flight for up to Options.Grace, and as a violation afterwards.
 func Check(ctx context.Context, out io.Writer, dbs Databases, o Options) error {
 	a := &audit{
 		Options: o, report: sqldb.NewReport(out), youngSince: sqldb.Micros(time.Now().Add(-o.Grace)),
@@ -72,7 +72,7 @@ func Check(ctx context.Context, out io.Writer, dbs Databases, o Options) error {
 	return a.report.Close(always)
 }
 
-// begin starts a snapshot, whose moment is that of query: one row.
+// begin starts a snapshot at the moment of query, which returns one row.
 func begin(ctx context.Context, db *sqldb.DB, query string, into ...any) (*sql.Tx, error) {
 	tx, err := db.Snapshot(ctx)
 	if err != nil {
@@ -93,24 +93,25 @@ type audit struct {
 	customers                 total
 	cash, transit, feeRevenue total // balances of the internal accounts
 	movements                 int
-	transfers, fees           map[string]int // by state and status
+	transfers, fees           map[string]int // counts, by state and by status
 	transferEvents, feeEvents outbox
 	held                      total          // in transit, for transfers that are in flight
 	waitingFees               int            // for their account's balance
 	flying                    map[string]int // what is in flight, by kind
 }
 
-// outbox is the events that wait to be published.
+// outbox describes the events of one service that wait to be published.
 type outbox struct {
-	events, old int   // all, and those beyond the grace period
-	oldest      int64 // when the oldest came, in microseconds
+	events, old int   // all, and those older than the grace period
+	oldest      int64 // when the oldest was added, in microseconds since 1970
 }
 
 func (a *audit) selectEvents() string {
 	return fmt.Sprintf("SELECT count(*), count(CASE WHEN created_at < %d THEN 1 END), coalesce(min(created_at), 0) FROM outbox", a.youngSince)
 }
 
-// sum adds up the internal accounts. Their side of a movement is the other one.
+// sum adds up the balances of the internal accounts. A credit of a customer is a debit of the contra account, and the
+// reverse.
 func (a *audit) sum(ctx context.Context, tx *sql.Tx) error {
 	var cash, transit, feeRevenue halves
 	err := tx.QueryRowContext(ctx, "SELECT count(*), "+
@@ -123,7 +124,7 @@ func (a *audit) sum(ctx context.Context, tx *sql.Tx) error {
 	return err
 }
 
-// merge reads what is sorted by transfer id side by side, and judges one transfer after the other.
+// merge reads transfers, movements and fees side by side, each sorted by transfer id, and judges one transfer after the other.
 func (a *audit) merge(ctx context.Context, transferTx, movementTx, feeTx *sql.Tx) error {
 	transfers, err := open(ctx, transferTx, "transfers", selectTransfers, scanTransfer)
 	if err != nil {
@@ -157,7 +158,7 @@ func (a *audit) merge(ctx context.Context, transferTx, movementTx, feeTx *sql.Tx
 	}
 }
 
-// least sets id to the smallest of those that there are.
+// least sets id to the smallest id at the head of the streams. It returns false if all streams have ended.
 func least(id *string, heads ...func() (string, bool)) (found bool) {
 	for _, head := range heads {
 		if next, ok := head(); ok && (!found || next < *id) {
@@ -167,13 +168,13 @@ func least(id *string, heads ...func() (string, bool)) (found bool) {
 	return found
 }
 
-// The rows of the three streams. Ids sort byte by byte on both engines.
+// The queries of the three streams. Both engines sort ids byte by byte.
 const (
 	selectTransfers = `SELECT id, request_id, fingerprint, origin_account_number, destination_account_number, amount, state, created_at,
 		coalesce(completed_at, 0) FROM transfers ORDER BY id`
 	selectLegs = `SELECT m.transfer_id, m.kind, m.type, a.number, m.counterparty, m.amount, m.created_at,
 		coalesce(m.transfer_request_id, ''), coalesce(m.transfer_fingerprint, '') FROM movements m JOIN accounts a ON a.id = m.account_id WHERE m.kind IN ('transfer', 'refund', 'fee') ORDER BY m.transfer_id`
-	// A pending fee waits for balance if its account does, whatever the fee's own row tells of the past.
+	// A pending fee waits for balance if its debtor does. The fee's own reason may be out of date.
 	selectFees = `SELECT transfer_id, account_number, amount, status, CASE
 			WHEN status <> 'PENDING' THEN reason
 			WHEN EXISTS (SELECT 1 FROM debtors WHERE debtors.account_number = fees.account_number AND debtors.waits) THEN 'INSUFFICIENT_BALANCE'
@@ -181,8 +182,8 @@ const (
 		FROM fees ORDER BY transfer_id`
 )
 
-// request is what a customer asked for: its key, and the fingerprint of the rest. The ledger has none of a movement that
-// is no debit of a transfer, or of before it kept them.
+// request is a customer's request: its key, and the fingerprint of its payload. In the ledger only the debits of transfers
+// have a request, and debits from before the ledger kept requests have none.
 type request struct{ id, fingerprint string }
 
 type transfer struct {
@@ -264,10 +265,10 @@ func (s *stream[R]) next() error {
 	return nil
 }
 
-// head is the id of the next row, if there is one.
+// head returns the id of the next row, and whether there is one.
 func (s *stream[R]) head() (id string, ok bool) { return s.id, s.more }
 
-// take passes on all rows with that id.
+// take calls to with each row that has that id.
 func (s *stream[R]) take(id string, to func(R)) error {
 	for s.more && s.id == id {
 		to(s.row)
@@ -280,7 +281,7 @@ func (s *stream[R]) take(id string, to func(R)) error {
 
 func (s *stream[R]) close() { s.rows.Close() }
 
-// summarize says what there is, also where nothing is wrong.
+// summarize writes what the databases hold, also if nothing is wrong.
 func (a *audit) summarize(out io.Writer) {
 	fmt.Fprintf(out, "%s\n", counts("transfers", a.transfers))
 	fmt.Fprintf(out, "%d movements; customers have %s, cash %s, transit %s, fee-revenue %s\n",
@@ -289,7 +290,7 @@ func (a *audit) summarize(out io.Writer) {
 	fmt.Fprintf(out, "%s\n", counts("in flight", a.flying))
 }
 
-// counts is a total with its parts.
+// counts returns the text of a total with its parts.
 func counts(what string, n map[string]int) string {
 	total, parts := 0, []string{}
 	for _, name := range slices.Sorted(maps.Keys(n)) {

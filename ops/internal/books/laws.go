@@ -10,7 +10,7 @@ import (
 	"github.com/bankmore/bankmore/platform/sqldb"
 )
 
-// The laws, in the form of the services' invariants.
+// The laws. Each is named by what must hold, like the services' invariants.
 const (
 	completedLaw  = "a completed transfer is one debit of its origin and one credit of its destination"
 	failedLaw     = "a failed transfer has moved nothing, or has been refunded"
@@ -27,21 +27,21 @@ const (
 	restLaw       = "nothing is in flight"
 )
 
-// always is how many of the laws hold at every moment; the last holds at rest only.
+// always is how many of the laws are checked in every run. The last law is checked with Options.AtRest only.
 const always = 12
 
-// evidence is what the books say about one transfer, in constant space.
+// evidence is what the three databases say about one transfer. Its size does not depend on the number of rows.
 type evidence struct {
 	id                            string
-	transfers, fees               int // rows
+	transfers, fees               int // numbers of rows
 	transfer                      transfer
 	fee                           fee
 	debit, credit, refund, charge movement
-	strange                       int   // movements that are none of these
-	began                         int64 // the earliest movement
+	strange                       int   // number of movements of any other kind
+	began                         int64 // time of the earliest movement, in microseconds since 1970
 }
 
-// movement is the first of some movements, and their number.
+// movement is the first movement of one kind, and the number of all of that kind.
 type movement struct {
 	leg
 	n int
@@ -70,7 +70,7 @@ func (e *evidence) add(l leg) {
 	}
 }
 
-// is reports whether there is exactly one movement: of that amount, of that account, with that other party.
+// is reports whether there is exactly one movement, and it has this amount, account and other party.
 func (m movement) is(amount money.Cents, account, other string) bool {
 	return m.n == 1 && m.amount == amount && m.account == account && m.other == other
 }
@@ -87,18 +87,18 @@ func (e evidence) refunded() bool {
 	return e.refund.is(e.transfer.amount, e.transfer.origin, e.transfer.destination)
 }
 
-// sameRequest reports whether transfer and debit tell of one request, as far as both know it.
+// sameRequest reports whether transfer and debit have the same request. It returns true if one of them has none.
 func (e evidence) sameRequest() bool {
 	return e.debit.request == request{} || e.debit.request == e.transfer.request || strings.HasPrefix(e.transfer.id, repair.NobodysRequest)
 }
 
-// held is what the transfer has in transit, if there is at most one movement of a kind.
+// held returns what the transfer has in transit. It assumes at most one movement of each kind.
 func (e evidence) held() money.Cents { return e.debit.amount - e.credit.amount - e.refund.amount }
 
-// moved is the number of movements of the transfer itself.
+// moved returns the number of the transfer's movements, without that of its fee.
 func (e evidence) moved() int { return e.debit.n + e.credit.n + e.refund.n + e.strange }
 
-// String tells the whole story.
+// String returns all evidence as one line of text.
 func (e evidence) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "transfer %s", e.id)
@@ -137,7 +137,7 @@ func (e evidence) String() string {
 	return b.String()
 }
 
-// judge holds what is known of one transfer against the laws.
+// judge checks the evidence of one transfer against the laws.
 func (a *audit) judge(e evidence) {
 	if e.transfers > 0 {
 		a.transfers[e.transfer.state] += e.transfers
@@ -181,8 +181,8 @@ func (a *audit) judgeTransfer(e evidence) {
 	}
 }
 
-// underWay reports whether an unfinished transfer may have moved what it has: as much as its state says, or more, since
-// it may have gone on before its movements were looked at.
+// underWay reports whether the movements of an unfinished transfer fit its state. There may be more movements than the state
+// says, since the transfer may have gone on between the two snapshots.
 func (e evidence) underWay() bool {
 	begun := e.debited() && (e.moved() == 1 || e.moved() == 2 && (e.credited() || e.refunded()))
 	switch e.transfer.state {
@@ -208,7 +208,7 @@ func (a *audit) judgeFee(e evidence) {
 	}
 }
 
-// insufficientBalance is why a fee may wait as long as it takes.
+// insufficientBalance is the reason with which a fee may stay pending for any time.
 const insufficientBalance = "INSUFFICIENT_BALANCE"
 
 func (a *audit) judgeCharge(e evidence) {
@@ -220,7 +220,7 @@ func (a *audit) judgeCharge(e evidence) {
 	switch {
 	case e.fees == 0 && e.charge.n == 1 && e.transfers > 0:
 		a.flyingOr(chargeLaw, "fees that were recorded meanwhile", e, e.charge.created)
-	case e.fees == 0: // judged as an orphan, if there is anything
+	case e.fees == 0: // judgeTransfer reports a charge without a transfer
 	case e.fee.status == "CHARGED" && !charged,
 		e.fee.status == "PENDING" && e.charge.n == 1 && !charged,
 		e.fee.status == "WAIVED" && (e.charge.n > 0 || e.fee.reason == ""):
@@ -234,7 +234,8 @@ func (a *audit) judgeCharge(e evidence) {
 	}
 }
 
-// flyingOr takes what happened at since as being in flight while it is young, and as a violation of law afterwards.
+// flyingOr counts e as in flight if it happened within the grace period. Else it reports a violation of law. since is the time
+// of what happened, in microseconds since 1970.
 func (a *audit) flyingOr(law, kind string, e evidence, since int64) (flying bool) {
 	if since < a.youngSince {
 		a.violation(law, e)

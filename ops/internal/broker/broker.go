@@ -1,4 +1,4 @@
-// Package broker connects the operator's commands to Kafka, and reads topics whole.
+// Package broker connects the operator's commands to Kafka, and reads whole topics.
 package broker
 
 import (
@@ -16,15 +16,16 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 )
 
-// patience bounds how long the broker may be silent.
+// patience is how long a command waits for an answer of the broker.
 const patience = 15 * time.Second
 
-// localBroker is that of `make run`.
+// localBroker is the address of the broker of `make run`.
 const localBroker = "127.0.0.1:9092"
 
-// Connect returns a client for the broker that the environment names, in the variables that the sidecars read:
-// KAFKA_BOOTSTRAP_SERVERS (else that of `make run`), KAFKA_USERNAME and KAFKA_PASSWORD (SCRAM-SHA-512, over TLS unless
-// KAFKA_DISABLE_TLS is true; without them, in the clear). It writes only what every replica confirms.
+// Connect returns a client for the broker that the environment names. It reads the same variables as the sidecars:
+// KAFKA_BOOTSTRAP_SERVERS (default: the broker of `make run`), KAFKA_USERNAME and KAFKA_PASSWORD. With user and password it
+// uses SCRAM-SHA-512, over TLS unless KAFKA_DISABLE_TLS is true; else neither authentication nor TLS. A write succeeds once
+// all in-sync replicas have confirmed it.
 func Connect(more ...kgo.Opt) (*kgo.Client, error) {
 	brokers, user, password := os.Getenv("KAFKA_BOOTSTRAP_SERVERS"), os.Getenv("KAFKA_USERNAME"), os.Getenv("KAFKA_PASSWORD")
 	if brokers == "" {
@@ -48,7 +49,7 @@ func Connect(more ...kgo.Opt) (*kgo.Client, error) {
 	return kgo.NewClient(options...)
 }
 
-// Scan passes on every record that a topic holds now, partition by partition, sorted by offset.
+// Scan calls each with every record that the topic holds now: one partition after the other, in the order of the offsets.
 func Scan(ctx context.Context, client *kgo.Client, topic string, each func(*kgo.Record) error) error {
 	admin := kadm.NewClient(client)
 	starts, err := admin.ListStartOffsets(ctx, topic)
@@ -109,8 +110,8 @@ func scanPartition(ctx context.Context, client *kgo.Client, topic string, partit
 // ErrInUse says that a consumer group has members.
 var ErrInUse = errors.New("its consumer group has members")
 
-// SkipToEnd has a consumer group go on behind the last record that each partition of a topic holds now, and returns how
-// many records it skips. No member of the group may run, or SkipToEnd returns ErrInUse.
+// SkipToEnd moves the offsets of a consumer group to the present end of each partition of a topic, and returns how many
+// records the group skips. It returns ErrInUse if a member of the group runs.
 func SkipToEnd(ctx context.Context, client *kgo.Client, group, topic string) (skipped int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

@@ -8,10 +8,11 @@ import (
 	"github.com/bankmore/bankmore/ops/internal/broker"
 )
 
-// Connect is broker.Connect for a client that Replay can write with.
+// Connect is broker.Connect for a client with which Replay can write.
 func Connect() (*kgo.Client, error) { return broker.Connect(kgo.RecordPartitioner(partitioner())) }
 
-// partitioner puts an event where the sidecars do (Sarama's hash of the key), and a note beside its letter.
+// partitioner chooses an event's partition as the sidecars do (by Sarama's hash of the key). A note goes into the partition of
+// its letter.
 func partitioner() kgo.Partitioner {
 	events := kgo.StickyKeyPartitioner(kgo.SaramaCompatHasher(func(key []byte) uint32 {
 		h := fnv.New32a()

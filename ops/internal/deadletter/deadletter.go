@@ -1,8 +1,8 @@
 // Package deadletter shows the events that fee-svc could not understand and puts them back.
 //
-// What was put back is noted in the dead-letter topic itself, by a record without a value that names the letter. Offsets
-// committed by a consumer group would not do: letters are put back in any order, and brokers forget the offsets of a
-// group without members after some days, while they keep the letters for a year.
+// When Replay has put a letter back, it adds a note to the dead-letter topic: a record without a value that names the letter.
+// Offsets of a consumer group would not be enough. An operator may put letters back in any order, and brokers delete the
+// offsets of a group without members after some days, but keep the letters for a year.
 package deadletter
 
 import (
@@ -23,22 +23,22 @@ import (
 	"github.com/bankmore/bankmore/transfer-svc/transferapi"
 )
 
-// The topics: where the letters are, and where they came from.
+// The topics: Topic holds the letters, and Target is the topic they came from and go back to.
 const (
 	Topic  = transferapi.TopicCompleted + "-dead-letter"
 	Target = transferapi.TopicCompleted
 )
 
-// noteHeader names the letter that a note is about. No letter has it: fee-svc sends values only.
+// noteHeader is the header by which a note names its letter. Letters have no headers: fee-svc sends values only.
 const noteHeader = "bankmore-put-back"
 
-// Position is where a letter is.
+// Position says where in Topic a letter is.
 type Position struct {
 	Partition int32
 	Offset    int64
 }
 
-// ParsePosition reads what String writes: partition:offset.
+// ParsePosition reads the form of String: partition:offset.
 func ParsePosition(s string) (Position, error) {
 	partition, offset, ok := strings.Cut(s, ":")
 	p, err := strconv.ParseUint(partition, 10, 31)
@@ -49,17 +49,17 @@ func ParsePosition(s string) (Position, error) {
 	return Position{int32(p), int64(o)}, nil
 }
 
-// String is partition:offset.
+// String returns partition:offset.
 func (p Position) String() string { return fmt.Sprintf("%d:%d", p.Partition, p.Offset) }
 
-// Letter is an event that was not understood.
+// Letter is an event that fee-svc did not understand.
 type Letter struct {
 	Position
 	At      time.Time // when fee-svc kept it
-	ID      string    // of the CloudEvent, "" where it cannot be read
-	Size    int       // bytes
-	Why     error     // it is not understood; nil if it is, as when the reader has been mended
-	PutBack time.Time // zero if it was not
+	ID      string    // of the CloudEvent; "" if it cannot be read
+	Size    int       // in bytes
+	Why     error     // why this version cannot understand it; nil if it can
+	PutBack time.Time // when it was put back; zero if it was not
 }
 
 // List returns the letters in the order of their positions.
@@ -68,7 +68,7 @@ func List(ctx context.Context, client *kgo.Client) ([]Letter, error) {
 	at := map[Position]int{}
 	err := broker.Scan(ctx, client, Topic, func(r *kgo.Record) error {
 		if about, ok := noted(r); ok {
-			if i, known := at[about]; known { // else the broker has deleted the letter, for its age
+			if i, known := at[about]; known { // else the letter was so old that the broker has deleted it
 				letters[i].PutBack = r.Timestamp
 			}
 			return nil
@@ -82,9 +82,9 @@ func List(ctx context.Context, client *kgo.Client) ([]Letter, error) {
 	return letters, err
 }
 
-// Replay puts the letters at these positions back, as they are, and notes of each that it was once the broker has
-// confirmed it. It returns those it has put back, also beside an error, such as that one of them is gone. Should it end
-// between the two, the letter is put back once more the next time, which fee-svc takes for the repetition that it is.
+// Replay puts the letters at these positions back unchanged. Once the broker has confirmed a letter, Replay writes its note.
+// If Replay ends between the two, the next run puts the letter back again, and fee-svc treats it as a duplicate. Replay
+// returns the positions that it has put back, also beside an error, such as that a letter is gone.
 func Replay(ctx context.Context, client *kgo.Client, chosen map[Position]bool) (done []Position, err error) {
 	left := maps.Clone(chosen)
 	err = broker.Scan(ctx, client, Topic, func(r *kgo.Record) error {
@@ -116,7 +116,7 @@ func Replay(ctx context.Context, client *kgo.Client, chosen map[Position]bool) (
 	return done, err
 }
 
-// noted reports which letter a record is a note about.
+// noted returns the position of the letter that a note is about. ok is false if r is no note.
 func noted(r *kgo.Record) (about Position, ok bool) {
 	for _, h := range r.Headers {
 		if h.Key == noteHeader {
@@ -129,14 +129,15 @@ func noted(r *kgo.Record) (about Position, ok bool) {
 
 var accountNumber = regexp.MustCompile(`^[0-9]{1,10}$`)
 
-// keyOf is the key that a good event of the same account has: the origin's number, as far as it can be read.
+// keyOf returns the key that a good event of the same account has: the origin's account number. It returns nil if it cannot
+// read the number.
 func keyOf(message []byte) []byte {
 	var event struct {
 		Data struct {
 			Origin string `json:"origin_account_number"`
 		} `json:"data"`
 	}
-	// Leniently: whatever else is wrong, events of one account belong into one partition.
+	// Read leniently: all events of one account belong into one partition, even if something else in this one is wrong.
 	err := json.Unmarshal(message, &event, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	if err != nil || !accountNumber.MatchString(event.Data.Origin) {
 		return nil

@@ -1,5 +1,5 @@
-// Package missing names what was acknowledged and is not in the databases: transfers whose completion the topic tells
-// of, and that a restore from a backup has lost.
+// Package missing names the transfers that a restore from a backup has lost: the topic has their events, but transfer-svc's
+// database does not have them.
 package missing
 
 import (
@@ -20,18 +20,19 @@ import (
 // portion is how many events one query looks up.
 const portion = 100
 
-// ErrMissing says that something is missing, which Transfers has written.
+// ErrMissing says that transfers are missing. Transfers has written each of them to its output.
 var ErrMissing = errors.New("transfers are missing")
 
-// Transfers reads the topic of completed transfers and writes a line to out for each that transfer-svc does not have,
-// then a summary. It returns ErrMissing if there is any. A transfer that its customer has asked for again since, with the
-// same request id, is not missing, though it has another id now. The topic tells as far back as the broker keeps it, and
-// of nothing that was not published.
+// Transfers reads the topic of completed transfers. It writes a line to out for each transfer that transfer-svc does not have,
+// then a summary. It returns ErrMissing if there is such a transfer. If the customer has repeated the request since, with the
+// same request id, the transfer is not missing, though its id is another one now.
+//
+// Transfers cannot name a transfer whose event was never published, or whose event the broker has deleted for its age.
 func Transfers(ctx context.Context, out io.Writer, client *kgo.Client, account, transfer *sqldb.DB) error {
 	s := search{out: out, account: account, transfer: transfer, named: map[string]bool{}}
 	err := broker.Scan(ctx, client, transferapi.TopicCompleted, func(r *kgo.Record) error {
 		_, c, err := transferapi.ReadCompleted(r.Value)
-		if err != nil { // a dead letter, which fee-svc keeps
+		if err != nil { // fee-svc keeps it as a dead letter
 			s.unread++
 			return nil //nolint:nilerr // it is counted
 		}
@@ -58,12 +59,12 @@ type search struct {
 	out               io.Writer
 	account, transfer *sqldb.DB
 	waiting           []transferapi.Completed
-	named             map[string]bool // the missing, by transfer id: an event may come twice
-	understood        int             // events
-	unread            int
+	named             map[string]bool // missing transfers that were written, by id: an event may be in the topic twice
+	understood        int             // number of events that could be read
+	unread            int             // number of events that could not
 }
 
-// look looks the waiting events' transfers up.
+// look looks up the transfers of the waiting events, and writes those that are missing.
 func (s *search) look(ctx context.Context) error {
 	if len(s.waiting) == 0 {
 		return nil
@@ -100,7 +101,7 @@ func (s *search) look(ctx context.Context) error {
 	return nil
 }
 
-// line tells all that is known of a missing transfer.
+// line returns the line of output for a missing transfer.
 func line(c transferapi.Completed, accounts map[string]string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "MISSING transfer %s of %s from %s to %s, request %q, completed at %s",
@@ -113,7 +114,7 @@ func line(c transferapi.Completed, accounts map[string]string) string {
 	return b.String()
 }
 
-// pairs runs a query of two text columns.
+// pairs runs a query with two text columns, and returns the second by the first.
 func pairs(ctx context.Context, db *sqldb.DB, query string, args []any) (map[string]string, error) {
 	rows, err := db.Read().QueryContext(ctx, query, args...)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package repair gives transfer-svc the transfers back that the ledger has and it has not: what it has forgotten by a
-// restore from a backup that is older than the ledger.
+// Package repair restores transfers that transfer-svc has lost because its database was restored to an earlier moment than
+// the ledger.
 package repair
 
 import (
@@ -15,24 +15,25 @@ import (
 	"github.com/bankmore/bankmore/platform/sqldb"
 )
 
-// portion is how many debits one transaction compares. SQLite finds parameters by name, one by one, so that a statement
-// costs the square of their number.
+// portion is how many debits one transaction compares. On SQLite the cost of a statement grows with the square of its number
+// of parameters, since SQLite searches each by name.
 const portion = 100
 
-// ErrPaidTwice says that a customer's request has two transfers, since somebody repeated it after the restore and before
-// the repair. Transfers has written which.
+// ErrPaidTwice says that requests have two transfers each, because a customer repeated a request after the restore and before
+// the repair. Transfers has written each pair to its output.
 var ErrPaidTwice = errors.New("requests were paid twice")
 
-// Transfers adds to transfer-svc's database the transfer of every debit in the ledger since that time that it does not
-// have, with the request that its customer made. They are DEBITED and free to be claimed: recovery sends the credit, or
-// the refund, once more, and the ledger answers as it had answered, so each ends as it had ended. Transfers that are
-// there stay as they are. It returns how many it has added.
+// Transfers reads every debit of a transfer in the ledger since that time. If transfer-svc does not have the transfer,
+// Transfers adds it, with the customer's request. It does not change transfers that exist. It returns how many it has added.
 //
-// A debit from before the ledger kept requests becomes a transfer under a request id that no customer can choose. So
-// does one whose request has another transfer: Transfers writes a line to out for each such pair, adds the rest, and
-// returns ErrPaidTwice.
+// An added transfer is DEBITED, and recovery may claim it at once. Recovery sends the credit, or the refund, again. The ledger
+// gives the same answer as before, so the transfer ends as it ended before.
 //
-// It reads through ledger, opened by OpenReadOnly. Neither service may run.
+// If the ledger has no request for a debit (it is from before the ledger kept requests), the transfer gets a request id that
+// no customer can choose. So does a transfer whose request has another transfer by now: Transfers writes a line to out for
+// each such pair, adds the other transfers, and then returns ErrPaidTwice.
+//
+// ledger must be opened by OpenReadOnly. Neither account-svc nor transfer-svc may run.
 func Transfers(ctx context.Context, out io.Writer, ledger, transfers *sqldb.DB, since time.Time) (added int, err error) {
 	tx, err := ledger.Snapshot(ctx)
 	if err != nil {
@@ -73,30 +74,30 @@ func Transfers(ctx context.Context, out io.Writer, ledger, transfers *sqldb.DB, 
 	return r.added, nil
 }
 
-// debit is what the ledger tells of a transfer.
+// debit is what the ledger knows of a transfer.
 type debit struct {
 	id                     string // of the transfer
 	requestID, fingerprint string // "" if the ledger does not know
 	accountID, origin      string
 	destination            string
 	amount                 money.Cents
-	at                     int64 // microseconds
+	at                     int64 // microseconds since 1970
 }
 
 type repair struct {
 	db           *sqldb.DB
 	out          io.Writer
-	debits       []debit // to be compared
+	debits       []debit // not yet compared
 	added, twice int
 }
 
-// flush adds the transfers that are missing, in one transaction.
+// flush adds the missing transfers of r.debits in one transaction.
 func (r *repair) flush(ctx context.Context) error {
 	if len(r.debits) == 0 {
 		return nil
 	}
 	var added int
-	var other map[string]string // by the id of a transfer that is missing: the one that has its request
+	var other map[string]string // ids of the transfers that have the requests of missing ones, by the missing one's id
 	err := r.db.InTx(ctx, func(tx *sql.Tx) error {
 		added, other = 0, map[string]string{}
 		present, err := r.present(ctx, tx)
@@ -115,7 +116,7 @@ func (r *repair) flush(ctx context.Context) error {
 		return nil
 	})
 	if f := new(fault.Error); errors.As(err, &f) {
-		err = f.Err // without the words for customers
+		err = f.Err // without the message for customers
 	}
 	if err != nil {
 		return fmt.Errorf("adding transfers: %w", err)
@@ -131,7 +132,7 @@ func (r *repair) flush(ctx context.Context) error {
 	return nil
 }
 
-// present are those of the debits whose transfer is there.
+// present returns the ids of those debits whose transfer exists.
 func (r *repair) present(ctx context.Context, tx *sql.Tx) (map[string]bool, error) {
 	ids := make([]any, len(r.debits))
 	for i, d := range r.debits {
@@ -153,11 +154,11 @@ func (r *repair) present(ctx context.Context, tx *sql.Tx) (map[string]bool, erro
 	return present, rows.Err()
 }
 
-// NobodysRequest begins the request id of a transfer that no request is to find: it ends with a no-break space, which
-// web.RequestID lets nobody choose.
+// NobodysRequest is the beginning of a request id that no request can have. It contains a no-break space, which web.RequestID
+// refuses.
 const NobodysRequest = "restored\u00a0"
 
-// add adds the transfer of a debit, and returns the id of the transfer that has its request already, if there is one.
+// add adds the transfer of a debit. If another transfer has the debit's request already, add returns the id of that one.
 func add(ctx context.Context, tx *sql.Tx, d debit) (other string, err error) {
 	requestID, fingerprint := d.requestID, d.fingerprint
 	if requestID != "" {

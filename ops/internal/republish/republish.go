@@ -1,4 +1,4 @@
-// Package republish has transfer-svc tell again of transfers that were completed, for a fee-svc that has forgotten them.
+// Package republish lets transfer-svc publish the events of completed transfers again, for a fee-svc that has lost fees.
 package republish
 
 import (
@@ -20,11 +20,11 @@ import (
 // portion is how many events one transaction adds.
 const portion = 500
 
-// Since puts the events of all transfers that were completed at that time or later into transfer-svc's outbox again,
-// whose relay publishes them. An event that waits there stays as it is. It returns how many it has added.
+// Since adds the events of all transfers that were completed at that time or later to transfer-svc's outbox again. The relay
+// publishes them. An event that waits in the outbox already stays as it is. Since returns how many events it has added.
 //
-// It reads through looking, opened by OpenReadOnly, which takes its time over all transfers and keeps no writer waiting;
-// what it writes through db it knows by key.
+// Since reads all transfers through looking, which must be opened by OpenReadOnly: a long read must not keep writers waiting.
+// It writes through db.
 func Since(ctx context.Context, looking, db *sqldb.DB, since time.Time) (added int, err error) {
 	rows, err := looking.Read().QueryContext(ctx, `
 		SELECT id, request_id, origin_account_number, destination_account_number, amount, completed_at FROM transfers
@@ -54,7 +54,7 @@ func Since(ctx context.Context, looking, db *sqldb.DB, since time.Time) (added i
 	return added + n, err
 }
 
-// completed is the event of a transfer, as transfer-svc wrote it.
+// completed returns the event of a transfer, as transfer-svc wrote it.
 func completed(rows *sql.Rows) (outbox.Message, error) {
 	var c transferapi.Completed
 	var at int64
@@ -69,7 +69,7 @@ func completed(rows *sql.Rows) (outbox.Message, error) {
 	return outbox.Message{ID: c.ID, Topic: transferapi.TopicCompleted, PartitionKey: c.OriginAccountNumber, Payload: payload}, nil
 }
 
-// add adds the messages that do not wait yet, and returns how many.
+// add adds the messages that are not in the outbox, and returns how many.
 func add(ctx context.Context, db *sqldb.DB, messages []outbox.Message) (added int, err error) {
 	if len(messages) == 0 {
 		return 0, nil
@@ -99,7 +99,7 @@ func add(ctx context.Context, db *sqldb.DB, messages []outbox.Message) (added in
 		return outbox.Add(ctx, tx, time.Now(), missing)
 	})
 	if f := new(fault.Error); errors.As(err, &f) {
-		return 0, f.Err // without the words for customers
+		return 0, f.Err // without the message for customers
 	}
 	return added, err
 }
