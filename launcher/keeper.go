@@ -9,15 +9,15 @@ import (
 	"github.com/bankmore/bankmore/launcher/process"
 )
 
-// rule says what happens to a program that ends by itself: it is started again after a pause, which doubles with each
-// end in a row, until it has ended too often.
+// rule says what happens to a program that ends by itself. The keeper starts it again after a pause, which doubles with each
+// further end. If the program ends too often, the keeper gives it up.
 type rule struct {
-	most   int           // the program is given up when it ends for the most-th time
-	within time.Duration // before that, ends that are longer ago are forgotten
-	pause  time.Duration // before the second start in a row; there is none before the first
+	most   int           // the keeper gives up at so many ends within the time within
+	within time.Duration // earlier ends do not count
+	pause  time.Duration // before the second restart; the first restart follows at once
 }
 
-// usual gives up after about four seconds what cannot start at all.
+// usual is the rule of `make run`. It gives up a program that cannot start at all after about four seconds.
 var usual = rule{most: 5, within: time.Minute, pause: 500 * time.Millisecond}
 
 // keeper keeps programs running.
@@ -32,7 +32,7 @@ func newKeeper(rule rule, say func(format string, args ...any)) *keeper {
 	return &keeper{rule: rule, say: say, failed: make(chan error, 1)}
 }
 
-// keep starts a program, and starts it again whenever it ends by itself before ctx does.
+// keep starts a program. Until ctx ends, it starts the program again whenever the program ends.
 func (k *keeper) keep(ctx context.Context, p *process.Process) error {
 	if err := p.Launch(); err != nil {
 		return err
@@ -41,7 +41,7 @@ func (k *keeper) keep(ctx context.Context, p *process.Process) error {
 		if err := k.watch(ctx, p); err != nil {
 			select {
 			case k.failed <- err:
-			default: // another program has been given up, which ends everything
+			default: // the keeper has given up another program, which stops everything anyway
 			}
 		}
 	})
@@ -57,7 +57,7 @@ func (k *keeper) watch(ctx context.Context, p *process.Process) error {
 		case <-p.Exited():
 		}
 		select {
-		case <-ctx.Done(): // in the very moment, perhaps because of it
+		case <-ctx.Done(): // both happened at once: the program may have ended because of the stop
 			return nil
 		default:
 		}
@@ -90,7 +90,7 @@ func (k *keeper) watch(ctx context.Context, p *process.Process) error {
 	}
 }
 
-// pause is how long to wait after the n-th end in a row.
+// pause returns how long to wait before the restart after the n-th end.
 func (k *keeper) pause(n int) time.Duration {
 	if n < 2 {
 		return 0

@@ -1,6 +1,6 @@
-// Command launcher is behind `make run`: it builds what is missing, starts the embedded broker and every app of
-// dapr.yaml beside its sidecar, says when everything is ready, starts again what ends by itself, and ends everything, in
-// order, when it is told to.
+// Command launcher is the program behind `make run`. It builds what is missing. It starts the embedded broker and every app of
+// dapr.yaml with its sidecar, and says when everything is ready. It restarts a program that ends by itself. At a signal it
+// stops everything in order.
 //
 //	launcher [flags]
 //	launcher build PART...   builds only; see package build
@@ -21,7 +21,7 @@ import (
 	"github.com/bankmore/bankmore/launcher/runfile"
 )
 
-// Where things are, relative to the repository, which is the working directory.
+// Paths, relative to the repository. The working directory must be the repository.
 const (
 	runFilePath = "dapr.yaml"
 	dataDir     = ".data"
@@ -31,7 +31,8 @@ const (
 
 const ingressID = "ingress"
 
-// kafkaVariable names brokers of the user's own; without it the embedded one is started.
+// kafkaVariable is the environment variable that names the user's own brokers. If it is empty, the launcher starts the
+// embedded broker.
 const kafkaVariable = "KAFKA_BOOTSTRAP_SERVERS"
 
 func main() {
@@ -40,7 +41,7 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	// When nobody reads any more what we print, we end in order all the same.
+	// Ignore SIGPIPE: if the reader of our output ends, we still stop everything in order.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	if flag.Arg(0) == "build" {
 		if err := build.Parts(ctx, flag.Args()[1:]...); err != nil {
@@ -106,7 +107,7 @@ func run(ctx context.Context, builds bool, broker string) (err error) {
 	return s.watch(ctx)
 }
 
-// say tells what happens meanwhile.
+// say prints a message with the time of day.
 func say(format string, args ...any) {
 	fmt.Println(time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
 }
@@ -132,7 +133,7 @@ DAPR_API_TOKEN of your own to know it. What ends by itself is started again. Ctr
 `, port)
 }
 
-// lock refuses a second run on the same data.
+// lock returns an error if another `make run` uses the same data.
 func lock(path string) (unlock func(), err error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/bankmore/bankmore/launcher/runfile"
 )
 
-// checkPorts returns an error that names every port which is taken, and who would need it. broker is the address of the
-// embedded broker, or "" if there is none.
+// checkPorts returns an error if ports are taken. It names each of them, and the program that needs it. broker is the address
+// of the embedded broker, or "" if there is none.
 func checkPorts(apps []runfile.App, broker string) error {
 	var busy []string
 	need := func(port int, who string) {
@@ -41,7 +41,8 @@ func checkPorts(apps []runfile.App, broker string) error {
 	return errors.New("another program uses\n" + strings.Join(busy, "\n"))
 }
 
-// taken tries every address that somebody may listen on: macOS allows loopback beside an open wildcard, and the reverse.
+// taken reports whether a program listens on port. It tries loopback and the wildcard address, since on macOS one can listen
+// on the one although another program listens on the other.
 func taken(port int) bool {
 	for _, host := range []string{"127.0.0.1", "::1", ""} {
 		listener, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))

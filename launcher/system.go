@@ -20,21 +20,21 @@ import (
 	"github.com/bankmore/bankmore/launcher/runfile"
 )
 
-// How long things may take, and how often we look.
+// Time limits, and the interval between two checks.
 const (
 	readyTimeout = 90 * time.Second
-	grace        = 25 * time.Second // of one program after SIGTERM; a service drains for up to 15 s
+	grace        = 25 * time.Second // for a program to end after SIGTERM; a service drains for up to 15 s
 	pollInterval = 25 * time.Millisecond
 )
 
-// system is what runs: the broker, if it is the embedded one, and each app beside its sidecar.
+// system is all programs of a run: the embedded broker, unless the user has one, and each app with its sidecar.
 type system struct {
 	keeper  *keeper
-	release context.CancelFunc // lets programs end
+	release context.CancelFunc // makes the keeper restart programs no more
 
-	broker  *process.Process
-	address string // of the broker
-	apps    []app  // in the order of the run file
+	broker  *process.Process // nil if the user has one
+	address string           // of the broker
+	apps    []app            // in the order of the run file
 }
 
 type app struct {
@@ -42,7 +42,7 @@ type app struct {
 	program, sidecar *process.Process
 }
 
-// describe says how each program is started. It starts none.
+// describe returns a system whose programs are ready to be started.
 func describe(apps []runfile.App, programs tools, kafka, broker string) (*system, error) {
 	s := &system{keeper: newKeeper(usual, say), release: func() {}, address: broker}
 	if broker != "" {
@@ -54,10 +54,10 @@ func describe(apps []runfile.App, programs tools, kafka, broker string) (*system
 			return nil, err
 		}
 	}
-	// What is common to both sides. Whoever starts us may have exported tokens.
+	// An app and its sidecar share both tokens. The user may have exported tokens of their own.
 	tokens := []string{"APP_API_TOKEN=" + token("APP_API_TOKEN"), "DAPR_API_TOKEN=" + token("DAPR_API_TOKEN")}
 	forSidecars := append(slices.Clone(tokens), kafkaVariable+"="+kafka,
-		"DAPR_HOST_IP=127.0.0.1") // what sidecars tell each other
+		"DAPR_HOST_IP=127.0.0.1") // the address that sidecars give to each other
 	for _, described := range apps {
 		env := slices.Clone(tokens)
 		for name, value := range described.Environment() {
@@ -77,7 +77,7 @@ func describe(apps []runfile.App, programs tools, kafka, broker string) (*system
 	return s, nil
 }
 
-// token is the value of a variable, or a secret that lasts as long as this run.
+// token returns the value of an environment variable, or a new random secret if it is empty.
 func token(variable string) string {
 	if value := os.Getenv(variable); value != "" {
 		return value
@@ -85,7 +85,7 @@ func token(variable string) string {
 	return rand.Text()
 }
 
-// program describes a process that has our environment and more. Its log begins empty.
+// program returns a process that gets our environment and env. It empties the process's log.
 func program(name, dir string, env []string, ready func(context.Context) error, command ...string) (*process.Process, error) {
 	log, err := filepath.Abs(filepath.Join(logDir, name+".log"))
 	if err != nil {
@@ -96,7 +96,8 @@ func program(name, dir string, env []string, ready func(context.Context) error, 
 	}), os.WriteFile(log, nil, 0o600)
 }
 
-// ready is when the app answers its sidecar's health checks, or listens, if it has none.
+// ready returns a check that succeeds when the app answers the path of the sidecar's health checks. If the sidecar makes none,
+// the check succeeds when the app listens.
 func (a app) ready() func(context.Context) error {
 	if a.AppHealthCheck && a.HealthPath != "" {
 		return process.Answers(fmt.Sprintf("http://127.0.0.1:%d%s", a.AppPort, a.HealthPath), http.StatusOK)
@@ -104,8 +105,8 @@ func (a app) ready() func(context.Context) error {
 	return process.Listens("127.0.0.1:" + strconv.Itoa(a.AppPort))
 }
 
-// start starts the broker and, once it is there, everything else at the same time, and waits until the front door is
-// open.
+// start starts the broker and waits until it listens. Then it starts everything else at the same time, and waits until open
+// succeeds.
 func (s *system) start(ctx context.Context) error {
 	running, release := context.WithCancel(context.WithoutCancel(ctx)) // until stop
 	s.release = release
@@ -131,7 +132,8 @@ func (s *system) start(ctx context.Context) error {
 	return s.wait(ctx, s.open)
 }
 
-// wait asks until something is ready. It ends with an error when ctx ends, a program is given up, or it takes too long.
+// wait calls ready until it returns nil. It returns an error when ctx ends, the keeper gives up a program, or readyTimeout has
+// passed.
 func (s *system) wait(ctx context.Context, ready func(context.Context) error) error {
 	deadline := time.Now().Add(readyTimeout)
 	for said := time.Now(); ; {
@@ -156,7 +158,7 @@ func (s *system) wait(ctx context.Context, ready func(context.Context) error) er
 	}
 }
 
-// open returns an error unless each service is ready and its sidecar is reached through the ingress.
+// open returns an error unless each service is ready and answers through the ingress and both sidecars.
 func (s *system) open(ctx context.Context) error {
 	front := fmt.Sprintf("http://127.0.0.1:%d", s.ingress().AppPort)
 	urls := []string{front + "/healthz"}
@@ -179,7 +181,7 @@ func (s *system) services() []app {
 	return slices.DeleteFunc(slices.Clone(s.apps), func(a app) bool { return a.ID == ingressID })
 }
 
-// watch returns when ctx ends, or with an error when a program is given up.
+// watch returns when ctx ends. It returns an error when the keeper gives up a program.
 func (s *system) watch(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
@@ -189,8 +191,8 @@ func (s *system) watch(ctx context.Context) error {
 	}
 }
 
-// stop ends everything in the order of a shutdown: the ingress, the services, the sidecars, the broker. Callers end
-// before those whom they call, which the run file names first. A second signal ends everything at once.
+// stop stops the apps in the reverse order of the run file, then the sidecars, then the broker. The run file names an app
+// before its callers, so a caller stops first. At a second signal stop kills what is left.
 func (s *system) stop() error {
 	patience, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer cancel()

@@ -12,19 +12,19 @@ import (
 	"time"
 )
 
-// tools are the programs that are not ours.
+// tools are the programs beside the services.
 type tools struct {
-	daprd, broker string
-	parts         []string // to build: our programs, and what this machine has not
+	daprd, broker string   // paths
+	parts         []string // to build: the services, Caddy, and the tools that this machine does not have
 }
 
-// oldestRuntime is the oldest daprd that has what the run file and the components need, as far as anybody has tried.
+// oldestRuntime is the oldest version of daprd with which the run file and the components were tried.
 var oldestRuntime = []int{1, 18}
 
 var versionPattern = regexp.MustCompile(`(\d+)\.(\d+)\.\d+`)
 
-// findTools takes what BANKMORE_DAPRD and BANKMORE_BROKER name, this machine's own Dapr runtime if it is recent enough,
-// and else what package build builds.
+// findTools finds daprd and the broker. It takes the program that BANKMORE_DAPRD or BANKMORE_BROKER names. Else it takes, for
+// daprd, the runtime of `dapr init` if that is recent enough. Else it adds the tool to the parts to build.
 func findTools(ctx context.Context, embedded bool) (tools, error) {
 	found := tools{daprd: os.Getenv("BANKMORE_DAPRD"), broker: os.Getenv("BANKMORE_BROKER"), parts: []string{"services", "caddy"}}
 	if found.daprd == "" {
@@ -49,7 +49,7 @@ func findTools(ctx context.Context, embedded bool) (tools, error) {
 	return found, err
 }
 
-// ownRuntime is the daprd that `dapr init` has put on this machine, or "" if there is none that is recent enough.
+// ownRuntime returns the daprd that `dapr init` has installed, or "" if there is none or it is older than oldestRuntime.
 func ownRuntime(ctx context.Context) string {
 	home := os.Getenv("DAPR_RUNTIME_PATH")
 	if home == "" {
@@ -62,7 +62,7 @@ func ownRuntime(ctx context.Context) string {
 	return ""
 }
 
-// versionOf returns major and minor, or nil.
+// versionOf returns the major and the minor version of program, or nil if it cannot find out.
 func versionOf(ctx context.Context, program string) []int {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()

@@ -19,29 +19,29 @@ import (
 
 const (
 	toolDir   = ".tools"
-	tailLines = 30 // of what go says, when it fails
+	tailLines = 30 // of go's output, shown when it fails
 )
 
 // builder builds parts in one repository.
 type builder struct {
 	root     string
 	out      io.Writer
-	terminal bool // out is one
+	terminal bool // out is a terminal
 
 	mu      sync.Mutex // of records
 	records map[string]record
 }
 
-// record is what is remembered of a part's last build.
+// record describes a part's last build. Packages and Seconds are of the last build that compiled anything.
 type record struct {
-	Flags    string  // of the linker, with which the program was built
-	Packages int     // that were compiled the last time that something was
-	Seconds  float64 // which that took
+	Flags    string  // of the linker
+	Packages int     // that were compiled
+	Seconds  float64 // that it took to compile and link
 }
 
-// Parts brings the named parts of the repository in the working directory up to date, and shows on standard output how
-// far it is. It waits for another one who builds in the same folder. The error of a part that cannot be built holds
-// what go says.
+// Parts builds those of the named parts that are not up to date, and shows its progress on standard output. The working
+// directory must be the repository. If another process builds in the same folder, Parts waits for its end. If a part cannot
+// be built, the error holds the end of go's output.
 func Parts(ctx context.Context, names ...string) error {
 	chosen, err := choose(parts, names)
 	if err != nil {
@@ -64,8 +64,8 @@ func (b *builder) build(ctx context.Context, chosen []part) (err error) {
 		return err
 	}
 	defer unlock()
-	// Go works in a folder on the programs' file system, so that it puts each in its place by renaming it: no half of a
-	// program is ever there. When it is interrupted, it leaves its work behind, as we do when we are killed.
+	// Go's temporary folder is on the file system of the programs, so that go puts each program in place by renaming it, and no
+	// program is ever incomplete. An interrupted go leaves files in this folder, and so do we if we are killed.
 	clean := func() error { return os.RemoveAll(b.path("tmp")) }
 	if err := errors.Join(clean(), os.Mkdir(b.path("tmp"), 0o700)); err != nil {
 		return err
@@ -94,10 +94,10 @@ func (b *builder) build(ctx context.Context, chosen []part) (err error) {
 	return err
 }
 
-// path is that of a file among the tools.
+// path returns the path of a file in toolDir.
 func (b *builder) path(name string) string { return filepath.Join(b.root, toolDir, name) }
 
-// lock waits until nobody else builds in this folder.
+// lock waits until no other process builds in this folder.
 func (b *builder) lock(ctx context.Context) (unlock func(), err error) {
 	file, err := os.OpenFile(b.path("build.lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -124,7 +124,7 @@ func (b *builder) lock(ctx context.Context) (unlock func(), err error) {
 	}
 }
 
-// recall reads what is remembered. What cannot be read is forgotten, which costs a build.
+// recall reads the records of earlier builds. A file that it cannot read counts as empty, which costs a build.
 func (b *builder) recall() {
 	b.records = map[string]record{}
 	if raw, err := os.ReadFile(b.path("built.json")); err == nil {
@@ -140,8 +140,8 @@ func (b *builder) remember(name string, r record) error {
 	return errors.Join(err, os.WriteFile(b.path("built.json"), raw, 0o600))
 }
 
-// work downloads what all jobs need, from the beginning, and builds one after the other, as they are ready for it. While
-// one is linked, which keeps one core busy, the next is compiled. The first that fails ends the others.
+// work starts the downloads of all jobs at once. It builds one job after the other, as their downloads end. Linking uses only
+// one core, so work compiles the next job meanwhile. The first failure ends all jobs.
 func (b *builder) work(ctx context.Context, jobs []*job) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
@@ -158,7 +158,7 @@ func (b *builder) work(ctx context.Context, jobs []*job) error {
 		start(func() error {
 			err := b.download(ctx, j)
 			if err != nil {
-				fail(err) // before anybody builds it
+				fail(err) // before the loop below starts to build the job
 			}
 			ready <- j
 			return err
@@ -186,8 +186,8 @@ func (b *builder) work(ctx context.Context, jobs []*job) error {
 	return context.Cause(ctx)
 }
 
-// download gets the modules that the part needs. Those of the services are there once they have been built, all but for
-// new ones, which go build gets.
+// download gets the modules that the part needs. It does nothing for services that were built before: go build downloads what
+// they need since.
 func (b *builder) download(ctx context.Context, j *job) error {
 	if j.folder == "." && j.last.Packages > 0 {
 		return nil
@@ -198,7 +198,7 @@ func (b *builder) download(ctx context.Context, j *job) error {
 	return err
 }
 
-// compile builds a part, as the n-th. It calls linked when only linking remains.
+// compile builds a part, which is shown as the n-th. It calls linked when only linking remains.
 func (b *builder) compile(ctx context.Context, j *job, n int, linked func()) error {
 	j.begin(n, compiling, linked)
 	began := time.Now()
@@ -208,7 +208,7 @@ func (b *builder) compile(ctx context.Context, j *job, n int, linked func()) err
 		select {
 		case <-listing.Done():
 		case <-time.After(patience):
-			// What go build has compiled by now is not stale any more, but it was named.
+			// go list does not name packages that go build has compiled by now, but go build has named them.
 			if list, err := b.run(listing, j, "list", append([]string{"-deps", "-f", staleTemplate}, j.packages...)...); err == nil {
 				j.know(list)
 			}
@@ -221,7 +221,7 @@ func (b *builder) compile(ctx context.Context, j *job, n int, linked func()) err
 		return err
 	}
 	if j.folder != "." {
-		// What was changed since we began is newer than the program.
+		// A source file that was changed since the build began must be newer than the program.
 		if err := os.Chtimes(j.output(b.root), began, began); err != nil {
 			return err
 		}
@@ -229,7 +229,7 @@ func (b *builder) compile(ctx context.Context, j *job, n int, linked func()) err
 	return b.remember(j.name, j.finish())
 }
 
-// run runs go and returns what it prints. When ctx ends, go and all that it has started ends.
+// run runs go and returns its standard output. When ctx ends, go and all processes that it has started are ended.
 func (b *builder) run(ctx context.Context, j *job, verb string, arguments ...string) (string, error) {
 	cmd := command(ctx, b.root, j.folder, verb, j.linkerFlags, arguments...)
 	cmd.Env = append(cmd.Env, "GOTMPDIR="+b.path("tmp"))
@@ -241,7 +241,7 @@ func (b *builder) run(ctx context.Context, j *job, verb string, arguments ...str
 	cmd.Stdout, cmd.Stderr = &out, said
 	err := cmd.Run()
 	if cmd.Process != nil {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // whoever has not heard
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // processes that have ignored SIGINT
 	}
 	if ctx.Err() != nil {
 		return "", context.Cause(ctx)
@@ -253,7 +253,7 @@ func (b *builder) run(ctx context.Context, j *job, verb string, arguments ...str
 	return out.String(), err
 }
 
-// lines gives each whole line to heard. It keeps the last lines for which heard returns false.
+// lines is a writer that calls heard with each whole line. It keeps the last lines for which heard returns false.
 type lines struct {
 	heard func(line string) bool // reports whether the line was about progress
 	rest  []byte

@@ -11,51 +11,51 @@ import (
 
 const (
 	refresh  = 200 * time.Millisecond
-	patience = time.Second      // what is done sooner is not spoken of
-	silence  = 5 * time.Second  // of go, while it downloads: what is longer is told
-	interval = 10 * time.Second // between lines where nothing else changes
+	patience = time.Second      // nothing is shown of a build that takes less
+	silence  = 5 * time.Second  // if go prints nothing for so long while it downloads, the status says so
+	interval = 10 * time.Second // between two lines if the phase does not change
 
 	clearLine    = "\r\x1b[K"
 	noWrap, wrap = "\x1b[?7l", "\x1b[?7h" // a terminal cuts off what is longer than its line
 )
 
-// phase is what go does for a part.
+// phase is what go is doing for a part.
 type phase int
 
 const (
-	idle phase = iota // nothing: it waits for its turn, or is built
+	idle phase = iota // nothing: the part waits for its turn, or is built already
 	downloading
 	compiling
 	linking
 	phases
 )
 
-// staleTemplate has `go list -deps` name the programs, and which of the packages in them have to be compiled.
+// staleTemplate makes `go list -deps` print the programs, and the other packages that have to be compiled.
 const staleTemplate = `{{if eq .Name "main"}}main {{.ImportPath}}{{else if .Stale}}{{.ImportPath}}{{end}}`
 
-// job is a part that is being built. What go says moves it on.
+// job is a part that is being built. Its state follows from the lines that go prints.
 type job struct {
 	part
 	linkerFlags string
 	last        record
 
 	mu      sync.Mutex
-	number  int    // it is the number-th that is built; 0 before
-	linked  func() // called when all is compiled
+	number  int    // its place in the order of builds, from 1 on; 0 before it is built
+	linked  func() // called when only linking remains
 	began   time.Time
 	phase   phase
-	entered time.Time // the phase
-	shown   phase     // when status was asked last
-	heard   time.Time // go's last word
+	entered time.Time // when the phase began
+	shown   phase     // the phase at the last call of changed
+	heard   time.Time // when go printed the last line, or the phase began
 	spent   [phases]time.Duration
 	modules int
 	named   map[string]bool // packages that go compiles or has compiled
-	stale   map[string]bool // packages that had to be compiled when we asked; nil before
+	stale   map[string]bool // packages that had to be compiled when go list ran; nil before
 	mains   map[string]bool // packages that are programs; nil before
 }
 
-// begin is when go begins to download for the part (number 0) or to build it, as the number-th. Then it calls linked
-// once all is compiled.
+// begin notes that go begins to download for the part (number 0), or to build it as the number-th. In a build, the job calls
+// linked once only linking remains.
 func (j *job) begin(number int, p phase, linked func()) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -63,7 +63,7 @@ func (j *job) begin(number int, p phase, linked func()) {
 	j.change(p)
 }
 
-// finish is when go has done that. It returns what to remember of a build.
+// finish notes that go has ended. It returns the record of the build.
 func (j *job) finish() record {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -81,7 +81,7 @@ func (j *job) change(p phase) {
 	j.phase, j.entered, j.heard = p, now, now
 }
 
-// hear takes a line of go's, and reports whether it is about progress.
+// hear reads a line that go has printed, and reports whether it is about progress.
 func (j *job) hear(line string) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -104,7 +104,7 @@ func (j *job) hear(line string) bool {
 	return true
 }
 
-// know takes what go list makes of staleTemplate.
+// know reads the output of go list with staleTemplate.
 func (j *job) know(list string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -120,8 +120,8 @@ func (j *job) know(list string) {
 	j.settle()
 }
 
-// settle notices that all is compiled: go has begun with the programs' own packages, which need all others, or there was
-// nothing else to compile.
+// settle moves the job to the phase linking when all is compiled: when go has named every program's own package, which needs
+// all others, or when no package is left to compile.
 func (j *job) settle() {
 	if j.phase != compiling || j.mains == nil {
 		return
@@ -133,8 +133,9 @@ func (j *job) settle() {
 	}
 }
 
-// count returns how many packages go has begun to compile, of how many at most, and of how many programs besides. If a
-// package has changed and what others see of it has not, go compiles fewer than go list says.
+// count returns three numbers: n packages that go has begun to compile, of at most m, and the programs' own packages that go
+// has begun to compile. Go may compile fewer than m: if a package changes but its export data does not, go need not compile
+// the packages that import it.
 func (j *job) count() (n, m, mains int) {
 	for name := range j.named {
 		if j.mains[name] {
@@ -152,7 +153,8 @@ func (j *job) count() (n, m, mains int) {
 	return n, m, mains
 }
 
-// status says what go does for the part, one of so many. It is empty if go does nothing.
+// status returns a text that says what go is doing for the part. parts is the number of all parts. The text is empty if go is
+// doing nothing.
 func (j *job) status(parts int) string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -189,7 +191,7 @@ func (j *job) status(parts int) string {
 	return text
 }
 
-// sum says how long what took, once the part is built. It is empty if there was next to nothing to do.
+// sum returns a text that says how long each phase took. It is empty if the part is not built yet, or was up to date.
 func (j *job) sum() string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -218,8 +220,8 @@ func plural(n int, what string) string {
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.0f s", d.Seconds()) }
 
-// show prints how far the jobs are, until it is stopped: on a terminal one line, which is written anew; elsewhere a line
-// when go does something else for a part, and now and then.
+// show prints the progress of the jobs until stop is called. On a terminal it rewrites one line. Elsewhere it prints a new
+// line when the phase of a job changes, and at every interval.
 func (b *builder) show(jobs []*job) (stop func()) {
 	done, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -250,7 +252,7 @@ func (b *builder) show(jobs []*job) (stop func()) {
 	return func() { close(done); <-stopped }
 }
 
-// status says what go does for which jobs, and whether that has changed.
+// status returns the texts of all jobs as one, and whether a phase has changed since the last call.
 func status(jobs []*job) (text string, changed bool) {
 	var all []string
 	for _, j := range jobs {
@@ -259,11 +261,11 @@ func status(jobs []*job) (text string, changed bool) {
 		}
 		changed = j.changed() || changed
 	}
-	slices.Sort(all) // what is built, by its number, then what is downloaded
+	slices.Sort(all) // builds by their number, then downloads
 	return strings.Join(all, "; "), changed
 }
 
-// changed reports whether the phase is another than when it was asked last.
+// changed reports whether the phase has changed since the last call.
 func (j *job) changed() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -272,7 +274,7 @@ func (j *job) changed() bool {
 	return j.shown != before
 }
 
-// sum prints how long each part took, and all of them together: downloads and links run beside compilations.
+// sum prints how long each part took, and the whole time, which is less than the sum: parts are built side by side.
 func (b *builder) sum(jobs []*job, took time.Duration) {
 	var all []string
 	for _, j := range jobs {

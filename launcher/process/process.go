@@ -1,5 +1,5 @@
-// Package process starts programs, waits until they are ready, and ends them, each with everything that it started
-// itself. On Linux no program outlives the one that started it, however that ends.
+// Package process starts programs, waits until they are ready, and ends them together with their own child processes. On Linux
+// they also end when the program that uses this package ends, even if it is killed.
 package process
 
 import (
@@ -23,7 +23,7 @@ type Spec struct {
 	Command []string
 	Env     []string                        // NAME=value; the program gets no other variables
 	Dir     string                          // working directory
-	LogFile string                          // gets what the program prints, behind what is there already
+	LogFile string                          // the program's output is appended to it
 	Ready   func(ctx context.Context) error // nil once the program is ready
 	Grace   time.Duration                   // how long the program may take to end after SIGTERM
 }
@@ -35,13 +35,13 @@ type Process struct {
 	mu     sync.Mutex
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when cmd has ended
-	asked  bool          // somebody here made it end
+	asked  bool          // a method of Process made cmd end
 	served bool          // cmd was ready once
 
-	crashes []error // of those before cmd
+	crashes []error // crashes of earlier starts
 }
 
-// How long a process may take to answer, and how often it is asked.
+// How long a process may take to get ready, and the interval between two checks.
 const (
 	startTimeout = 60 * time.Second
 	pollInterval = 25 * time.Millisecond
@@ -50,13 +50,13 @@ const (
 // New returns a process that does not run yet.
 func New(spec Spec) *Process { return &Process{spec: spec} }
 
-// Name says which program it is.
+// Name returns Spec.Name.
 func (p *Process) Name() string { return p.spec.Name }
 
-// LogFile is where everything goes that the process prints.
+// LogFile returns the path of the file that gets the process's output.
 func (p *Process) LogFile() string { return p.spec.LogFile }
 
-// PID is the id of the process, or of the last one if it has ended; 0 if it was never started.
+// PID returns the id of the process that was started last, even if it has ended; 0 if none was started.
 func (p *Process) PID() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -66,10 +66,10 @@ func (p *Process) PID() int {
 	return p.cmd.Process.Pid
 }
 
-// SetEnv gives the process another variable, from its next start on.
+// SetEnv adds an environment variable, from the next start on.
 func (p *Process) SetEnv(name, value string) { p.spec.Env = append(p.spec.Env, name+"="+value) }
 
-// AddArguments gives the process more arguments, from its next start on. Of a flag that is given twice, the last counts.
+// AddArguments adds arguments, from the next start on. If a flag is given twice, the program takes the last.
 func (p *Process) AddArguments(arguments ...string) {
 	p.spec.Command = slices.Concat(p.spec.Command, arguments)
 }
@@ -107,7 +107,8 @@ func (p *Process) Launch() error {
 	return nil
 }
 
-// WaitReady waits until the process answers. If it ends before, or takes too long, the error shows the end of its log.
+// WaitReady waits until Spec.Ready returns nil. It returns an error with the end of the log if the process ends before, if ctx
+// ends, or after 60 s.
 func (p *Process) WaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -141,13 +142,13 @@ func (p *Process) Start(ctx context.Context) error {
 	return p.WaitReady(ctx)
 }
 
-// Run runs another subcommand of the same program, with the same environment but for some NAME=value, and returns what
-// it prints.
+// Run runs a subcommand of the same program and returns its output. The subcommand gets the same environment, overridden by
+// env (NAME=value).
 func (p *Process) Run(subcommand string, env ...string) ([]byte, error) {
 	return p.RunWith([]string{subcommand}, env...)
 }
 
-// RunWith is Run of a subcommand that takes arguments.
+// RunWith is Run for a subcommand with arguments.
 func (p *Process) RunWith(arguments []string, env ...string) ([]byte, error) {
 	cmd := exec.Command(p.spec.Command[0], arguments...)
 	cmd.Dir, cmd.Env = p.spec.Dir, slices.Concat(p.spec.Env, env)
@@ -157,34 +158,35 @@ func (p *Process) RunWith(arguments []string, env ...string) ([]byte, error) {
 // Kill ends the process with SIGKILL, as a crash would, and waits until it is gone.
 func (p *Process) Kill() error { return p.end(context.Background(), syscall.SIGKILL, 10*time.Second) }
 
-// Terminate ends the process with SIGTERM, as a deployment would, and waits until it is gone. Needing longer than its
-// grace period is an error, and then it is killed.
+// Terminate ends the process with SIGTERM, as a deployment would, and waits until it is gone. If the process needs longer than
+// Spec.Grace, Terminate kills it and returns an error.
 func (p *Process) Terminate() error { return p.Stop(context.Background()) }
 
-// Stop is Terminate by somebody who loses patience when ctx ends: then the process is killed.
+// Stop is Terminate, but also kills the process as soon as ctx ends.
 func (p *Process) Stop(ctx context.Context) error { return p.end(ctx, syscall.SIGTERM, p.spec.Grace) }
 
-// Pause stops the process with SIGSTOP, as a machine that hangs would; Resume lets it go on.
+// Pause halts the process with SIGSTOP, so that it behaves as on a machine that hangs.
 func (p *Process) Pause() error { return p.signal(syscall.SIGSTOP) }
 
 // Resume lets a paused process go on.
 func (p *Process) Resume() error { return p.signal(syscall.SIGCONT) }
 
-// Running reports whether the process is there.
+// Running reports whether the process runs. A paused process counts as running.
 func (p *Process) Running() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.running()
 }
 
-// Exited is closed when the process that was launched last has ended. It is nil before the first launch.
+// Exited returns a channel that is closed when the process that was started last has ended. It returns nil before the first
+// start.
 func (p *Process) Exited() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.exited
 }
 
-// Status says how the process that was launched last has ended; "" if it runs or was never started.
+// Status returns how the process that was started last has ended; "" if it runs or none was started.
 func (p *Process) Status() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -194,8 +196,8 @@ func (p *Process) Status() string {
 	return p.cmd.ProcessState.String()
 }
 
-// Crashed returns an error if the process ended without anybody here having asked for it, also if it was started again
-// since. One that was started again without having been ready is forgiven: what it needs was away.
+// Crashed returns an error for each time that the process ended by itself, not by a method of Process, even if it was started
+// again since. It leaves out a start that was never ready and was followed by another: what the process needs was not there.
 func (p *Process) Crashed() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -209,8 +211,8 @@ func (p *Process) crashed() error {
 	return fmt.Errorf("%s ended by itself (%s); its log ends with:\n%s", p.spec.Name, p.cmd.ProcessState, p.LogTail())
 }
 
-// AwaitKilled waits until the process has killed itself with SIGKILL, as it was told to do by other means than this
-// package's, and no longer takes this for a crash. Any other end is an error.
+// AwaitKilled waits up to 10 s until the process has killed itself with SIGKILL, for example at a crash point. That end then does
+// not count for Crashed. If the process ends otherwise or does not end, AwaitKilled returns an error.
 func (p *Process) AwaitKilled() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -266,7 +268,7 @@ func (p *Process) end(ctx context.Context, signal syscall.Signal, limit time.Dur
 	return err
 }
 
-// sweep kills whatever the process's group still holds, even children that the process did not wait for.
+// sweep kills every process that is left in the group, such as children for which the process did not wait.
 func (p *Process) sweep() error {
 	if p.cmd == nil {
 		return nil
@@ -277,7 +279,7 @@ func (p *Process) sweep() error {
 	return nil
 }
 
-// Gone waits until nothing of the process's group is left. It returns an error if something stays.
+// Gone waits up to 5 s until no process of the group is left. It returns an error if one is.
 func (p *Process) Gone() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -295,10 +297,10 @@ func (p *Process) Gone() error {
 	}
 }
 
-// tailBytes is how much of a log is shown.
+// tailBytes is how much of a log LogTail returns at most.
 const tailBytes = 4 << 10
 
-// LogTail is the end of the process's log.
+// LogTail returns the end of the process's log.
 func (p *Process) LogTail() string {
 	log, err := os.ReadFile(p.spec.LogFile)
 	if err != nil {
@@ -313,8 +315,8 @@ func (p *Process) LogTail() string {
 	return fmt.Sprintf("--- %s\n%s", filepath.Base(p.spec.LogFile), log)
 }
 
-// starts carries process starts to one goroutine whose thread lives as long as this program does: on Linux a child
-// dies with the thread that started it (see attributes).
+// starts passes every start of a process to one goroutine whose thread lives as long as this program. On Linux a child dies
+// with the thread that started it (see attributes).
 var starts = sync.OnceValue(func() chan func() {
 	queue := make(chan func())
 	go func() {

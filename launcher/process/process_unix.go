@@ -4,7 +4,7 @@ package process
 
 import "syscall"
 
-// attributes gives each process a group of its own. Only Linux can tie it to the life of this program.
+// attributes gives each process a group of its own. Only on Linux can the process also be made to die with this program.
 func attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true}
 }

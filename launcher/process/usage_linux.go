@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// Usage is what a process has of the machine.
+// Usage is what a process uses of the machine.
 type Usage struct {
 	Resident int64 // bytes of memory
 	Files    int   // open files, connections among them
 }
 
-// Usage asks the kernel what the process has at this moment.
+// Usage returns what the process uses at this moment.
 func (p *Process) Usage() (u Usage, err error) {
 	folder := fmt.Sprintf("/proc/%d/", p.PID())
 	raw, err := os.ReadFile(folder + "statm")

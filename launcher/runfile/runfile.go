@@ -1,5 +1,5 @@
-// Package runfile reads dapr.yaml, Dapr's multi-app run file, and says what the Dapr CLI would tell each app and its
-// sidecar. So whoever starts the programs without the CLI runs the same.
+// Package runfile reads dapr.yaml, Dapr's multi-app run file. It returns the arguments and the environment with which the Dapr
+// CLI would start each app and its sidecar. So the launcher runs the same programs as the CLI.
 package runfile
 
 import (
@@ -13,7 +13,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Settings are those that the run file gives to one app, or to all in "common".
+// Settings are settings that the run file gives to one app, or to all apps under "common".
 type Settings struct {
 	ConfigFile      string            `yaml:"configFilePath"`
 	Resources       []string          `yaml:"resourcesPaths"`
@@ -31,7 +31,7 @@ type Settings struct {
 	Scheduler       *string           `yaml:"schedulerHostAddress"`
 }
 
-// App is a program and its sidecar. Paths are as the file has them: relative to the file's folder.
+// App is a program and its sidecar. Paths are as in the file: relative to the file's folder.
 type App struct {
 	ID           string   `yaml:"appID"`
 	Dir          string   `yaml:"appDirPath"`
@@ -44,8 +44,8 @@ type App struct {
 	Settings     `yaml:",inline"`
 }
 
-// Read returns the apps of a run file in its order, each with the common settings overlaid with its own. A setting that
-// this package does not know is an error: the program would run otherwise than with the Dapr CLI.
+// Read returns the apps of a run file in the order of the file. An app's own settings override the common ones. Read returns
+// an error for a setting that this package does not know, since the program would run differently with the Dapr CLI.
 func Read(path string) ([]App, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {
@@ -89,9 +89,8 @@ func parse(raw []byte) ([]App, error) {
 	return apps, nil
 }
 
-// SidecarArguments are daprd's. (An app without a health check of its own has none.) Whatever the file says of the API,
-// other sidecars and those who read metrics are on this machine: both ports are open on loopback only. The Dapr CLI has
-// no option for that.
+// SidecarArguments returns the arguments of daprd. The ports for other sidecars and for metrics are open on loopback only, since
+// their users are on this machine. The Dapr CLI has no option for that. The file decides where the API listens.
 func (a App) SidecarArguments() []string {
 	args := []string{
 		"--app-id", a.ID, "--app-protocol", "http", "--app-port", strconv.Itoa(a.AppPort),
@@ -133,7 +132,7 @@ func (a App) SidecarArguments() []string {
 	return args
 }
 
-// Environment is what the app is told: where its sidecar is, and the file's own variables.
+// Environment returns the app's variables: the ports of the app and its sidecar, and the variables in the file.
 func (a App) Environment() map[string]string {
 	env := map[string]string{
 		"APP_ID":            a.ID,
