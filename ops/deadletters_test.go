@@ -17,7 +17,7 @@ import (
 
 const partitions = 4
 
-// startBroker starts an empty broker for the length of a test, and names it in the environment.
+// startBroker starts an empty broker for the duration of a test, and names it in the environment.
 func startBroker(t *testing.T) *kfake.Cluster {
 	t.Helper()
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, deadletter.Topic, deadletter.Target))
@@ -27,7 +27,7 @@ func startBroker(t *testing.T) *kfake.Cluster {
 	t.Cleanup(cluster.Close)
 	t.Setenv("KAFKA_BOOTSTRAP_SERVERS", strings.Join(cluster.ListenAddrs(), ","))
 	for _, name := range []string{"KAFKA_USERNAME", "KAFKA_PASSWORD", "KAFKA_DISABLE_TLS"} {
-		t.Setenv(name, "") // of other servers, where the suites for them run
+		t.Setenv(name, "") // it may name a real server, for which other suites run
 	}
 	return cluster
 }
@@ -61,7 +61,7 @@ func bury(t *testing.T, partition int32, values ...string) (positions []string) 
 	return positions
 }
 
-// target returns what was put back.
+// target returns the records that were put back.
 func target(t *testing.T) []*kgo.Record {
 	t.Helper()
 	client := dial(t, kgo.ConsumeTopics(deadletter.Target), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
@@ -87,7 +87,7 @@ func event(id, account string) string {
 		`"origin_account_number":%q,"amount":"150.00","completed_at":"2026-01-02T03:04:05Z"}}`, id, account)
 }
 
-// ops runs a command line and returns what it prints.
+// ops runs a command line and returns its output.
 func ops(t *testing.T, wantCode int, line string) string {
 	t.Helper()
 	var out, problems bytes.Buffer
@@ -127,8 +127,8 @@ func TestListDeadLetters(t *testing.T) {
 		"6 dead letters, 0 put back\n")
 }
 
-// What is put back is the same bytes, under the key and in the partition of a good event of that account; once, unless
-// it is wanted again.
+// replay puts the same bytes back, with the key and the partition of a good event of the account. It does so once, unless the
+// operator says -again.
 func TestReplay(t *testing.T) {
 	startBroker(t)
 	good := []string{event("e1", "18"), event("e2", "7907027952"), event("e3", "18")}
@@ -143,7 +143,7 @@ func TestReplay(t *testing.T) {
 	wantTarget(t, good...)
 	wantLines(t, ops(t, 0, "dead-letters"), `id "e1", put back 20`, "5 dead letters, 3 put back\n")
 
-	wantLines(t, ops(t, 0, "dead-letters replay 1:1 2:0"), "2 put back, 0 had been before") // by name, whatever they are
+	wantLines(t, ops(t, 0, "dead-letters replay 1:1 2:0"), "2 put back, 0 had been before") // by position: also letters that cannot be understood
 	wantLines(t, ops(t, 0, "dead-letters replay -again 1:0"), "1 put back, 0 had been before")
 	wantTarget(t, append(append(good, bad...), good[0])...)
 
@@ -151,14 +151,14 @@ func TestReplay(t *testing.T) {
 	wantLines(t, ops(t, 1, "dead-letters replay 1:3"), "there is no dead letter at 1:3") // which is a note
 }
 
-// wantTarget checks what was put back, in any order.
+// wantTarget checks which records were put back, in any order.
 func wantTarget(t *testing.T, values ...string) {
 	t.Helper()
 	waiting := map[string]int{}
 	for _, value := range values {
 		waiting[value]++
 	}
-	// What Sarama, the sidecars' client, makes of these keys with four partitions: FNV-1a, signed.
+	// The partitions that Sarama, the sidecars' client, chooses for these keys among four: by FNV-1a, signed.
 	partitionOf := map[string]int32{"18": 0, "7907027952": 3}
 	for _, r := range target(t) {
 		waiting[string(r.Value)]--
@@ -174,7 +174,7 @@ func wantTarget(t *testing.T, values ...string) {
 	}
 }
 
-// A crash between putting back and noting it puts a letter back once more, and then no more.
+// If replay ends between putting a letter back and noting it, the next run puts the letter back again, and later runs do not.
 func TestReplayIsInterrupted(t *testing.T) {
 	cluster := startBroker(t)
 	bury(t, 0, event("e1", "18"), event("e2", "18"))
@@ -208,7 +208,7 @@ func TestReplayIsInterrupted(t *testing.T) {
 	wantTarget(t, event("e1", "18"), event("e1", "18"), event("e2", "18"))
 }
 
-// A letter that the broker deletes after it was listed is not passed over in silence.
+// If the broker deletes a letter after replay has listed it, replay reports it.
 func TestReplayOfWhatIsGone(t *testing.T) {
 	cluster := startBroker(t)
 	bury(t, 0, event("e1", "18"), event("e2", "18"))

@@ -10,7 +10,7 @@ import (
 	"github.com/bankmore/bankmore/ops/internal/deadletter"
 )
 
-// tell publishes the event of a completed transfer of 10.00 from account 18 to 26, as transfer-svc does.
+// tell publishes, as transfer-svc does, the event of a completed transfer of 10.00 from account 18 to account 26.
 func tell(t *testing.T, client *kgo.Client, id, request string) {
 	t.Helper()
 	event := fmt.Sprintf(`{"specversion":"1.0","id":%[1]q,"source":"transfer-svc","type":"t","data":{"id":%[1]q,"request_id":%[2]q,`+
@@ -22,7 +22,8 @@ func tell(t *testing.T, client *kgo.Client, id, request string) {
 
 func transferID(i int) string { return fmt.Sprintf("0190f3a1-7b00-7000-8000-%012d", i) }
 
-// A transfer that the topic tells of is named if it is in no database; one that was asked for again is not missing.
+// missing names a transfer whose event the topic has if the database does not have the transfer. A transfer whose request was
+// repeated is not missing.
 func TestMissing(t *testing.T) {
 	dbs := databases(t)
 	startBroker(t)
@@ -47,7 +48,7 @@ func TestMissing(t *testing.T) {
 		"\n253 events of completed transfers, 1 transfers are missing", "missing")
 }
 
-// fee-svc skips what the topic holds and takes what comes later, unless it runs.
+// After skip-events, fee-svc gets only later events. While fee-svc runs, the command fails.
 func TestSkipEvents(t *testing.T) {
 	startBroker(t)
 	client := dial(t)

@@ -44,12 +44,12 @@ func exec(ctx context.Context, db *sqldb.DB, statement string) error {
 	})
 }
 
-// customer is a statement that adds one.
+// customer returns a statement that adds a customer.
 func customer(i int) string {
 	return fmt.Sprintf(`INSERT INTO customers (account_id, name, cpf_hash, cpf_encrypted, password_hash, created_at) VALUES ('%[1]d', 'Ana', '%[1]d', '', '', 0)`, i)
 }
 
-// customers are those in a database: how many, and the last.
+// customers returns the number of customers in a database, and the last one.
 func customers(t *testing.T, db *sqldb.DB) (n int, last string) {
 	t.Helper()
 	if err := db.Read().QueryRowContext(t.Context(), "SELECT count(*), coalesce(max(account_id), '') FROM customers").Scan(&n, &last); err != nil {
@@ -58,8 +58,8 @@ func customers(t *testing.T, db *sqldb.DB) (n int, last string) {
 	return n, last
 }
 
-// A backup that is made while services write has everything that was committed before, and holds up nobody; restored, it
-// is the same, and writing goes on. None is ever overwritten, and neither is a database.
+// A backup that is made while services write has everything that was committed before, and blocks no writer. The restored
+// database has the same rows and can be written to. Neither a backup nor a database is ever overwritten.
 func TestBackup(t *testing.T) { sqldbtest.Each(t, testBackup) }
 
 func testBackup(t *testing.T, engine sqldbtest.Engine) {
@@ -174,7 +174,7 @@ func wantPrivate(t *testing.T, dir string) {
 	}
 }
 
-// What is not whole is never taken for a backup.
+// A folder that is not a whole backup is refused.
 func TestNoWholeBackup(t *testing.T) {
 	s := newSystem(t, sqldbtest.SQLite)
 	made := func() string {
@@ -219,7 +219,7 @@ func TestNoWholeBackup(t *testing.T) {
 	}
 }
 
-// A backup that fails leaves nothing; one that was killed leaves a folder that says so, and stands in the way of the next.
+// A backup that fails leaves nothing. A killed backup leaves a folder whose name says so, and the next backup is refused.
 func TestUnfinishedBackup(t *testing.T) {
 	s := newSystem(t, sqldbtest.SQLite)
 	dir := filepath.Join(t.TempDir(), "b")
@@ -238,7 +238,7 @@ func TestUnfinishedBackup(t *testing.T) {
 	}
 }
 
-// Check finds pages and references that are damaged, which a checksum of the copy cannot know.
+// Check finds damaged pages and foreign keys, which were damaged before the copy, so that its checksum is right.
 func TestCheckFindsDamage(t *testing.T) {
 	s := newSystem(t, sqldbtest.SQLite)
 	account := backup.Copy{Service: "account", Engine: backup.SQLite}

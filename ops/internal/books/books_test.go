@@ -19,8 +19,8 @@ import (
 	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
 )
 
-// world is the three databases, with the services' schemas but without what protects the data, and what a test writes
-// into them.
+// world is the three databases, with the services' schemas but without their constraints and triggers, so that a test can
+// write anything.
 type world struct {
 	t                      *testing.T
 	account, transfer, fee *sqldb.DB
@@ -73,7 +73,7 @@ func exec(ctx context.Context, db *sqldb.DB, statement string) error {
 	})
 }
 
-// How long ago things happened.
+// The ages of rows.
 const (
 	old = 11 * time.Minute // longer than the grace period
 	now = time.Duration(0)
@@ -83,11 +83,11 @@ func at(age time.Duration) int64 { return sqldb.Micros(time.Now().Add(-age)) }
 
 var contras = map[string]string{"deposit": "cash", "fee": "fee-revenue", "transfer": "transit", "refund": "transit"}
 
-// move adds a movement, and brings its account's balance along.
+// move adds a movement and updates the balance of its account.
 func (w *world) move(account, direction, kind, other, transfer string, amount int, age time.Duration) {
 	w.t.Helper()
 	w.n++
-	request := "NULL" // which only a transfer's debit has
+	request := "NULL" // only a transfer's debit has one
 	if kind == "transfer" && direction == "D" {
 		request = "'" + transfer + "'"
 	}
@@ -142,7 +142,7 @@ func (w *world) addEvent(db *sqldb.DB, age time.Duration) {
 	w.exec(db, fmt.Sprintf("INSERT INTO outbox VALUES ('e', 't', 'k', '', %d, 0)", at(age)))
 }
 
-// ordinary fills the books with one of each that has come to an end.
+// ordinary fills the books with one example of each transfer and fee that has ended.
 func (w *world) ordinary() {
 	w.t.Helper()
 	w.move("a", "C", "deposit", "", "", 100000, old)
@@ -155,7 +155,7 @@ func (w *world) ordinary() {
 	w.debit("t2", old)
 	w.refund("t2", old)
 	w.add("t3", "FAILED", old)
-	w.add("t4", "COMPLETED", old) // from 22, who then has too little for the fee
+	w.add("t4", "COMPLETED", old) // from 22, which then has too little for the fee
 	w.exec(w.transfer, `UPDATE transfers SET origin_account_id = 'b', origin_account_number = '22', destination_account_number = '11' WHERE id = 't4'`)
 	w.move("b", "D", "transfer", "11", "t4", 1000, old)
 	w.move("a", "C", "transfer", "22", "t4", 1000, old)
@@ -167,7 +167,7 @@ func (w *world) ordinary() {
 	w.addFee("t5", "WAIVED", "INACTIVE_ACCOUNT", old)
 }
 
-// check returns the names of the laws that are violated, each once, and what was printed.
+// check returns the violated laws, each once, and the output.
 func (w *world) check(atRest bool) (violated []string, out string) {
 	w.t.Helper()
 	var b bytes.Buffer
@@ -229,7 +229,7 @@ func testGoodBooks(t *testing.T, engine sqldbtest.Engine) {
 	}
 }
 
-// Whatever is wrong is found, by name, and nothing else is.
+// Check finds each violation under the right law, and no other.
 func TestCheckFinds(t *testing.T) { sqldbtest.Each(t, testCheckFinds) }
 
 func testCheckFinds(t *testing.T, engine sqldbtest.Engine) {
@@ -302,8 +302,7 @@ func testCheckFinds(t *testing.T, engine sqldbtest.Engine) {
 	}
 }
 
-// A hundred accounts have what an account may have at most, which together is more than 64 bits hold; then all of it is
-// on its way.
+// A hundred accounts have the greatest balance, whose sum does not fit into 64 bits. Then all of it is in transit.
 func TestGreatestBalances(t *testing.T) { sqldbtest.Each(t, testGreatestBalances) }
 
 func testGreatestBalances(t *testing.T, engine sqldbtest.Engine) {
@@ -334,8 +333,8 @@ func testGreatestBalances(t *testing.T, engine sqldbtest.Engine) {
 	want("200 movements; customers have 0.00, cash -100000000000000000.00, transit 100000000000000000.00, fee-revenue 0.00")
 }
 
-// What a running system shows at any moment is in flight: no violation while it is young, one of a law when it is old,
-// and one at rest.
+// What is unfinished in a running system is in flight. It is no violation while it is young. It violates a law when it is old,
+// and another law at rest.
 func TestInFlight(t *testing.T) { sqldbtest.Each(t, testInFlight) }
 
 func testInFlight(t *testing.T, engine sqldbtest.Engine) {
@@ -394,7 +393,7 @@ func testInFlight(t *testing.T, engine sqldbtest.Engine) {
 	}
 }
 
-// While transfers run, no check is alarmed: the order of its three moments sees to that.
+// While transfers run, Check reports no violation, because of the order of its three snapshots.
 func TestCheckWhileTransfersRun(t *testing.T) { sqldbtest.Each(t, testCheckWhileTransfersRun) }
 
 func testCheckWhileTransfersRun(t *testing.T, engine sqldbtest.Engine) {
@@ -422,7 +421,7 @@ func testCheckWhileTransfersRun(t *testing.T, engine sqldbtest.Engine) {
 	w.want(true)
 }
 
-// run takes a transfer through its states as the services do: each is committed before what follows from it.
+// run takes a transfer through its states as the services do: each change is committed before the next one.
 func (w *world) run(id string, refused bool) {
 	w.add(id, "PENDING", now)
 	w.debit(id, now)
@@ -441,7 +440,7 @@ func (w *world) run(id string, refused bool) {
 	w.exec(w.fee, "UPDATE fees SET status = 'CHARGED', charged_at = 0 WHERE transfer_id = '"+id+"'")
 }
 
-// Books that cannot be read are neither right nor wrong.
+// If Check cannot read a database, it returns an error that is no ErrViolated.
 func TestCheckFailsLoudly(t *testing.T) {
 	w := newWorld(t, sqldbtest.SQLite)
 	w.exec(w.fee, "DROP TABLE outbox")

@@ -16,10 +16,10 @@ import (
 	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
 )
 
-// world is the databases of account-svc and transfer-svc, with account 11 of a and account 22 of b.
+// world is the databases of account-svc and transfer-svc. The account with the number 11 has the id a, and 22 has the id b.
 type world struct {
 	t                         *testing.T
-	account, ledger, transfer *sqldb.DB // ledger is account, for reading
+	account, ledger, transfer *sqldb.DB // ledger is account, opened for reading only
 }
 
 func newWorld(t *testing.T, engine sqldbtest.Engine) *world {
@@ -57,7 +57,7 @@ func exec(ctx context.Context, db *sqldb.DB, statement string) error {
 	})
 }
 
-// movement is a statement that adds the n-th movement of an account.
+// movement returns a statement that adds the n-th movement of an account.
 func movement(n int, account, direction, kind, transfer, request, fingerprint string) string {
 	return fmt.Sprintf(`INSERT INTO movements (id, request_key, fingerprint, account_id, seq, type, amount, contra, kind, counterparty,
 		transfer_id, description, balance_after, created_at, transfer_request_id, transfer_fingerprint)
@@ -65,7 +65,7 @@ func movement(n int, account, direction, kind, transfer, request, fingerprint st
 		n, account, direction, kind, transfer, request, fingerprint, map[string]string{"a": "22", "b": "11"}[account])
 }
 
-// rows are the transfers, each as its columns.
+// rows returns the columns of all transfers.
 func (w *world) rows() string {
 	w.t.Helper()
 	rows, err := w.transfer.Read().QueryContext(w.t.Context(), `
@@ -90,19 +90,19 @@ func (w *world) rows() string {
 	return strings.Join(all, "\n")
 }
 
-// A forgotten transfer comes back with its request; what is there stays; a request that was paid twice is named.
+// Transfers restores a lost transfer with its request, does not change existing ones, and names a request that was paid twice.
 func TestTransfers(t *testing.T) { sqldbtest.Each(t, testTransfers) }
 
 func testTransfers(t *testing.T, engine sqldbtest.Engine) {
 	w := newWorld(t, engine)
 	w.exec(w.account, movement(1, "a", "D", "transfer", "t1", "'pedido || 1'", "'f1'")+ // known
-		movement(2, "a", "D", "transfer", "t2", "'it''s 2'", "'f2'")+ // forgotten
+		movement(2, "a", "D", "transfer", "t2", "'it''s 2'", "'f2'")+ // lost
 		movement(3, "b", "C", "transfer", "t2", "NULL", "NULL")+
-		movement(4, "a", "D", "transfer", "t3", "NULL", "NULL")+ // forgotten, and from before the ledger kept requests
+		movement(4, "a", "D", "transfer", "t3", "NULL", "NULL")+ // lost, and from before the ledger kept requests
 		movement(5, "a", "C", "refund", "t3", "NULL", "NULL")+
 		movement(6, "a", "D", "fee", "t2", "NULL", "NULL")+
-		movement(7, "b", "D", "transfer", "t4", "'pedido || 1'", "'f4'")+ // forgotten, of another customer with the same key
-		movement(8, "a", "D", "transfer", "t5", "'5'", "'f5'")+ // forgotten, and meanwhile repeated: t6
+		movement(7, "b", "D", "transfer", "t4", "'pedido || 1'", "'f4'")+ // lost, of another customer with the same key
+		movement(8, "a", "D", "transfer", "t5", "'5'", "'f5'")+ // lost, and its request was repeated since: t6
 		movement(9, "a", "D", "transfer", "t6", "'5'", "'f5'"))
 	const known = "INSERT INTO transfers VALUES ('%s', '%s', '%s', 'a', '11', '22', 1050, 'COMPLETED', NULL, NULL, 1, 2, 2, NULL, 0);"
 	w.exec(w.transfer, fmt.Sprintf(known+known, "t1", "pedido || 1", "f1", "t6", "5", "f5"))
@@ -129,7 +129,7 @@ t6 5 f5 a 11 22 1050 COMPLETED 1 2 -1 0`
 	}
 }
 
-// Thousands are restored in portions; with a time, those from then on.
+// Transfers restores thousands in portions. If since is set, it restores only those from then on.
 func TestManyTransfers(t *testing.T) { sqldbtest.Each(t, testManyTransfers) }
 
 func testManyTransfers(t *testing.T, engine sqldbtest.Engine) {
@@ -147,7 +147,7 @@ func testManyTransfers(t *testing.T, engine sqldbtest.Engine) {
 	}
 }
 
-// An operator gets the cause, without the words for customers.
+// The error holds the cause, without the message for customers.
 func TestTransfersFails(t *testing.T) {
 	w := newWorld(t, sqldbtest.SQLite)
 	w.exec(w.account, movement(1, "a", "D", "transfer", "t1", "'1'", "'f1'"))

@@ -23,7 +23,7 @@ func exec(ctx context.Context, db *sqldb.DB, statement string) error {
 	})
 }
 
-// open returns a new database of transfer-svc, as a service and as an onlooker have it.
+// open returns a new database of transfer-svc twice: opened for writing, and for reading only.
 func open(t *testing.T, engine sqldbtest.Engine) (db, looking *sqldb.DB) {
 	t.Helper()
 	url := engine.URL(t)
@@ -34,7 +34,7 @@ func open(t *testing.T, engine sqldbtest.Engine) (db, looking *sqldb.DB) {
 	return db, sqldbtest.Look(t, url)
 }
 
-// Every transfer that was completed since is told of again, once, in the words of transfer-svc; nothing else is.
+// Since adds one event, equal to that of transfer-svc, for each transfer that was completed since, and no other event.
 func TestSince(t *testing.T) { sqldbtest.Each(t, testSince) }
 
 func testSince(t *testing.T, engine sqldbtest.Engine) {
@@ -84,7 +84,8 @@ func testSince(t *testing.T, engine sqldbtest.Engine) {
 	}
 }
 
-// After a long outage the outbox is long. PostgreSQL ended a search of it for each transfer by the statement timeout.
+// After a long outage the outbox is long. A query that searched it once for each transfer ran into PostgreSQL's statement
+// timeout.
 func TestSinceWithALongOutbox(t *testing.T) { sqldbtest.Each(t, testSinceWithALongOutbox) }
 
 func testSinceWithALongOutbox(t *testing.T, engine sqldbtest.Engine) {
@@ -93,7 +94,7 @@ func testSinceWithALongOutbox(t *testing.T, engine sqldbtest.Engine) {
 		INSERT INTO outbox SELECT 'an event that waits, number ' || i, 't', 'k', '', 0, 0 FROM n;
 		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
 		INSERT INTO transfers SELECT 't' || i, 'r' || i, 'f', 'a', '11', '22', 1050, 'COMPLETED', NULL, NULL, 0, 0, 1, NULL, 0 FROM n;
-		ANALYZE`) // so that the planner knows
+		ANALYZE`) // so that the planner knows the sizes
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +103,7 @@ func testSinceWithALongOutbox(t *testing.T, engine sqldbtest.Engine) {
 	}
 }
 
-// An operator gets the cause, without the words for customers.
+// The error holds the cause, without the message for customers.
 func TestSinceFails(t *testing.T) {
 	db, looking := open(t, sqldbtest.SQLite)
 	if err := exec(t.Context(), db, `DROP TABLE outbox;
