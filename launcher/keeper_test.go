@@ -49,7 +49,7 @@ func keepScript(t *testing.T, rule rule, text string) *kept {
 	return k
 }
 
-// starts is how often the script has begun.
+// starts returns how often the script has started.
 func (k *kept) starts() int { return strings.Count(k.LogTail(), "begun") }
 
 func (k *kept) failure(t *testing.T) error {
@@ -102,7 +102,7 @@ func TestWhatCannotStayIsGivenUp(t *testing.T) {
 	}
 }
 
-// Ends that lie far apart are no reason to give up.
+// The keeper does not give up a program whose ends are far apart.
 func TestOldEndsAreForgotten(t *testing.T) {
 	k := keepScript(t, rule{most: 2, within: 50 * time.Millisecond, pause: time.Millisecond}, `echo begun; sleep 0.2; exit 3`)
 	for limit := time.Now().Add(20 * time.Second); k.starts() < 4; time.Sleep(5 * time.Millisecond) {
@@ -117,7 +117,7 @@ func TestOldEndsAreForgotten(t *testing.T) {
 	}
 }
 
-// Once the keeper is released, a program may end.
+// After the system releases its programs, the keeper does not restart a program that ends.
 func TestReleasedProgramsStayAway(t *testing.T) {
 	k := &kept{}
 	dir := t.TempDir()
@@ -140,7 +140,7 @@ func TestReleasedProgramsStayAway(t *testing.T) {
 	}
 }
 
-// Each run has tokens of its own, unless whoever starts it brings some.
+// Each run has new tokens, unless the user has exported some.
 func TestTokens(t *testing.T) {
 	const variable = "LAUNCHER_TEST_TOKEN"
 	if one, two := token(variable), token(variable); one == two || len(one) < 20 {

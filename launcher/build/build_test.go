@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// Parts of the small repository that newBuilder writes.
+// The parts of the small repository that newBuilder writes.
 var (
 	tool     = part{name: "tool", folder: "tools/tool", packages: []string{"."}, ldflags: "-X main.version={example.com/library}"}
 	services = part{name: "services", folder: ".", packages: []string{"./one", "./two"}}
@@ -43,8 +43,8 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// newBuilder is a builder in a repository of its own: a workspace with two services, and a tool. No package of theirs is in
-// Go's cache.
+// newBuilder returns a builder in a new repository: a workspace with two services, and a tool. None of their packages is in
+// Go's build cache.
 func newBuilder(t *testing.T) (*builder, *output) {
 	t.Helper()
 	t.Setenv("GOFLAGS", "")
@@ -86,7 +86,7 @@ func (b *builder) built(t *testing.T, parts ...part) bool {
 	return before == nil || !before.ModTime().Equal(after.ModTime())
 }
 
-// within waits for something.
+// within waits until done returns true.
 func within(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	for limit := time.Now().Add(30 * time.Second); !done(); time.Sleep(10 * time.Millisecond) {
@@ -109,7 +109,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// A tool is built when it has to be, and only then.
+// A tool is built only if it is not up to date.
 func TestToolIsBuiltWhenItHasToBe(t *testing.T) {
 	b, out := newBuilder(t)
 	changed := tool
@@ -151,7 +151,7 @@ func TestToolIsBuiltWhenItHasToBe(t *testing.T) {
 	}
 }
 
-// Programs of the workspace follow every change, and the same build without a change prints nothing.
+// A change of a service's source leads to a new program. A build without a change prints nothing.
 func TestServicesFollowTheirSource(t *testing.T) {
 	b, out := newBuilder(t)
 	for _, want := range []string{"hello", "hello", "good morning"} {
@@ -169,8 +169,8 @@ func TestServicesFollowTheirSource(t *testing.T) {
 	}
 }
 
-// The error of a part that does not compile is what the compiler says, without the names of packages around it; the tool
-// that is there stays, and is not up to date.
+// If a part does not compile, the error holds the compiler's messages, without the names of compiled packages. The old program
+// stays, and does not count as up to date.
 func TestCompilerIsHeard(t *testing.T) {
 	b, _ := newBuilder(t)
 	b.built(t, tool)
@@ -187,7 +187,7 @@ func TestCompilerIsHeard(t *testing.T) {
 	}
 }
 
-// toolexec has go run its tools through a script. Its arguments are the tool and the tool's own.
+// toolexec makes go run its tools through a script. The script's arguments are the tool and the tool's arguments.
 func toolexec(t *testing.T, script string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "toolexec")
@@ -197,8 +197,7 @@ func toolexec(t *testing.T, script string) {
 	t.Setenv("GOFLAGS", "-toolexec="+path)
 }
 
-// Who interrupts a build leaves no process behind, even one that does not listen, and no program that looks as if it were
-// built.
+// An interrupted build leaves no process behind, even if the process ignores signals, and no program that counts as built.
 func TestInterrupted(t *testing.T) {
 	b, out := newBuilder(t)
 	b.terminal = true
@@ -238,7 +237,7 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// What is changed while it is built is built the next time.
+// A source file that is changed during a build leads to another build the next time.
 func TestChangedMeanwhile(t *testing.T) {
 	b, _ := newBuilder(t)
 	toolexec(t, `case "$*" in */link*version=1.2.3*) touch `+filepath.Join(b.root, tool.folder, "main.go")+` ;; esac`)
@@ -249,7 +248,7 @@ func TestChangedMeanwhile(t *testing.T) {
 	}
 }
 
-// While one part is linked, the next is compiled: every linker waits here until all three programs are compiled.
+// While one part is linked, the next is compiled. To show it, each linker waits here until all three programs are compiled.
 func TestLinkingGoesBesideCompiling(t *testing.T) {
 	b, out := newBuilder(t)
 	programs := t.TempDir()
@@ -267,7 +266,7 @@ esac`)
 	}
 }
 
-// registry has go ask a module proxy of ours for a module that the tool needs, and nobody else.
+// registry makes the tool need a module, and go ask only a module proxy with this handler for it.
 func registry(t *testing.T, b *builder, handler http.HandlerFunc) {
 	t.Helper()
 	server := httptest.NewServer(handler)
@@ -280,7 +279,7 @@ func registry(t *testing.T, b *builder, handler http.HandlerFunc) {
 	b.write(t, "tools/tool/main.go", "package main\n\nimport _ \"example.com/library\"\n\nfunc main() {}\n")
 }
 
-// A registry that never answers does not hold up what does not need it, and is not waited for in silence.
+// A registry that never answers does not delay parts that do not need it, and the status says that go waits for it.
 func TestRegistryHangs(t *testing.T) {
 	b, out := newBuilder(t)
 	registry(t, b, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
@@ -296,7 +295,7 @@ func TestRegistryHangs(t *testing.T) {
 	}
 }
 
-// What go says of a registry that does not have what it should is the error.
+// If the registry does not have a module, the error holds go's message.
 func TestRegistryFails(t *testing.T) {
 	b, _ := newBuilder(t)
 	registry(t, b, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "closed today", http.StatusForbidden) })
@@ -306,7 +305,7 @@ func TestRegistryFails(t *testing.T) {
 	}
 }
 
-// Who builds in a folder in which somebody else builds says so, and waits.
+// If another process builds in the same folder, a builder says so and waits.
 func TestTwoBuilders(t *testing.T) {
 	b, out := newBuilder(t)
 	if err := os.MkdirAll(b.path("bin"), 0o700); err != nil {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Each part's folder is there, and so are the versions that it takes from go.mod.
+// Each part's folder exists, and go.mod has the versions that the part takes from it.
 func TestParts(t *testing.T) {
 	root, err := filepath.Abs("../..")
 	if err != nil {

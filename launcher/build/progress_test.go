@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// What go prints, as it was recorded, and what is said of it.
+// A job reads recorded output of go and returns the matching status.
 func TestProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := &job{part: part{name: "daprd", packages: []string{"."}}, last: record{Packages: 1904, Seconds: 201.4}}
@@ -32,7 +32,7 @@ func TestProgress(t *testing.T) {
 			{hear("internal/goarch", "vendor/golang.org/x/net/idna"), "2 of 2 daprd: compiling, 2 packages so far, 4 s (the last time: 1904 packages, 201 s)"},
 			{func() { other.begin(0, downloading, nil) }, "2 of 2 daprd: compiling, 2 packages so far, 6 s (the last time: 1904 packages, 201 s); caddy: looking for its modules, 2 s"},
 			{func() { other.finish() }, "2 of 2 daprd: compiling, 2 packages so far, 8 s (the last time: 1904 packages, 201 s)"},
-			// The list tells neither of the package that has been compiled meanwhile nor one that was named only once.
+			// The list lacks the package that has been compiled meanwhile.
 			{func() {
 				j.know("vendor/golang.org/x/net/idna\ngithub.com/dapr/kit/logger\ngopkg.in/yaml.v3\nmain github.com/bankmore/bankmore/tools/daprd\n")
 			},
@@ -59,7 +59,7 @@ func TestProgress(t *testing.T) {
 	})
 }
 
-// Go's messages are kept, its names of packages and modules are not.
+// The messages of go are kept for the error; names of packages and modules are not.
 func TestMessagesAreKept(t *testing.T) {
 	j := &job{part: part{packages: []string{"."}}}
 	j.begin(1, compiling, func() {})

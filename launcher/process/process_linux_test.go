@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// starterVariable makes this test program one that starts a child, whose log it names, and waits to be killed.
+// If starterVariable is set, this test program starts a child with the log that it names, and waits to be killed.
 const starterVariable = "PROCESS_TEST_CHILD_LOG"
 
 func TestMain(m *testing.M) {
@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	select {}
 }
 
-// A program that is killed without a warning takes its processes with it.
+// If a program is killed with SIGKILL, the processes that it has started die, too.
 func TestProcessesDieWithTheirStarter(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "child.log")
 	starter := exec.Command(os.Args[0])
@@ -51,13 +51,13 @@ func TestProcessesDieWithTheirStarter(t *testing.T) {
 	within(t, "the child ends", func() bool { return !alive(pid) })
 }
 
-// alive reports whether there is such a process that has not ended.
+// alive reports whether the process exists and has not ended.
 func alive(pid string) bool {
 	stat, err := os.ReadFile(filepath.Join("/proc", pid, "stat"))
 	if err != nil {
 		return false
 	}
-	// After the name in parentheses, which may hold anything: the state.
+	// The state follows the name, which is in parentheses and may contain any character.
 	state := bytes.TrimSpace(stat[bytes.LastIndexByte(stat, ')')+1:])
 	return len(state) > 0 && state[0] != 'Z' && state[0] != 'X'
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// script is a process that runs a shell script, and is ready when its log says so.
+// script returns a process that runs a shell script. It is ready once its log says so.
 func script(t *testing.T, text string) *Process {
 	t.Helper()
 	spec := Spec{Name: "script", Command: []string{"sh", "-c", text}, Dir: t.TempDir(), Grace: 500 * time.Millisecond, Env: []string{"PATH=" + os.Getenv("PATH")}}
@@ -53,7 +53,7 @@ func TestProcess(t *testing.T) {
 }
 
 func TestProcessThatIgnoresSIGTERM(t *testing.T) {
-	p := script(t, `trap '' TERM; sleep 60 & echo ready; wait; sleep 60`) // with a child, which must go too
+	p := script(t, `trap '' TERM; sleep 60 & echo ready; wait; sleep 60`) // with a child, which must end, too
 	if err := p.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func TestProcessThatCrashes(t *testing.T) {
 	}
 }
 
-// A crash is not forgotten when the process is started again, however often it is asked for.
+// Crashed still reports a crash after the process is started again, and each time that it is called.
 func TestProcessThatCrashesAndIsStartedAgain(t *testing.T) {
 	p := script(t, `echo ready; trap 'echo ended; exit 0' TERM; while [ ! -e die ]; do sleep 0.02; done; rm die; echo ended; exit 3`)
 	if err := p.Start(t.Context()); err != nil {
@@ -105,7 +105,7 @@ func TestProcessThatCrashesAndIsStartedAgain(t *testing.T) {
 	}
 }
 
-// What a process has left behind goes before it is started again, and when it is ended although it has gone.
+// Launch kills children that an earlier process has left behind. So does Terminate if the process itself has ended already.
 func TestLeftoversAreSwept(t *testing.T) {
 	p := script(t, `sleep 60 & echo ready; exit 3`)
 	for range 2 {
@@ -122,7 +122,7 @@ func TestLeftoversAreSwept(t *testing.T) {
 	}
 }
 
-// Who loses patience need not wait for the grace period.
+// Stop does not wait for the grace period once its context ends.
 func TestStopWithoutPatience(t *testing.T) {
 	p := script(t, `trap '' TERM; echo ready; while :; do sleep 0.05; done`)
 	if err := p.Start(t.Context()); err != nil {

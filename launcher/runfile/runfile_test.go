@@ -48,7 +48,7 @@ apps:
 	}
 }
 
-// Whatever Dapr's CLI would do with a setting that this package does not know: it is not silently left out.
+// Read refuses a setting that it does not know, since the Dapr CLI may apply it.
 func TestUnknownSettingsAreRefused(t *testing.T) {
 	const app = "apps:\n- appID: one\n  command: [program]\n"
 	for name, text := range map[string]string{
