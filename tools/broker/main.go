@@ -1,9 +1,9 @@
-// Command broker is the embedded Kafka broker of the local stack: the real wire protocol, consumer groups and files
-// on disk, in one small process. Apache Kafka is what counts in production.
+// Command broker is the embedded Kafka broker of the local stack. It is one small process with Kafka's wire protocol, consumer
+// groups, and files on disk. In production use Apache Kafka.
 //
-// What its files promise: records and committed offsets survive a stop and a kill -9, because every write is handed to
-// the kernel at once. A power cut can lose the last moments unless -sync is given. It is one broker without replicas,
-// and nothing is ever deleted: retention is not enforced.
+// Records and committed offsets survive a stop and a kill -9, because the broker hands each write to the kernel at once. A power
+// cut can lose the last writes unless -sync is given. There are no replicas. The broker does not enforce retention: it never
+// deletes a record.
 package main
 
 import (
@@ -47,7 +47,7 @@ func run(ctx context.Context, address, dataDir string, sync bool) error {
 	}
 	defer unlock()
 
-	// Opened here, because the library would listen wherever it likes and panic over a busy port.
+	// Listen here: the library would choose the address itself, and panic if the port is taken.
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return err
@@ -73,13 +73,13 @@ func run(ctx context.Context, address, dataDir string, sync bool) error {
 	return nil
 }
 
-// maxRebalance is how long a group waits at most for its members to join again, in milliseconds. daprd's client gives a
-// join up after 30 s.
+// maxRebalance is the longest time that a group waits for its members to join again, in milliseconds. daprd's client gives up
+// a join after 30 s.
 const maxRebalance = 10_000
 
-// hurryJoins bounds the time that a rebalance takes, whatever members ask for (daprd's client: 60 s). The library forgets
-// a member that died while it waited to join at the end of that time only, and every join begins it anew: with a time
-// longer than its members' patience such a group would never come together again.
+// hurryJoins limits the rebalance timeout that a member asks for to maxRebalance; daprd's client asks for 60 s. If a member dies
+// while it waits to join, the library removes it only at the end of this timeout, and each new join starts the timeout again. If
+// the timeout were longer than the members wait, the group would never complete a rebalance.
 func hurryJoins(cluster *kfake.Cluster) {
 	cluster.ControlKey(int16(kmsg.JoinGroup), func(request kmsg.Request) (kmsg.Response, error, bool) {
 		cluster.KeepControl()
@@ -89,7 +89,7 @@ func hurryJoins(cluster *kfake.Cluster) {
 	})
 }
 
-// lock keeps a second broker off the same files: two of them would destroy each other's log.
+// lock returns an error if another broker uses the same files: two brokers would destroy each other's log.
 func lock(dataDir string) (unlock func(), err error) {
 	if err := os.MkdirAll(dataDir, 0o700); err != nil {
 		return nil, err

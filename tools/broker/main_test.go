@@ -10,8 +10,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// A member is gone, the next die while they wait to join, and another, as patient as daprd's client, joins again and
-// again: it gets in. (Found by the chaos suite, which kills a sidecar that has just been restarted.)
+// One member is gone, and the next ones die while they wait to join. Another member, which gives up a join after 30 s like
+// daprd's client and tries again, still gets into the group. (The chaos suite found this: it kills sidecars that have just been
+// restarted.)
 func TestGroupOutlivesMembersThatDieWhileJoining(t *testing.T) {
 	const patience = 30 * time.Second // of daprd's client
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, topics...),
@@ -28,7 +29,7 @@ func TestGroupOutlivesMembersThatDieWhileJoining(t *testing.T) {
 		t.Fatalf("%+v, %v", first, err)
 	}
 	var dying []*kgo.Client
-	for range 8 { // whether the broker notices depends on chance, for each
+	for range 8 { // several, since the broker notices some of their deaths by chance
 		client := member(t, cluster)
 		dying = append(dying, client)
 		go join(t.Context(), client)
@@ -74,7 +75,7 @@ func join(ctx context.Context, client *kgo.Client) (*kmsg.JoinGroupResponse, err
 	request.RebalanceTimeoutMillis = int32((time.Minute).Milliseconds())
 	request.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "range"}}
 	answer, err := request.RequestWith(ctx, client)
-	if err == nil && answer.MemberID != "" && answer.ErrorCode != 0 { // has been given an id, and shall come again with it
+	if err == nil && answer.MemberID != "" && answer.ErrorCode != 0 { // the broker has given us an id and wants a second request with it
 		request.MemberID = answer.MemberID
 		answer, err = request.RequestWith(ctx, client)
 	}

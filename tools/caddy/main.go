@@ -1,5 +1,5 @@
-// Command caddy is the ingress's Caddy: with the modules that ingress/Caddyfile uses, and no others. Caddy's own build has
-// three times as many, which take longer to compile.
+// Command caddy is Caddy for the ingress, with only the modules that ingress/Caddyfile uses. Caddy's own build has three times
+// as many modules and takes longer to compile.
 package main
 
 import (
@@ -13,8 +13,8 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/requestbody"  // request_body
 	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy" // reverse_proxy
 	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"      // uri
-	_ "github.com/caddyserver/caddy/v2/modules/filestorage"            // where Caddy keeps what it remembers
-	_ "github.com/caddyserver/caddy/v2/modules/logging"                // the log's filter
+	_ "github.com/caddyserver/caddy/v2/modules/filestorage"            // where Caddy keeps its state
+	_ "github.com/caddyserver/caddy/v2/modules/logging"                // the filter encoder of logs
 )
 
 func main() {

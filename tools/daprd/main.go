@@ -1,6 +1,6 @@
-// Command daprd is Dapr's runtime with the components that files of this repository name, and no others. Dapr's own build
-// has over a hundred, which take a minute more to compile. Two ways of name resolution are added that Dapr has in its
-// full build only: through an SQLite file, as on a developer's machine, and by a pattern, as in compose.
+// Command daprd is Dapr's runtime with only the components that files of this repository name. Dapr's own build has over a
+// hundred components and takes a minute longer to compile. This build has two kinds of name resolution that only Dapr's full
+// build has: by an SQLite file, as on a developer's machine, and by a pattern, as in compose.
 package main
 
 import (
@@ -23,14 +23,14 @@ import (
 	"go.uber.org/automaxprocs/maxprocs"
 )
 
-// The loggers of Dapr's own command have these names.
+// The loggers have the names that Dapr's own command gives them.
 var (
 	log     = logger.NewLogger("dapr.runtime")
 	contrib = logger.NewLogger("dapr.contrib")
 )
 
 func main() {
-	_, _ = maxprocs.Set() // what it cannot find out stays as it is
+	_, _ = maxprocs.Set() // after an error GOMAXPROCS stays as it is
 	opts, err := options.New(os.Args[1:])
 	if err != nil {
 		log.Fatalf("Failed to parse flags: %v", err)
@@ -52,7 +52,7 @@ func main() {
 	}
 	log.Infof("Starting Dapr Runtime -- version %s -- commit %s", buildinfo.Version(), buildinfo.Commit())
 
-	// A SIGHUP ends one life of the runtime and begins the next.
+	// At a SIGHUP the runtime ends and starts again.
 	ctx := signals.Context()
 	lives := signals.OnHUP(ctx)
 	for {
@@ -107,7 +107,7 @@ func run(ctx context.Context, opts *options.Options) error {
 	).Run(ctx)
 }
 
-// configure hands every option to the runtime.
+// configure returns the runtime's configuration with every option.
 func configure(opts *options.Options, health healthz.Healthz) *runtime.Config {
 	return &runtime.Config{
 		AppID:                         opts.AppID,

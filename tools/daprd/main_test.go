@@ -9,11 +9,11 @@ import (
 	"github.com/dapr/dapr/pkg/healthz"
 )
 
-// renamed are fields of the runtime's configuration that an option of another name sets.
+// renamed maps fields of the runtime's configuration to options whose names differ.
 var renamed = map[string]string{"ApplicationPort": "AppPort", "SchedulerStreams": "SchedulerJobStreams"}
 
-// A later Dapr may have options that this command does not know of. Each field of the configuration has the value of the
-// option with its name.
+// configure sets each field of the configuration to the option with the same name. The test fails if a later Dapr has an option
+// that configure does not pass on.
 func TestEveryOptionReachesTheRuntime(t *testing.T) {
 	opts, err := options.New([]string{"--metrics-listen-address", "127.0.0.1"})
 	if err != nil {
@@ -27,11 +27,11 @@ func TestEveryOptionReachesTheRuntime(t *testing.T) {
 	for i := range config.NumField() {
 		name := config.Type().Field(i).Name
 		switch name {
-		case "Registry", "Security": // run adds them
+		case "Registry", "Security": // run sets them
 			continue
 		case "WorkflowEventSink": // Dapr's own command has none
 			continue
-		case "Healthz", "Metrics": // made of other things
+		case "Healthz", "Metrics": // configure makes them from several values
 			if config.Field(i).IsZero() {
 				t.Errorf("%s is not set", name)
 			}
@@ -47,7 +47,7 @@ func TestEveryOptionReachesTheRuntime(t *testing.T) {
 	}
 }
 
-// fill gives an option a value of its own, as far as its kind has more than one.
+// fill sets an option to a value that depends on n, so that options of the same kind differ where the kind has enough values.
 func fill(field reflect.Value, n int) {
 	switch field.Kind() {
 	case reflect.Bool:

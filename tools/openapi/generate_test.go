@@ -1,4 +1,3 @@
-// Package openapi_test shows that common generators make clients of the services' OpenAPI documents.
 package openapi_test
 
 import (
@@ -8,7 +7,8 @@ import (
 	"testing"
 )
 
-// The generators, by the arguments that make a package in a folder of a document. Their modules are this module's tools.
+// generators returns, for each generator, the arguments that generate the package name from document into folder. The
+// generators are tools of this module.
 var generators = map[string]func(name, folder, document string) []string{
 	"ogen": func(name, folder, document string) []string {
 		return []string{"ogen", "--target", folder, "--package", name, document}
@@ -18,10 +18,10 @@ var generators = map[string]func(name, folder, document string) []string{
 	},
 }
 
-// Each generator understands each document, and what it makes compiles.
+// Each generator makes a client of each document, and the client compiles.
 func TestGeneratedClientsCompile(t *testing.T) {
 	for generator, arguments := range generators {
-		generated, err := os.MkdirTemp(".", "generated") // within this module, which has what the code imports
+		generated, err := os.MkdirTemp(".", "generated") // within this module, which requires what the code imports
 		if err != nil {
 			t.Fatal(err)
 		}

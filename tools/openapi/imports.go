@@ -1,8 +1,8 @@
-// Package openapi proves that common generators make clients of our OpenAPI documents.
+// Package openapi tests that common generators make clients of our OpenAPI documents.
 package openapi
 
 import (
-	// What the generated clients import. The module must require it, since they are generated during the test.
+	// The imports of the generated clients. The test generates the clients, so the module must require the imports here.
 	_ "github.com/go-faster/errors"
 	_ "github.com/go-faster/jx"
 	_ "github.com/google/uuid"

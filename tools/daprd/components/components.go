@@ -1,4 +1,4 @@
-// Package components are what daprd is built with: the components that files of this repository name.
+// Package components holds the components with which daprd is built: those that files of this repository name.
 package components
 
 import (
@@ -21,13 +21,13 @@ import (
 	"github.com/dapr/kit/logger"
 )
 
-// postgres has the second version only. Dapr's own build has the first as well.
+// postgres has only version 2 of the component. Dapr's own build has version 1 as well.
 var postgres = components.Versioning{
 	Preferred: components.VersionConstructor{Version: "v2", Constructor: postgresql.NewPostgreSQLStateStore},
 	Default:   "v2",
 }
 
-// Registries are all components of this build. `make check-components` refuses a file that names another.
+// Registries returns all components of this build. `make check-components` fails if a file names another component.
 func Registries(log logger.Logger) *registry.Options {
 	pubsubs := pubsub.NewRegistry()
 	pubsubs.RegisterComponent(kafka.NewKafka, "kafka")
@@ -40,7 +40,7 @@ func Registries(log logger.Logger) *registry.Options {
 	secrets := secretstores.NewRegistry()
 	secrets.RegisterComponent(env.NewEnvSecretStore, "local.env")
 
-	// The last two are what Dapr takes on a developer's machine and on Kubernetes if nobody says otherwise.
+	// mdns is Dapr's default on a developer's machine, and kubernetes is its default on Kubernetes.
 	names := nameresolution.NewRegistry()
 	names.RegisterComponent(newResolver, "sqlite")
 	names.RegisterComponent(nameformat.NewResolver, "nameformat")

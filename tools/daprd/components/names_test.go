@@ -9,7 +9,7 @@ import (
 	resolution "github.com/dapr/components-contrib/nameresolution"
 )
 
-// drawing is a resolver with replicas, of which it tells one at a time.
+// drawing is a resolver that returns one of its replicas at a time.
 type drawing struct {
 	resolution.Resolver
 	replicas []string

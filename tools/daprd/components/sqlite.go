@@ -11,14 +11,15 @@ import (
 	"github.com/dapr/kit/logger"
 )
 
-// How often a component is given another chance to begin, and after which pause.
+// How often begin calls start, and the mean pause between two calls.
 const (
 	beginnings = 20
 	pause      = 100 * time.Millisecond
 )
 
-// begin tries again if a component cannot begin because its SQLite file is locked. Sidecars that start together create the
-// file together, and SQLite tells some of them at once that it is locked, whatever their busy timeout.
+// begin calls start until it does not fail because of a locked SQLite file, at most beginnings times. Sidecars that start at the
+// same time create the file at the same time. SQLite then returns SQLITE_BUSY to some of them at once, whatever their busy
+// timeout is.
 func begin(ctx context.Context, log logger.Logger, start func() error) (err error) {
 	for range beginnings {
 		if err = start(); err == nil || !isLocked(err) {
@@ -28,16 +29,16 @@ func begin(ctx context.Context, log logger.Logger, start func() error) (err erro
 		select {
 		case <-ctx.Done():
 			return err
-		case <-time.After(pause/2 + rand.N(pause)): //nolint:gosec // nobody gains by guessing a pause
+		case <-time.After(pause/2 + rand.N(pause)): //nolint:gosec // the pause need not be a secret
 		}
 	}
 	return err
 }
 
-// isLocked knows SQLite's error by its text: some of Dapr's errors do not wrap what they quote.
+// isLocked recognizes SQLite's error by its text, since some of Dapr's errors quote it without wrapping it.
 func isLocked(err error) bool { return strings.Contains(err.Error(), "SQLITE_BUSY") }
 
-// store is Dapr's SQLite state store, which tries again if its file is locked when it begins. Dapr's own ends daprd then.
+// store is Dapr's SQLite state store, but Init tries again if the file is locked. Dapr's own store would end daprd.
 type store struct {
 	*sqlite.SQLiteStore
 
@@ -56,7 +57,7 @@ func (s *store) Init(ctx context.Context, metadata state.Metadata) error {
 	return begin(ctx, s.log, func() error {
 		err := s.SQLiteStore.Init(ctx, metadata)
 		if err != nil {
-			_ = s.Close() // what has failed to begin has nothing to lose
+			_ = s.Close() // its Init has failed, so it holds nothing
 			s.SQLiteStore = newSQLiteStore(s.log)
 		}
 		return err

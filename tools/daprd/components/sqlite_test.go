@@ -15,7 +15,7 @@ import (
 	"github.com/dapr/kit/logger"
 )
 
-// Sidecars that start together on files that are not there yet all have name resolution and a state store.
+// If sidecars start at the same time and their SQLite files do not exist yet, each gets name resolution and a state store.
 func TestSidecarsStartTogether(t *testing.T) {
 	log := logger.NewLogger("test")
 	for range 20 {
@@ -42,7 +42,7 @@ func TestSidecarsStartTogether(t *testing.T) {
 	}
 }
 
-// What is wrong with a setting is told at once.
+// An error in a setting is returned at once.
 func TestOnlyALockIsTriedAgain(t *testing.T) {
 	settings := map[string]string{"connectionString": filepath.Join(t.TempDir(), "no", "folder", "state.db")}
 	began := time.Now()
@@ -54,7 +54,7 @@ func TestOnlyALockIsTriedAgain(t *testing.T) {
 	}
 }
 
-// A component begins although its file is locked for longer than it waits for a lock.
+// A component starts even if its file is locked for longer than its busy timeout.
 func TestBeginsOnALockedFile(t *testing.T) {
 	log := logger.NewLogger("test")
 	for kind, start := range map[string]func(ctx context.Context, settings map[string]string) error{
