@@ -51,10 +51,8 @@ func serve(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	if config.Database.MigrateOnStart {
-		if err := db.Migrate(ctx, sqlstore.Migrations()); err != nil {
-			return err
-		}
+	if err := db.Prepare(ctx, config.Database, sqlstore.Migrations()); err != nil {
+		return err
 	}
 	if config.AppAPIToken == "" {
 		slog.WarnContext(ctx, "APP_API_TOKEN is not set: internal routes accept every local caller")

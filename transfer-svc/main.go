@@ -54,10 +54,8 @@ func serve(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	if config.Database.MigrateOnStart {
-		if err := db.Migrate(ctx, sqlstore.Migrations()); err != nil {
-			return err
-		}
+	if err := db.Prepare(ctx, config.Database, sqlstore.Migrations()); err != nil {
+		return err
 	}
 	dapr, err := sidecar.New(config.Sidecar)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -126,30 +127,86 @@ func (db *DB) Exec(ctx context.Context, statement string, args ...any) (changed 
 	return changed, nil
 }
 
+// Prepare has the schema at the newest version in migrations before a service begins: it migrates, or, if config says that
+// somebody else does, waits for it.
+func (db *DB) Prepare(ctx context.Context, config Config, migrations fs.FS) error {
+	if config.MigrateOnStart {
+		return db.Migrate(ctx, migrations)
+	}
+	return db.AwaitMigrations(ctx, migrations)
+}
+
 // Migrate brings the schema to the newest version in migrations: goose SQL files, in a subfolder per engine (sqlite,
 // postgres). On PostgreSQL it waits while another replica migrates.
 func (db *DB) Migrate(ctx context.Context, migrations fs.FS) (err error) {
-	files, err := fs.Sub(migrations, db.engine.migrations)
-	if err != nil {
-		return fmt.Errorf("migrations: %w", err)
-	}
-	target, options := db.write, []goose.ProviderOption{goose.WithDisableGlobalRegistry(true)}
+	target, options := db.write, []goose.ProviderOption(nil)
 	if db.pool != nil {
-		locker, err := migrationLock()
-		if err != nil {
-			return fmt.Errorf("migrations: %w", err)
+		locker, lockErr := migrationLock()
+		if lockErr != nil {
+			return fmt.Errorf("migrations: %w", lockErr)
 		}
 		target, options = db.patient(), append(options, goose.WithSessionLocker(locker))
 		defer func() { err = errors.Join(err, target.Close()) }()
 	}
-	provider, err := goose.NewProvider(db.engine.dialect, target, files, options...)
+	provider, err := db.provider(target, migrations, options...)
 	if err != nil {
-		return fmt.Errorf("migrations: %w", err)
+		return err
 	}
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("migrations: %w", err)
 	}
 	return nil
+}
+
+// awaitInterval is how often AwaitMigrations looks.
+const awaitInterval = time.Second
+
+// AwaitMigrations returns nil once the schema has the newest version in migrations or a newer one, or an error when ctx
+// ends. It changes nothing and needs no right to: another process migrates. A newer version is welcome, so that a service
+// can be rolled back without its schema.
+func (db *DB) AwaitMigrations(ctx context.Context, migrations fs.FS) error {
+	provider, err := db.provider(db.read, migrations)
+	if err != nil {
+		return err
+	}
+	sources := provider.ListSources()
+	want := sources[len(sources)-1].Version
+	for told := int64(-1); ; {
+		has, err := db.version(ctx)
+		if err == nil && has >= want {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("waiting for migrations: %w", ctx.Err())
+		}
+		if has != told { // once, and again with each step of whoever migrates
+			slog.WarnContext(ctx, "waiting for migrations", "schema_version", has, "wanted", want, "error", err)
+			told = has
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(awaitInterval):
+		}
+	}
+}
+
+// version is the schema's. It is 0, with an error, if that cannot be told: nobody has migrated yet, or the database is
+// away.
+func (db *DB) version(ctx context.Context) (version int64, err error) {
+	err = db.read.QueryRowContext(ctx, "SELECT COALESCE(MAX(version_id), 0) FROM "+goose.DefaultTablename).Scan(&version)
+	return version, err
+}
+
+func (db *DB) provider(target *sql.DB, migrations fs.FS, options ...goose.ProviderOption) (*goose.Provider, error) {
+	files, err := fs.Sub(migrations, db.engine.migrations)
+	if err != nil {
+		return nil, fmt.Errorf("migrations: %w", err)
+	}
+	provider, err := goose.NewProvider(db.engine.dialect, target, files, append(options, goose.WithDisableGlobalRegistry(true))...)
+	if err != nil {
+		return nil, fmt.Errorf("migrations: %w", err)
+	}
+	return provider, nil
 }
 
 // Micros is t in microseconds since 1970, as the databases store times.

@@ -450,6 +450,52 @@ func testMigrateTwiceAndTogether(t *testing.T, engine sqldbtest.Engine) {
 	}
 }
 
+// A process that is not to migrate begins once another has, is content with a newer schema, and has written nothing.
+func TestAwaitMigrations(t *testing.T) { sqldbtest.Each(t, testAwaitMigrations) }
+
+func testAwaitMigrations(t *testing.T, engine sqldbtest.Engine) {
+	url := engine.URL(t)
+	migrating, waiting := sqldbtest.Reopen(t, url), sqldbtest.Reopen(t, url)
+	older := fstest.MapFS{}
+	for name, file := range migrations {
+		if strings.Contains(name, "00001") {
+			older[name] = file
+		}
+	}
+	prepare := func(ctx context.Context) error {
+		return waiting.Prepare(ctx, sqldb.Config{MigrateOnStart: false}, migrations)
+	}
+
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := prepare(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("before anybody has migrated: %v, want the end of the context", err)
+	}
+	var count int
+	if err := migrating.Read().QueryRowContext(t.Context(), "SELECT COUNT(*) FROM goose_db_version").Scan(&count); err == nil {
+		t.Error("whoever waits has made a table")
+	}
+	if err := migrating.Migrate(t.Context(), older); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- prepare(t.Context()) }()
+	select {
+	case err := <-done:
+		t.Fatalf("began on the schema of an older version: %v", err)
+	case <-time.After(1500 * time.Millisecond):
+	}
+	if err := migrating.Prepare(t.Context(), sqldb.Config{MigrateOnStart: true}, migrations); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if err := waiting.AwaitMigrations(t.Context(), older); err != nil {
+		t.Errorf("on a newer schema: %v", err)
+	}
+}
+
 // A migration that fails changes nothing, and what came before it stays.
 func TestBrokenMigration(t *testing.T) { sqldbtest.Each(t, testBrokenMigration) }
 
