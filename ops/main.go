@@ -28,6 +28,8 @@ var commands = map[string]command{
 	"missing":      {"missing", nameMissing},
 	"skip-events":  {"skip-events", skipEvents},
 	"repair":       {"repair [-since TIME] transfers", repairTransfers},
+
+	"create-secrets": {"create-secrets TEMPLATE", createSecrets},
 }
 
 // errUsage says that the command line is wrong.
@@ -68,7 +70,7 @@ func run(ctx context.Context, out, problems io.Writer, args []string) int {
 
 func usage() string {
 	var b strings.Builder
-	for _, name := range []string{"verify", "backup", "restore", "repair", "missing", "skip-events", "republish", "dead-letters"} {
+	for _, name := range []string{"verify", "backup", "restore", "repair", "missing", "skip-events", "republish", "dead-letters", "create-secrets"} {
 		fmt.Fprintf(&b, "usage: ops %s\n", commands[name].usage)
 	}
 	return b.String()

@@ -17,7 +17,7 @@ import (
 
 func TestUsage(t *testing.T) {
 	for _, args := range []string{"", "nothing", "verify more", "verify -bogus", "verify -grace x", "verify -grace -1s", "verify -h", "republish", "republish -since noon", "republish -since 2026-01-31T12:00:00Z more", "repair", "repair fees", "repair transfers more", "repair -since noon transfers",
-		"backup", "backup a b", "restore", "restore dir fee", "restore dir ops-svc", "verify -scratch url", "missing more", "skip-events more"} {
+		"backup", "backup a b", "restore", "restore dir fee", "restore dir ops-svc", "verify -scratch url", "missing more", "skip-events more", "create-secrets", "create-secrets a b"} {
 		var out, problems bytes.Buffer
 		if code := run(t.Context(), &out, &problems, strings.Fields(args)); code != 2 || out.Len() > 0 || !strings.Contains(strings.ToLower(problems.String()), "usage") {
 			t.Errorf("ops %s: %d\n%s%s", args, code, &out, &problems)
