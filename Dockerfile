@@ -1,4 +1,5 @@
 # One image per service: docker build --build-arg SERVICE=account-svc -t bankmore/account-svc .
+# The same for the operator's commands: docker build --build-arg SERVICE=ops -t bankmore/ops .
 # What is released also gets --build-arg VERSION=… and REVISION=$(git rev-parse HEAD).
 # Static, without a shell, as a user without rights; it writes nothing, so its file system can be read-only.
 ARG GO_VERSION=1.26.8
@@ -10,6 +11,7 @@ COPY platform/go.mod platform/go.sum platform/
 COPY account-svc/go.mod account-svc/go.sum account-svc/
 COPY transfer-svc/go.mod transfer-svc/go.sum transfer-svc/
 COPY fee-svc/go.mod fee-svc/go.sum fee-svc/
+COPY ops/go.mod ops/go.sum ops/
 COPY scripts/build-static.sh scripts/
 ARG SERVICE
 RUN --mount=type=cache,target=/go/pkg/mod scripts/build-static.sh "$SERVICE" download
@@ -17,6 +19,7 @@ COPY platform platform
 COPY account-svc account-svc
 COPY transfer-svc transfer-svc
 COPY fee-svc fee-svc
+COPY ops ops
 ARG VERSION=unknown
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
     scripts/build-static.sh "$SERVICE" /out/service "$VERSION"

@@ -9,8 +9,11 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/bankmore/bankmore/platform/service"
 )
 
 // command runs with what follows its name on the command line.
@@ -47,6 +50,10 @@ func run(ctx context.Context, out, problems io.Writer, args []string) int {
 	if len(args) > 0 {
 		name = args[0]
 	}
+	if name == "version" && len(args) == 1 {
+		fmt.Fprintln(out, filepath.Base(os.Args[0]), service.Version())
+		return 0
+	}
 	c, ok := commands[name]
 	if !ok {
 		fmt.Fprint(problems, usage())
@@ -73,6 +80,7 @@ func usage() string {
 	for _, name := range []string{"verify", "backup", "restore", "repair", "missing", "skip-events", "republish", "dead-letters", "create-secrets"} {
 		fmt.Fprintf(&b, "usage: ops %s\n", commands[name].usage)
 	}
+	b.WriteString("usage: ops version\n")
 	return b.String()
 }
 

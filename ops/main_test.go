@@ -25,6 +25,13 @@ func TestUsage(t *testing.T) {
 	}
 }
 
+func TestVersion(t *testing.T) {
+	var out, problems bytes.Buffer
+	if code := run(t.Context(), &out, &problems, []string{"version"}); code != 0 || len(strings.Fields(out.String())) != 2 {
+		t.Errorf("ops version: %d\n%s%s", code, &out, &problems)
+	}
+}
+
 // databases makes the environment name three empty databases.
 func databases(t *testing.T) map[string]*sqldb.DB {
 	t.Helper()
