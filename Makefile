@@ -155,6 +155,28 @@ check-components: ## Dapr resources: no field and no setting that this version o
 	@cd tools/daprd && export GOWORK=off $(as_built) && go test ./... && \
 		go run ./check -contrib $$(go list -m -f '{{.Dir}}' github.com/dapr/components-contrib) $(CURDIR)/components $(CURDIR)/compose/config.yaml
 
+.PHONY: check-k8s
+check-k8s: $(bin)/launcher ## the same of what kustomize makes of k8s, and rules of ours: requests, limits, time to end
+	@$(bin)/launcher build kustomize
+	@rendered=$$(mktemp -d) && trap 'rm -rf $$rendered' EXIT && scripts/render-k8s.sh $$rendered && \
+		cd tools/daprd && export GOWORK=off $(as_built) && \
+		go run ./check -contrib $$(go list -m -f '{{.Dir}}' github.com/dapr/components-contrib) $$rendered
+
+# Of the images: where they go, and the version.
+repository ?= bankmore
+version ?= dev
+
+.PHONY: images
+images: ## the images of the services and of the operator's commands, with Docker: repository=… version=…
+	@for image in account-svc transfer-svc fee-svc ops; do \
+		docker build --build-arg SERVICE=$$image --build-arg VERSION=$(version) --build-arg REVISION=$$(git rev-parse HEAD) \
+			-t $(repository)/$$image:$(version) . || exit 1; \
+	done
+
+.PHONY: k8s-smoke
+k8s-smoke: ## the demo on the cluster of the current kubeconfig, through its ingress; BANKMORE_URL, or else a port-forward
+	@scripts/k8s-smoke.sh
+
 .PHONY: check-openapi
 check-openapi: ## common generators make clients of the OpenAPI documents, which compile
 	@cd tools/openapi && GOWORK=off go test -count=1 ./...

@@ -29,6 +29,7 @@ var parts = []part{
 	{name: "golangci-lint", folder: "tools/golangci-lint", packages: []string{"github.com/golangci/golangci-lint/v2/cmd/golangci-lint"}},
 	{name: "dapr", folder: "tools/dapr-cli", packages: []string{"github.com/dapr/cli"}, ldflags: "-X main.version={github.com/dapr/cli}"},
 	{name: "docker-compose", folder: "tools/compose", packages: []string{"github.com/docker/compose/v2/cmd"}},
+	{name: "kustomize", folder: "tools/kustomize", packages: []string{"sigs.k8s.io/kustomize/kustomize/v5"}},
 	{name: "caddy", folder: "tools/caddy", packages: []string{"."}},
 	{name: "services", folder: ".", packages: []string{"./account-svc", "./transfer-svc", "./fee-svc"}},
 	{name: "ops", folder: ".", packages: []string{"./ops"}},

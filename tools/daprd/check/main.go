@@ -1,6 +1,7 @@
-// Command check reads Dapr's resources in the given folders as strictly as Dapr itself does not: a field that Dapr of
-// this version does not know, or a setting that a component of this version does not have, is an error. So are a timeout
-// policy that can end daprd, and a component that our build of daprd does not have.
+// Command check reads Dapr's and Kubernetes' resources in the given files and folders as strictly as neither does by itself:
+// a field that this version does not know, or a setting that a component of this version does not have, is an error. So are
+// a timeout policy that can end daprd, and a component that our build of daprd does not have. Of resources that others define
+// (Gateways, ServiceMonitors) it only sees that they are YAML.
 package main
 
 import (
@@ -21,6 +22,14 @@ import (
 	configuration "github.com/dapr/dapr/pkg/apis/configuration/v1alpha1"
 	resiliency "github.com/dapr/dapr/pkg/apis/resiliency/v1alpha1"
 	subscriptions "github.com/dapr/dapr/pkg/apis/subscriptions/v2alpha1"
+	apps "k8s.io/api/apps/v1"
+	autoscaling "k8s.io/api/autoscaling/v2"
+	batch "k8s.io/api/batch/v1"
+	core "k8s.io/api/core/v1"
+	discovery "k8s.io/api/discovery/v1"
+	networking "k8s.io/api/networking/v1"
+	policy "k8s.io/api/policy/v1"
+	rbac "k8s.io/api/rbac/v1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -30,6 +39,29 @@ var kinds = map[string]func() any{
 	"dapr.io/v1alpha1 Configuration": func() any { return new(configuration.Configuration) },
 	"dapr.io/v1alpha1 Resiliency":    func() any { return new(resiliency.Resiliency) },
 	"dapr.io/v2alpha1 Subscription":  func() any { return new(subscriptions.Subscription) },
+
+	"v1 ConfigMap":                                  func() any { return new(core.ConfigMap) },
+	"v1 Namespace":                                  func() any { return new(core.Namespace) },
+	"v1 PersistentVolumeClaim":                      func() any { return new(core.PersistentVolumeClaim) },
+	"v1 Service":                                    func() any { return new(core.Service) },
+	"v1 ServiceAccount":                             func() any { return new(core.ServiceAccount) },
+	"apps/v1 Deployment":                            func() any { return new(apps.Deployment) },
+	"apps/v1 StatefulSet":                           func() any { return new(apps.StatefulSet) },
+	"autoscaling/v2 HorizontalPodAutoscaler":        func() any { return new(autoscaling.HorizontalPodAutoscaler) },
+	"batch/v1 CronJob":                              func() any { return new(batch.CronJob) },
+	"batch/v1 Job":                                  func() any { return new(batch.Job) },
+	"discovery.k8s.io/v1 EndpointSlice":             func() any { return new(discovery.EndpointSlice) },
+	"networking.k8s.io/v1 Ingress":                  func() any { return new(networking.Ingress) },
+	"networking.k8s.io/v1 NetworkPolicy":            func() any { return new(networking.NetworkPolicy) },
+	"policy/v1 PodDisruptionBudget":                 func() any { return new(policy.PodDisruptionBudget) },
+	"rbac.authorization.k8s.io/v1 Role":             func() any { return new(rbac.Role) },
+	"rbac.authorization.k8s.io/v1 RoleBinding":      func() any { return new(rbac.RoleBinding) },
+	"kustomize.config.k8s.io/v1beta1 Kustomization": func() any { return new(map[string]any) }, // kustomize reads it strictly
+}
+
+// foreign are the groups of resources whose definitions a cluster gets from others.
+var foreign = []string{
+	"external-secrets.io", "generators.external-secrets.io", "gateway.networking.k8s.io", "keda.sh", "monitoring.coreos.com",
 }
 
 // ofRuntime are settings that daprd itself reads from a component of a kind.
@@ -63,7 +95,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	fmt.Printf("%d Dapr resources checked\n", checked)
+	fmt.Printf("%d files of resources checked\n", checked)
 }
 
 func check(path, contrib string) error {
@@ -76,19 +108,30 @@ func check(path, contrib string) error {
 		var head struct {
 			APIVersion string `json:"apiVersion"`
 			Kind       string `json:"kind"`
+			Metadata   struct {
+				Name string `json:"name"`
+			} `json:"metadata"`
 		}
 		if err := yaml.Unmarshal(document, &head); err != nil {
 			return err
 		}
 		create := kinds[head.APIVersion+" "+head.Kind]
+		if group, _, ok := strings.Cut(head.APIVersion, "/"); ok && slices.Contains(foreign, group) {
+			continue
+		}
 		if create == nil {
 			problems = append(problems, fmt.Errorf("unknown resource %s %s", head.APIVersion, head.Kind))
 			continue
 		}
 		resource := create()
 		if err := yaml.UnmarshalStrict(document, resource); err != nil {
-			problems = append(problems, err)
+			problems = append(problems, fmt.Errorf("%s %s: %w", head.Kind, head.Metadata.Name, err))
 			continue
+		}
+		if template := podOf(resource); template != nil {
+			if err := pods(template); err != nil {
+				problems = append(problems, fmt.Errorf("%s %s: %w", head.Kind, head.Metadata.Name, err))
+			}
 		}
 		switch resource := resource.(type) {
 		case *component.Component:

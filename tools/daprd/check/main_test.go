@@ -55,6 +55,23 @@ spec:
           retry: again
 `
 
+const job = `apiVersion: batch/v1
+kind: Job
+metadata:
+  name: migrate
+spec:
+  template:
+    spec:
+      automountServiceAccountToken: false
+      enableServiceLinks: false
+      containers:
+        - name: migrate
+          image: account-svc:1
+          resources:
+            requests: {cpu: 1m, memory: 1Mi}
+            limits: {cpu: 1m, memory: 1Mi}
+`
+
 func TestCheck(t *testing.T) {
 	contrib, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/dapr/components-contrib").Output()
 	if err != nil {
@@ -73,6 +90,12 @@ func TestCheck(t *testing.T) {
 		{store, "value:", "valeu:", "unknown field"},
 		{store, "kind: Component", "kind: Compnent", "unknown resource"},
 		{store, "v1alpha1", "v1", "unknown resource"},
+		{job, "", "", ""},
+		{job, "containers", "container", "unknown field"},
+		{job, "name: migrate\nspec", "name: [migrate]\nspec", "name"},
+		{job, "batch/v1", "batch/v2", "unknown resource"},
+		{job, "account-svc:1", "account-svc", "Job migrate: migrate: image account-svc has no version"},
+		{job, "batch/v1", "monitoring.coreos.com/v1", ""}, // which is not ours to know
 		{config, "", "", ""},
 		{config, "nameformat", "sqlite", ""}, // which does not describe its settings
 		{config, "nameformat", "nameforms", "no description of nameresolution.nameforms"},
