@@ -177,6 +177,11 @@ images: ## the images of the services and of the operator's commands, with Docke
 k8s-smoke: ## the demo on the cluster of the current kubeconfig, through its ingress; BANKMORE_URL, or else a port-forward
 	@scripts/k8s-smoke.sh
 
+.PHONY: test-k8s
+test-k8s: ## the production overlay on a real one-node cluster, with the servers of .ci/backends, as root on Linux
+	@trap '.ci/k8s down' EXIT && .ci/k8s up && eval "$$(.ci/k8s env)" && \
+		go test -count=1 -timeout 30m -tags k8s ./e2e/k8s
+
 .PHONY: check-openapi
 check-openapi: ## common generators make clients of the OpenAPI documents, which compile
 	@cd tools/openapi && GOWORK=off go test -count=1 ./...
