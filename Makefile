@@ -20,7 +20,7 @@ fuzztime ?= 10s
 # A line that begins with "##@" begins a group of targets, whose lines "## " describe them.
 .PHONY: help
 help: # the targets, grouped by who needs them
-	@awk -F ':.*## ' '/^##@ / {printf "%s%s\n", sep, substr($$0, 5); sep = "\n"} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@ / {printf "%s%s\n", sep, substr($$0, 5); sep = "\n"} /^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##@ For users
 
@@ -64,6 +64,21 @@ backup: $(bin)/launcher ## copy the databases, of what `make run` has or the *_D
 .PHONY: dead-letters
 dead-letters: $(bin)/launcher ## the events that fee-svc could not understand, on what `make run` runs or KAFKA_BOOTSTRAP_SERVERS names
 	@$(bin)/launcher build ops && bin/ops dead-letters
+
+# Of the images: where they go, and the version.
+repository ?= bankmore
+version ?= dev
+
+.PHONY: images
+images: ## the images of the services and of the operator's commands, with Docker: repository=… version=…
+	@for image in account-svc transfer-svc fee-svc ops; do \
+		docker build --build-arg SERVICE=$$image --build-arg VERSION=$(version) --build-arg REVISION=$$(git rev-parse HEAD) \
+			-t $(repository)/$$image:$(version) . || exit 1; \
+	done
+
+.PHONY: k8s-smoke
+k8s-smoke: ## the demo on the cluster of the current kubeconfig, through its ingress; BANKMORE_URL, or else a port-forward
+	@scripts/k8s-smoke.sh
 
 ##@ For developers
 
@@ -162,21 +177,6 @@ check-k8s: $(bin)/launcher ## the same of what kustomize makes of k8s, and rules
 		cd tools/daprd && export GOWORK=off $(as_built) && \
 		go run ./check -contrib $$(go list -m -f '{{.Dir}}' github.com/dapr/components-contrib) $$rendered
 
-# Of the images: where they go, and the version.
-repository ?= bankmore
-version ?= dev
-
-.PHONY: images
-images: ## the images of the services and of the operator's commands, with Docker: repository=… version=…
-	@for image in account-svc transfer-svc fee-svc ops; do \
-		docker build --build-arg SERVICE=$$image --build-arg VERSION=$(version) --build-arg REVISION=$$(git rev-parse HEAD) \
-			-t $(repository)/$$image:$(version) . || exit 1; \
-	done
-
-.PHONY: k8s-smoke
-k8s-smoke: ## the demo on the cluster of the current kubeconfig, through its ingress; BANKMORE_URL, or else a port-forward
-	@scripts/k8s-smoke.sh
-
 .PHONY: test-k8s
 test-k8s: ## the production overlay on a real one-node cluster, with the servers of .ci/backends, as root on Linux
 	@trap '.ci/k8s down' EXIT && .ci/k8s up && eval "$$(.ci/k8s env)" && \
@@ -194,6 +194,7 @@ lint: $(bin)/launcher ## the linter, which also guards the layers
 	lint backends,chaos,crashpoints $(patsubst %,./%/...,$(notdir $(modules))); \
 	lint local ./platform/... ./e2e/...; \
 	lint chaos ./e2e/...; \
+	lint k8s ./e2e/k8s; \
 	for module in $(tool_modules); do \
 		(cd $$module && GOWORK=off $(as_built) $(CURDIR)/$(bin)/golangci-lint run ./...) || failed=1; \
 	done; \
