@@ -36,5 +36,5 @@ func openBooks(t *testing.T) *sql.Conn {
 	return conn
 }
 
-// tablesOf finds the tables of one of the schemas.
-const tablesOf = "SELECT tablename FROM pg_tables WHERE schemaname = '%s'"
+// tablesOf finds the tables of one of the schemas, also those that are another database's.
+const tablesOf = "SELECT table_name FROM information_schema.tables WHERE table_schema = '%s'"

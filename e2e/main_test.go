@@ -28,6 +28,10 @@ var (
 	api       *client.Client    // through the ingress
 )
 
+// elsewhere is the front door of a system that runs already, such as on a cluster, for the tests that need no more than
+// this door and the books.
+var elsewhere = flag.String("url", "", "the front door of a system that runs already: try that one")
+
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) (code int) {
@@ -39,6 +43,9 @@ func run(m *testing.M) (code int) {
 	defer stop()
 	began := time.Now()
 	options, err := profile()
+	if *elsewhere != "" {
+		return runElsewhere(ctx, m, options, err)
+	}
 	if err == nil {
 		adapt(&options)
 		system, err = stack.Start(ctx, options)
@@ -62,6 +69,21 @@ func run(m *testing.M) (code int) {
 	}
 	fmt.Printf("stack started in %.1f s: %s\n", time.Since(began).Seconds(), system.URL())
 	if code = m.Run(); checkAfterAll() {
+		code = 1
+	}
+	return code
+}
+
+// runElsewhere runs the tests on a system that somebody else has started, and who also asks for its verify.
+func runElsewhere(ctx context.Context, m *testing.M, options stack.Options, err error) (code int) {
+	system = stack.At(*elsewhere, options)
+	if err = errors.Join(err, openDoors(ctx)); err != nil {
+		fmt.Fprintln(os.Stderr, "no system at", *elsewhere+":", err)
+		return 1
+	}
+	code = m.Run()
+	if err := contractKept(); err != nil {
+		fmt.Printf("--- FAIL: an exchange does not keep the OpenAPI documents:\n%v\n", err)
 		code = 1
 	}
 	return code

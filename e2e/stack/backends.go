@@ -49,9 +49,10 @@ var (
 	}
 )
 
-// RealBackends finds the servers.
+// RealBackends finds the servers. BACKENDS_BOOKS names the database with a schema per service, for a system that runs
+// already (At); a stack makes one of its own.
 func RealBackends() (*Backends, error) {
-	b := &Backends{env: map[string]string{}}
+	b := &Backends{env: map[string]string{}, database: os.Getenv("BACKENDS_BOOKS")}
 	var missing []string
 	for _, name := range required {
 		if b.env[name] = os.Getenv(name); b.env[name] == "" {

@@ -116,6 +116,11 @@ func Start(ctx context.Context, options Options) (*Stack, error) {
 	return s, nil
 }
 
+// At is a system that runs already: its front door and its books, and nothing to start or to stop.
+func At(url string, options Options) *Stack {
+	return &Stack{Apps: map[string]*App{Ingress: {ID: Ingress, URL: url}}, Backends: options.Backends}
+}
+
 // Broker is the Kafka broker.
 func (s *Stack) Broker() Server {
 	if s.Backends != nil {
