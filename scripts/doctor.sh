@@ -12,7 +12,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 # What one can do, in the order in which the end lists it. Those of the first line decide the exit status.
 decisive="run test"
-purposes="$decisive demo lint chaos mutations test-backends compose"
+purposes="$decisive demo lint chaos mutations test-backends compose test-k8s"
 
 lacks='' # a line "PURPOSE NEED" for each thing that is missing
 
@@ -65,7 +65,7 @@ program() {
 # --- what each can be done with ---
 
 go_() {
-	local least version who="run test lint chaos mutations test-backends" get="https://go.dev/dl"
+	local least version who="run test lint chaos mutations test-backends test-k8s" get="https://go.dev/dl"
 	least=$(sed -n 's/^go \([0-9.]*\).*/\1/p' "$root/go.work")
 	[ $installer != brew ] || get="brew install go"
 	if ! has go; then
@@ -211,27 +211,37 @@ memory() {
 
 root_user() {
 	if [ "$system" != Linux ]; then
-		missing Linux "$system" "chaos mutations test-backends" "a machine or container with Linux"
+		missing Linux "$system" "chaos mutations test-backends test-k8s" "a machine or container with Linux"
 	elif [ "$(id -u)" = 0 ]; then
-		found root "yes" "chaos mutations test-backends"
+		found root "yes" "chaos mutations test-backends test-k8s"
 	else
-		missing root "no: $(id -un)" "chaos mutations test-backends" "sudo -E; row 16 mounts a small disk, .ci/backends installs"
+		missing root "no: $(id -un)" "chaos mutations test-backends test-k8s" "sudo -E; row 16 mounts a small disk, .ci/backends installs"
 	fi
 }
 
 # The same that .ci/backends looks for.
 backends() {
-	local who=test-backends get=".ci/backends install" program postgres
+	local who="test-backends test-k8s" get=".ci/backends install" program postgres
 	[ $installer = apt ] || get="Debian, or servers of your own with the variables of \`.ci/backends env\`"
 	postgres=$(find /usr/lib/postgresql -name pg_ctl -path '*/bin/*' 2>/dev/null | sort | tail -n 1)
-	if [ -n "$postgres" ]; then found postgresql "$postgres" $who; else missing postgresql "-" $who "$get"; fi
-	if [ -x /usr/sbin/pgbouncer ]; then found pgbouncer /usr/sbin/pgbouncer $who; else missing pgbouncer "-" $who "$get"; fi
-	for program in redis-server java openssl; do program $program $who "$get"; done
+	if [ -n "$postgres" ]; then found postgresql "$postgres" "$who"; else missing postgresql "-" "$who" "$get"; fi
+	if [ -x /usr/sbin/pgbouncer ]; then found pgbouncer /usr/sbin/pgbouncer "$who"; else missing pgbouncer "-" "$who" "$get"; fi
+	for program in redis-server java openssl; do program $program "$who" "$get"; done
 	if [ -e "$root/.tools/kafka/pom.sha256" ]; then
-		found kafka "$root/.tools/kafka" $who
+		found kafka "$root/.tools/kafka" "$who"
 	else
-		program mvn $who "$get"
-		missing kafka "-" $who "$get"
+		program mvn "$who" "$get"
+		missing kafka "-" "$who" "$get"
+	fi
+}
+
+# The scripts that bring up a one-node cluster with Dapr from source: .ci/k8s.
+cluster() {
+	local folder=${K8S_CLUSTER:-$root/../shared/k8s}
+	if [ -x "$folder/up.sh" ]; then
+		found "cluster" "$folder" test-k8s
+	else
+		missing "cluster" "-" test-k8s "K8S_CLUSTER=… names the folder of up.sh, which brings one up"
 	fi
 }
 
@@ -304,6 +314,7 @@ built
 root_user
 backends
 compose
+cluster
 
 echo
 status=0
