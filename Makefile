@@ -179,8 +179,7 @@ check-k8s: $(bin)/launcher ## the same of what kustomize makes of k8s, and rules
 
 .PHONY: test-k8s
 test-k8s: ## the production overlay on a real one-node cluster, with the servers of .ci/backends, as root on Linux
-	@trap '.ci/k8s down' EXIT && { .ci/k8s up && eval "$$(.ci/k8s env)" && \
-		go test -v -count=1 -timeout 30m -tags k8s ./e2e/k8s; } || { .ci/k8s show; exit 1; }
+	@.ci/k8s test
 
 .PHONY: check-openapi
 check-openapi: ## common generators make clients of the OpenAPI documents, which compile

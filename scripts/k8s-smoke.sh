@@ -56,7 +56,13 @@ echo "the ingress is at $url"
 status() { curl -sS --path-as-is -m 15 -o /dev/null -w '%{http_code}' -X "$1" "$url$2" || true; }
 [ "$(status GET /healthz)" = 200 ] || fail "/healthz: $(status GET /healthz)"
 for path in /internal/movements /api/account/..%2f..%2finternal/movements /v1.0/metadata /metrics; do
-	[ "$(status POST "$path")" = 404 ] || fail "$path: $(status POST "$path") from outside, not 404"
+	answer=$(status POST "$path")
+	case $answer in
+	404) ;;
+	# What stands in front may have an answer of its own to such a path.
+	30? | 400) [ -n "${BANKMORE_URL:-}" ] || fail "$path: $answer from outside, not 404" ;;
+	*) fail "$path: $answer from outside, not 404" ;;
+	esac
 done
 echo "what is internal stays inside"
 

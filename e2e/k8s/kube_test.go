@@ -65,7 +65,7 @@ func kubectl(t *testing.T, args ...string) string {
 func pods(t *testing.T, app string) []string {
 	t.Helper()
 	return strings.Fields(kubectl(t, "get", "pods", "-l", "app.kubernetes.io/name="+app, "--field-selector", "status.phase=Running",
-		"-o", `jsonpath={range .items[?(!@.metadata.deletionTimestamp)]}{.metadata.name}{" "}{end}`))
+		"-o", `go-template={{range .items}}{{if not .metadata.deletionTimestamp}}{{.metadata.name}} {{end}}{{end}}`))
 }
 
 func rollout(t *testing.T, app string) {

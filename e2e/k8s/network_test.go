@@ -3,79 +3,128 @@
 package k8s_test
 
 import (
+	"context"
 	"fmt"
+	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 )
 
-// addresses of one pod of each app, and of the backends.
-func addresses(t *testing.T) map[string]string {
-	t.Helper()
-	all := map[string]string{"backends": "10.245.0.254"}
-	for _, app := range apps {
-		all[app] = kubectl(t, "get", "pod", pods(t, app)[0], "-o", "jsonpath={.status.podIP}")
-	}
-	return all
-}
+// Where pods see this machine.
+const host = "10.245.0.254"
 
-// A pod that belongs to nothing reaches nothing of the system but the ingress; each app reaches what it needs, and no more.
+// Each app reaches what it needs, and no more. A pod of the namespace that belongs to nothing, and a pod of another
+// namespace, reach nothing of the system.
 func TestNetworkPolicies(t *testing.T) {
-	at := addresses(t)
-	targets := map[string]string{
-		at["ingress"] + ":8080": "door", at["ingress"] + ":50002": "ingress's sidecar", at["ingress"] + ":3501": "ingress's health",
+	other := listen(t) // a server that no policy names
+	at := map[string]string{}
+	for _, app := range apps {
+		at[app] = kubectl(t, "get", "pod", pods(t, app)[0], "-o", "jsonpath={.status.podIP}")
+	}
+	targets := map[string]string{ // by address
+		at["ingress"] + ":8080": "the front door", at["ingress"] + ":50002": "ingress's sidecar", at["ingress"] + ":3501": "ingress's health",
 		at["account-svc"] + ":8001": "account-svc", at["account-svc"] + ":50002": "account-svc's sidecar",
 		at["transfer-svc"] + ":8002": "transfer-svc", at["transfer-svc"] + ":50002": "transfer-svc's sidecar",
 		at["fee-svc"] + ":8003": "fee-svc", at["fee-svc"] + ":50002": "fee-svc's sidecar", at["fee-svc"] + ":9090": "fee-svc's metrics",
-		at["backends"] + ":15432": "postgresql", at["backends"] + ":16379": "redis", at["backends"] + ":19094": "kafka",
-		at["backends"] + ":22": "another server", "10.96.0.1:443": "Kubernetes",
+		host + ":15432": "PostgreSQL", host + ":16379": "Redis", host + ":19094": "Kafka",
+		other: "another server", "10.96.0.1:443": "Kubernetes",
 	}
 	open := map[string][]string{
 		"ingress":      {"account-svc's sidecar", "transfer-svc's sidecar", "fee-svc's sidecar"},
-		"account-svc":  {"postgresql", "redis", "kafka"}, // the test's one policy for all three servers
-		"transfer-svc": {"account-svc's sidecar", "postgresql", "redis", "kafka"},
-		"fee-svc":      {"account-svc's sidecar", "postgresql", "redis", "kafka"},
+		"account-svc":  {"PostgreSQL", "Redis"},
+		"transfer-svc": {"account-svc's sidecar", "PostgreSQL", "Redis", "Kafka"},
+		"fee-svc":      {"account-svc's sidecar", "PostgreSQL", "Kafka"},
+
+		"a pod without labels": nil,
+		// Nothing keeps it from reaching what does not defend itself.
+		"a pod of another namespace": {"PostgreSQL", "Redis", "Kafka", "another server", "Kubernetes"},
 	}
-	var list []string
+	var addresses []string
 	for address := range targets {
-		list = append(list, address)
+		addresses = append(addresses, address)
 	}
-	for _, app := range apps {
-		found := probe(t, pods(t, app)[0], list)
+	check := func(who, own string, found map[string]bool) {
 		for address, name := range targets {
-			if strings.HasPrefix(address, at[app]+":") { // oneself
+			if own != "" && strings.HasPrefix(address, own+":") {
 				continue
 			}
-			want := false
-			for _, allowed := range open[app] {
-				want = want || allowed == name
-			}
-			if found[address] != want {
-				t.Errorf("%s reaches %s: %v, want %v", app, name, found[address], want)
+			if want := slices.Contains(open[who], name); found[address] != want {
+				t.Errorf("%s reaches %s: %t, want %t", who, name, found[address], want)
 			}
 		}
 	}
+	for _, app := range apps {
+		check(app, at[app], probeFrom(t, pods(t, app)[0], addresses))
+	}
+	check("a pod without labels", "", probeAlone(t, namespace, addresses))
+	check("a pod of another namespace", "", probeAlone(t, "default", addresses))
 }
 
-// probe says which addresses a pod reaches, from within its network, by a container that is added to it.
-func probe(t *testing.T, pod string, list []string) map[string]bool {
+// listen opens a port of this machine that pods could reach, until the test ends.
+func listen(t *testing.T) (address string) {
+	t.Helper()
+	l, err := net.Listen("tcp", host+":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_ = conn.Close()
+		}
+	}()
+	return l.Addr().String()
+}
+
+const prober = "bankmore/prober:test"
+
+// probeFrom says which addresses a pod reaches, by a container that is added to it.
+func probeFrom(t *testing.T, pod string, addresses []string) map[string]bool {
 	t.Helper()
 	container := fmt.Sprintf("probe-%d", time.Now().UnixMilli())
-	kubectl(t, append([]string{"debug", "pod/" + pod, "--quiet", "--profile=restricted", "--image=bankmore/prober:test",
-		"--image-pull-policy=IfNotPresent", "--container=" + container, "--", "/prober"}, list...)...)
+	kubectl(t, append([]string{"debug", "pod/" + pod, "--quiet", "--profile=restricted", "--image=" + prober,
+		"--image-pull-policy=IfNotPresent", "--container=" + container, "--", "/prober"}, addresses...)...)
+	return probed(t, addresses, "--namespace", namespace, "logs", pod, "-c", container)
+}
+
+// probeAlone says which addresses a pod of that namespace reaches that belongs to nothing.
+func probeAlone(t *testing.T, namespace string, addresses []string) map[string]bool {
+	t.Helper()
+	name := fmt.Sprintf("probe-%d", time.Now().UnixMilli())
+	kubectl(t, append([]string{"--namespace", namespace, "run", name, "--image=" + prober, "--image-pull-policy=IfNotPresent",
+		"--restart=Never", "--override-type=strategic", "--overrides", `{"metadata": {"labels": null}, "spec": {
+			"automountServiceAccountToken": false,
+			"securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
+			"containers": [{"name": "` + name + `", "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}}]}}`,
+		"--command", "--", "/prober"}, addresses...)...)
+	t.Cleanup(func() {
+		_, _ = try(context.WithoutCancel(t.Context()), "", "--namespace", namespace, "delete", "pod", name, "--wait=false")
+	})
+	return probed(t, addresses, "--namespace", namespace, "logs", name)
+}
+
+// probed waits until a prober has tried every address, and says which were open.
+func probed(t *testing.T, addresses []string, logs ...string) map[string]bool {
+	t.Helper()
 	found := map[string]bool{}
 	eventually(t, 2*time.Minute, func() error {
-		out, err := try(t.Context(), "", "logs", pod, "-c", container)
+		out, err := try(t.Context(), "", logs...)
 		if err != nil {
 			return err
 		}
 		lines := strings.Split(strings.TrimSpace(out), "\n")
-		if len(lines) < len(list) {
-			return fmt.Errorf("%s has tried %d of %d addresses", pod, len(lines), len(list))
+		if len(lines) < len(addresses) {
+			return fmt.Errorf("%d of %d addresses are tried", len(lines), len(addresses))
 		}
 		for _, line := range lines {
 			address, state, _ := strings.Cut(line, " ")
-			found[address] = strings.HasPrefix(state, "open")
+			found[address] = state == "open"
 		}
 		return nil
 	})

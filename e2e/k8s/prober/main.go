@@ -5,16 +5,22 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync"
 	"time"
 )
 
 func main() {
+	var all sync.WaitGroup
 	for _, address := range os.Args[1:] {
-		conn, err := net.DialTimeout("tcp", address, 3*time.Second)
-		if err != nil {
-			fmt.Println(address, "closed")
-			continue
-		}
-		fmt.Println(address, "open", conn.Close() == nil)
+		all.Go(func() {
+			conn, err := net.DialTimeout("tcp", address, 3*time.Second)
+			if err != nil {
+				fmt.Printf("%s closed\n", address)
+				return
+			}
+			_ = conn.Close()
+			fmt.Printf("%s open\n", address)
+		})
 	}
+	all.Wait()
 }
