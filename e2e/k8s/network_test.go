@@ -102,7 +102,8 @@ func probeAlone(t *testing.T, namespace string, addresses []string) map[string]b
 			"automountServiceAccountToken": false,
 			"securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
 			"containers": [{"name": "` + name + `", "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}}]}}`,
-		"--command", "--", "/prober"}, addresses...)...)
+		// Network policies take hold of a pod a moment after it has started.
+		"--command", "--", "/prober", "-after=5s"}, addresses...)...)
 	t.Cleanup(func() {
 		_, _ = try(context.WithoutCancel(t.Context()), "", "--namespace", namespace, "delete", "pod", name, "--wait=false")
 	})

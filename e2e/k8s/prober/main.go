@@ -2,16 +2,19 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"net"
-	"os"
 	"sync"
 	"time"
 )
 
 func main() {
+	after := flag.Duration("after", 0, "how long to wait first")
+	flag.Parse()
+	time.Sleep(*after)
 	var all sync.WaitGroup
-	for _, address := range os.Args[1:] {
+	for _, address := range flag.Args() {
 		all.Go(func() {
 			conn, err := net.DialTimeout("tcp", address, 3*time.Second)
 			if err != nil {
