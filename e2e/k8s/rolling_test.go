@@ -39,15 +39,16 @@ func TestEverythingIsThereTwice(t *testing.T) {
 	}
 }
 
-// Customers work as documented: a request without an answer, or with a 5xx, is sent again with the same key. While every app
-// is restarted in turn, no request needs that. While pods are killed, some do. In the end nothing that was acknowledged is
-// lost.
+// Customers work as documented: a request without an answer, or with a 5xx, is sent again with the same key. While all apps
+// are restarted, until their old pods are gone, no request needs that. While pods are killed, some do. In the end nothing that
+// was acknowledged is lost.
 func TestNothingIsLostWhilePodsAreReplaced(t *testing.T) {
 	w := startWork(t)
+	kubectl(t, "rollout", "restart", "deployment")
 	for _, app := range apps {
-		kubectl(t, "rollout", "restart", "deployment/"+app)
 		rollout(t, app)
 	}
+	oldPodsEnd(t)
 	if n := w.repeated.Load(); n > 0 {
 		t.Errorf("%d requests had to be repeated while apps were restarted, such as: %v", n, w.first.Load())
 	}
@@ -57,6 +58,19 @@ func TestNothingIsLostWhilePodsAreReplaced(t *testing.T) {
 		rollout(t, app)
 	}
 	w.finish(t)
+}
+
+// oldPodsEnd waits until no pod of an app is about to end any more.
+func oldPodsEnd(t *testing.T) {
+	t.Helper()
+	eventually(t, patience, func() error {
+		ending := kubectl(t, "get", "pods", "-l", "app.kubernetes.io/component in (service, ingress)",
+			"-o", `go-template={{range .items}}{{if .metadata.deletionTimestamp}}{{.metadata.name}} {{end}}{{end}}`)
+		if ending != "" {
+			return fmt.Errorf("these pods are still about to end: %s", ending)
+		}
+		return nil
+	})
 }
 
 // work is customers who pay each other, each four times a second at most.

@@ -14,7 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// While customers work, the images go back to those of the commit before, and forward again.
+// While customers work, the images go back to those of the commit before, and forward again. No request has to be repeated.
 func TestRollbackAndUpgrade(t *testing.T) {
 	w := startWork(t)
 	for _, version := range []string{"previous", "test"} {
@@ -22,10 +22,14 @@ func TestRollbackAndUpgrade(t *testing.T) {
 			t.Fatalf("%s: %v\n%s", version, err, out)
 		}
 		for _, app := range apps {
-			if image := kubectl(t, "get", "deployment", app, "-o", "jsonpath={.spec.template.metadata.labels.app\\.kubernetes\\.io/version}"); image != version {
-				t.Errorf("%s has version %s, want %s", app, image, version)
+			if got := kubectl(t, "get", "deployment", app, "-o", "jsonpath={.spec.template.metadata.labels.app\\.kubernetes\\.io/version}"); got != version {
+				t.Errorf("%s has version %s, want %s", app, got, version)
 			}
 		}
+	}
+	oldPodsEnd(t)
+	if n := w.repeated.Load(); n > 0 {
+		t.Errorf("%d requests had to be repeated, such as: %v", n, w.first.Load())
 	}
 	w.finish(t)
 }
