@@ -28,9 +28,9 @@ var (
 	api       *client.Client    // through the ingress
 )
 
-// elsewhere is the front door of a system that runs already, such as on a cluster, for the tests that need no more than
+// runningAt is the front door of a system that runs already, such as on a cluster, for the tests that need no more than
 // this door and the books.
-var elsewhere = flag.String("url", "", "the front door of a system that runs already: try that one")
+var runningAt = flag.String("url", "", "the front door of a system that runs already: try that one")
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
@@ -43,7 +43,7 @@ func run(m *testing.M) (code int) {
 	defer stop()
 	began := time.Now()
 	options, err := profile()
-	if *elsewhere != "" {
+	if *runningAt != "" {
 		return runElsewhere(ctx, m, options, err)
 	}
 	if err == nil {
@@ -76,9 +76,9 @@ func run(m *testing.M) (code int) {
 
 // runElsewhere runs the tests on a system that somebody else has started, and who also asks for its verify.
 func runElsewhere(ctx context.Context, m *testing.M, options stack.Options, err error) (code int) {
-	system = stack.At(*elsewhere, options)
+	system = stack.At(*runningAt, options)
 	if err = errors.Join(err, openDoors(ctx)); err != nil {
-		fmt.Fprintln(os.Stderr, "no system at", *elsewhere+":", err)
+		fmt.Fprintln(os.Stderr, "no system at", *runningAt+":", err)
 		return 1
 	}
 	code = m.Run()

@@ -15,7 +15,7 @@ import (
 // doors are the three ways in. For the invoke URL, each service is reached from the sidecar of another. From elsewhere
 // there is one way in.
 func doors() map[string]client.Doors {
-	if *elsewhere != "" {
+	if *runningAt != "" {
 		return map[string]client.Doors{"ingress": client.OneDoor(system.URL())}
 	}
 	account, transfer, fee := system.Apps["account-svc"], system.Apps["transfer-svc"], system.Apps["fee-svc"]
