@@ -17,20 +17,11 @@ import (
 // name, so that they meet nothing that exists. (The overlay "test" is what all other tests run on.)
 func TestOverlaysAreValid(t *testing.T) {
 	const elsewhere = "bankmore-elsewhere"
+	makeNamespace(t, elsewhere)
 	dir := t.TempDir()
 	if out, err := exec.CommandContext(t.Context(), "../../scripts/render-k8s.sh", dir).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	raw, err := os.ReadFile("../../k8s/base/namespace.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if out, err := try(t.Context(), ownNamespace.ReplaceAllString(string(raw), "${1}"+elsewhere), "apply", "-f", "-"); err != nil {
-		t.Fatal(out)
-	}
-	t.Cleanup(func() {
-		_, _ = try(context.WithoutCancel(t.Context()), "", "delete", "namespace", elsewhere, "--wait=false")
-	})
 	files, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
 	if err != nil || len(files) < 5 {
 		t.Fatalf("%q, %v", files, err)
@@ -46,7 +37,7 @@ func TestOverlaysAreValid(t *testing.T) {
 		var known []string
 		for _, document := range strings.Split(string(raw), "\n---\n") {
 			if !foreign.MatchString(document) {
-				known = append(known, ownNamespace.ReplaceAllString(document, "${1}"+elsewhere))
+				known = append(known, movedTo(document, elsewhere))
 			}
 		}
 		out, err := try(t.Context(), strings.Join(known, "\n---\n"), "--namespace", elsewhere, "apply", "--dry-run=server", "--validate=strict", "-f", "-")
@@ -66,6 +57,70 @@ func TestOverlaysAreValid(t *testing.T) {
 var (
 	ownNamespace = regexp.MustCompile(`(?m)^(\s*(?:- )?(?:namespace|name): )bankmore$`)
 	foreign      = regexp.MustCompile(`(?m)^apiVersion: (keda\.sh|external-secrets\.io|generators\.external-secrets\.io|monitoring\.coreos\.com)/`)
+)
+
+// movedTo is a manifest for another namespace.
+func movedTo(manifest, namespace string) string {
+	return ownNamespace.ReplaceAllString(manifest, "${1}"+namespace)
+}
+
+// makeNamespace makes one like that of the system, until the test ends.
+func makeNamespace(t *testing.T, name string) {
+	t.Helper()
+	raw, err := os.ReadFile("../../k8s/base/namespace.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := try(t.Context(), movedTo(string(raw), name), "apply", "-f", "-"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_, _ = try(context.WithoutCancel(t.Context()), "", "delete", "namespace", name, "--wait=false")
+	})
+}
+
+// The development overlay draws every Secret that its pods name, once: applied again, it changes none.
+func TestDevelopmentOverlayDrawsItsSecrets(t *testing.T) {
+	const elsewhere = "bankmore-secrets"
+	makeNamespace(t, elsewhere)
+	var parts []string
+	secrets := map[string]bool{}
+	for _, document := range strings.Split(kubectl(t, "kustomize", "../../k8s/overlays/dev"), "\n---\n") {
+		if !strings.Contains(document, "\nkind: Component\n") { // Dapr's, whose secrets are variables
+			for _, match := range secretName.FindAllStringSubmatch(document, -1) {
+				secrets[match[1]] = true
+			}
+		}
+		if ofSecrets.MatchString(document) {
+			parts = append(parts, strings.ReplaceAll(movedTo(document, elsewhere), "image: bankmore/ops:dev", "image: bankmore/ops:test"))
+		}
+	}
+	if len(parts) != 8 || len(secrets) < 10 {
+		t.Fatalf("%d parts, %d secrets", len(parts), len(secrets))
+	}
+	drawn := func() string {
+		if _, err := try(t.Context(), strings.Join(parts, "\n---\n"), "apply", "-f", "-"); err != nil {
+			t.Fatal(err)
+		}
+		kubectl(t, "--namespace", elsewhere, "wait", "job/create-secrets", "--for=condition=Complete", "--timeout=2m")
+		kubectl(t, "--namespace", elsewhere, "delete", "job", "create-secrets")
+		return kubectl(t, "--namespace", elsewhere, "get", "secrets", "-o", `jsonpath={range .items[*]}{.metadata.name} {.metadata.resourceVersion}{"\n"}{end}`)
+	}
+	first := drawn()
+	for name := range secrets {
+		if !strings.Contains("\n"+first, "\n"+name+" ") {
+			t.Errorf("there is no Secret %s", name)
+		}
+	}
+	if second := drawn(); second != first {
+		t.Errorf("the second time changed\n%s\nto\n%s", first, second)
+	}
+}
+
+// What pods say of a Secret, and what the development overlay draws its Secrets with.
+var (
+	secretName = regexp.MustCompile(`(?:secretKeyRef:\n\s+key: \S+\n|secretRef:\n)\s+name: (\S+)`)
+	ofSecrets  = regexp.MustCompile(`(?m)^  name: (create-secrets|secret-templates-\w+|default-deny|dns)$`)
 )
 
 // What everybody does first.
