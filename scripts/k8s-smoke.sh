@@ -29,8 +29,7 @@ for app in account-svc transfer-svc fee-svc ingress; do
 	kube rollout status "deployment/$app" --timeout="$patience" ||
 		fail "$app does not get ready: kubectl --namespace $namespace describe pods -l app.kubernetes.io/name=$app"
 	# A sidecar is among the containers, or, as a native one, among those that come first.
-	kube get pods -l "app.kubernetes.io/name=$app" --field-selector status.phase=Running \
-		-o jsonpath='{range .items[*]}{.metadata.name}{" "}{.spec.initContainers[*].name}{" "}{.spec.containers[*].name}{"\n"}{end}' >"$work/pods"
+	kube get pods -l "app.kubernetes.io/name=$app" --field-selector status.phase=Running -o go-template='{{range .items}}{{if not .metadata.deletionTimestamp}}{{.metadata.name}}{{range .spec.initContainers}} {{.name}}{{end}}{{range .spec.containers}} {{.name}}{{end}}{{"\n"}}{{end}}{{end}}' >"$work/pods"
 	[ -s "$work/pods" ] || fail "$app has no pods"
 	while read -r pod containers; do
 		[[ " $containers " == *" daprd "* ]] || fail "$pod has no sidecar: does Dapr's injector run?"
@@ -60,7 +59,7 @@ for path in /internal/movements /api/account/..%2f..%2finternal/movements /v1.0/
 	case $answer in
 	404) ;;
 	# What stands in front may have an answer of its own to such a path.
-	30? | 400) [ -n "${BANKMORE_URL:-}" ] || fail "$path: $answer from outside, not 404" ;;
+	30? | 400 | 403) [ -n "${BANKMORE_URL:-}" ] || fail "$path: $answer from outside, not 404" ;;
 	*) fail "$path: $answer from outside, not 404" ;;
 	esac
 done

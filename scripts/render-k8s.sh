@@ -16,6 +16,8 @@ for component in k8s/components/*/; do
 	grep -qE "^  - \.\./\.\./components/$name( |$)" $production && continue # it is in production
 	rm -rf "$copy" && mkdir -p "$copy" && cp k8s/overlays/production/* "$copy"
 	sed -i -E "s|^  # - (\.\./\.\./components/$name)( .*)?$|  - \1|; s|\.\./\.\./|../../../k8s/|" "$copy/kustomization.yaml"
+	# The backup's certificates, too.
+	[ "$name" != private-ca ] || sed -i -E 's|^  # - (.*/components/backup)$|  - \1|' "$copy/kustomization.yaml"
 	[ "$name" != ingress-resource ] || sed -i '/components\/gateway-api$/d' "$copy/kustomization.yaml"
 	grep -q "^  - .*components/$name$" "$copy/kustomization.yaml" || { echo "$production does not name $name" >&2; exit 1; }
 	"$kustomize" build "$copy" >"$out/production-$name.yaml"

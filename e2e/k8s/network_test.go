@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -37,6 +38,8 @@ func TestNetworkPolicies(t *testing.T) {
 		"transfer-svc": {"account-svc's sidecar", "PostgreSQL", "Redis", "Kafka"},
 		"fee-svc":      {"account-svc's sidecar", "PostgreSQL", "Kafka"},
 
+		// It is what the test overlay lets in, in place of a Gateway, and where the servers run.
+		"this machine":         {"the front door", "PostgreSQL", "Redis", "Kafka", "another server", "Kubernetes"},
 		"a pod without labels": nil,
 		// Nothing keeps it from reaching what does not defend itself.
 		"a pod of another namespace": {"PostgreSQL", "Redis", "Kafka", "another server", "Kubernetes"},
@@ -58,8 +61,30 @@ func TestNetworkPolicies(t *testing.T) {
 	for _, app := range apps {
 		check(app, at[app], probeFrom(t, pods(t, app)[0], addresses))
 	}
+	check("this machine", "", dialled(addresses))
 	check("a pod without labels", "", probeAlone(t, namespace, addresses))
 	check("a pod of another namespace", "", probeAlone(t, "default", addresses))
+}
+
+// dialled says which addresses this machine reaches.
+func dialled(addresses []string) map[string]bool {
+	var all sync.WaitGroup
+	var lock sync.Mutex
+	found := map[string]bool{}
+	for _, address := range addresses {
+		all.Go(func() {
+			conn, err := net.DialTimeout("tcp", address, 3*time.Second)
+			if err != nil {
+				return
+			}
+			_ = conn.Close()
+			lock.Lock()
+			defer lock.Unlock()
+			found[address] = true
+		})
+	}
+	all.Wait()
+	return found
 }
 
 // listen opens a port of this machine that pods could reach, until the test ends.

@@ -19,7 +19,7 @@ func TestFromOutside(t *testing.T) {
 		"TestClosedAccountIsRefusedEverywhere", "TestFeesOwedAtClosingAreWaived",
 		"TestStatementPagingUnderInserts", "TestStatementPeriod", "TestTransfersAndFeesPage",
 	}
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-v", "-count=1", "-tags", "backends",
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-v", "-count=1", "-timeout", "20m", "-tags", "backends",
 		"-run", "^("+strings.Join(tests, "|")+")$", "..", "-url", ingress(t))
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -220,18 +220,28 @@ func TestPodWithoutSidecarIsNeverReady(t *testing.T) {
 			_, _ = try(context.WithoutCancel(t.Context()), "", "delete", "deployment", app+"-alone", "--wait=false")
 		})
 		eventually(t, time.Minute, func() error {
-			if len(pods(t, app+"-alone")) == 1 {
-				return nil
+			if started := state(t, app+"-alone", ".started"); started != "true" {
+				return fmt.Errorf("the app of %s-alone has started: %q", app, started)
 			}
-			return errors.New("no pod of " + app + "-alone runs")
+			return nil
 		})
 	}
 	for range 30 {
 		for _, app := range apps {
+			if restarts := state(t, app+"-alone", ".restartCount"); restarts != "0" {
+				t.Fatalf("%s has restarted %s times without a sidecar", app, restarts)
+			}
 			if ready := kubectl(t, "get", "deployment", app+"-alone", "-o", "jsonpath={.status.readyReplicas}"); ready != "" && ready != "0" {
 				t.Fatalf("%s is ready without a sidecar", app)
 			}
 		}
 		time.Sleep(time.Second)
 	}
+}
+
+// state is a field of the status of an app's containers, in all its pods, separated by blanks.
+func state(t *testing.T, app, field string) string {
+	t.Helper()
+	return kubectl(t, "get", "pods", "-l", "app.kubernetes.io/name="+app, "--field-selector", "status.phase=Running",
+		"-o", "jsonpath={.items[*].status['initContainerStatuses','containerStatuses'][*]"+field+"}")
 }

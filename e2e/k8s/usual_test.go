@@ -112,6 +112,10 @@ func TestDevelopmentOverlayDrawsItsSecrets(t *testing.T) {
 			t.Errorf("there is no Secret %s", name)
 		}
 	}
+	account := "--as=system:serviceaccount:" + elsewhere + ":create-secrets"
+	if can, _ := try(t.Context(), "", "--namespace", elsewhere, "auth", "can-i", "get", "secret/jwt", account); strings.TrimSpace(can) != "no" {
+		t.Errorf("the Job's account may read a Secret that it has made: %s", can)
+	}
 	if second := drawn(); second != first {
 		t.Errorf("the second time changed\n%s\nto\n%s", first, second)
 	}
