@@ -34,24 +34,27 @@ func TestAccessControl(t *testing.T) {
 		if caller == "account-svc" { // calls nobody; its network policy would make each attempt a wait
 			continue
 		}
-		url, apiToken := sidecar(t, caller), token(t, caller)
-		for _, callee := range apps {
-			if caller == callee || callee == "ingress" || (caller != "ingress" && callee != "account-svc") {
-				continue // nobody asks the rules about oneself; the network lets no other pair through (TestNetworkPolicies)
-			}
-			for _, operation := range operations {
-				method, path, _ := strings.Cut(operation, " ")
-				status, body := invoke(t, url, apiToken, callee, method, path)
-				denied := status == http.StatusForbidden && strings.Contains(body, "access control policy has denied access")
-				if slices.Contains(allowed[caller+" "+callee], operation) {
-					if want := answers[path[:1+strings.IndexByte(path[1:]+"/", '/')]]; status != want {
-						t.Errorf("%s calls %s of %s: %d %s, want %d", caller, operation, callee, status, body, want)
+		t.Run(caller, func(t *testing.T) {
+			t.Parallel()
+			url, apiToken := sidecar(t, caller), token(t, caller)
+			for _, callee := range apps {
+				if caller == callee || callee == "ingress" || (caller != "ingress" && callee != "account-svc") {
+					continue // nobody asks the rules about oneself; the network lets no other pair through (TestNetworkPolicies)
+				}
+				for _, operation := range operations {
+					method, path, _ := strings.Cut(operation, " ")
+					status, body := invoke(t, url, apiToken, callee, method, path)
+					denied := status == http.StatusForbidden && strings.Contains(body, "access control policy has denied access")
+					if slices.Contains(allowed[caller+" "+callee], operation) {
+						if want := answers[path[:1+strings.IndexByte(path[1:]+"/", '/')]]; status != want {
+							t.Errorf("%s calls %s of %s: %d %s, want %d", caller, operation, callee, status, body, want)
+						}
+					} else if !denied {
+						t.Errorf("%s may call %s of %s: %d %s", caller, operation, callee, status, body)
 					}
-				} else if !denied {
-					t.Errorf("%s may call %s of %s: %d %s", caller, operation, callee, status, body)
 				}
 			}
-		}
+		})
 	}
 }
 

@@ -48,7 +48,8 @@ func TestNetworkPolicies(t *testing.T) {
 	for address := range targets {
 		addresses = append(addresses, address)
 	}
-	check := func(who, own string, found map[string]bool) {
+	check := func(t *testing.T, who, own string, found map[string]bool) {
+		t.Helper()
 		for address, name := range targets {
 			if own != "" && strings.HasPrefix(address, own+":") {
 				continue
@@ -59,11 +60,23 @@ func TestNetworkPolicies(t *testing.T) {
 		}
 	}
 	for _, app := range apps {
-		check(app, at[app], probeFrom(t, pods(t, app)[0], addresses))
+		t.Run(app, func(t *testing.T) {
+			t.Parallel()
+			check(t, app, at[app], probeFrom(t, pods(t, app)[0], addresses))
+		})
 	}
-	check("this machine", "", dialled(addresses))
-	check("a pod without labels", "", probeAlone(t, namespace, addresses))
-	check("a pod of another namespace", "", probeAlone(t, "default", addresses))
+	t.Run("this machine", func(t *testing.T) {
+		t.Parallel()
+		check(t, "this machine", "", dialled(addresses))
+	})
+	t.Run("a pod without labels", func(t *testing.T) {
+		t.Parallel()
+		check(t, "a pod without labels", "", probeAlone(t, namespace, addresses))
+	})
+	t.Run("a pod of another namespace", func(t *testing.T) {
+		t.Parallel()
+		check(t, "a pod of another namespace", "", probeAlone(t, "default", addresses))
+	})
 }
 
 // dialled says which addresses this machine reaches.

@@ -226,7 +226,7 @@ func TestPodWithoutSidecarIsNeverReady(t *testing.T) {
 			return nil
 		})
 	}
-	for range 30 {
+	for range 20 {
 		for _, app := range apps {
 			if restarts := state(t, app+"-alone", ".restartCount"); restarts != "0" {
 				t.Fatalf("%s has restarted %s times without a sidecar", app, restarts)
