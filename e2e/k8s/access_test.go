@@ -17,8 +17,18 @@ func TestAccessControl(t *testing.T) {
 	for _, path := range internal {
 		operations = append(operations, "POST "+path, "GET "+path)
 	}
-	// What the service itself answers: to an empty batch, and to a customer without a token.
-	answers := map[string]int{"/internal": http.StatusBadRequest, "/api": http.StatusUnauthorized, "/healthz": http.StatusOK, "/swagger": http.StatusOK}
+	// What the service itself answers to what is allowed, by the path's beginning: to an empty batch, to a question without a
+	// cursor, and to a customer without a token.
+	answer := func(path string) int {
+		switch {
+		case strings.HasPrefix(path, "/api/"):
+			return http.StatusUnauthorized
+		case path == "/internal/movements", path == "/internal/balances":
+			return http.StatusBadRequest
+		default:
+			return http.StatusOK
+		}
+	}
 	front := map[string]string{"account-svc": "GET /api/account/balance", "transfer-svc": "GET /api/transfer/list", "fee-svc": "GET /api/fee/my"}
 	for _, operation := range front {
 		operations = append(operations, operation)
@@ -46,7 +56,7 @@ func TestAccessControl(t *testing.T) {
 					status, body := invoke(t, url, apiToken, callee, method, path)
 					denied := status == http.StatusForbidden && strings.Contains(body, "access control policy has denied access")
 					if slices.Contains(allowed[caller+" "+callee], operation) {
-						if want := answers[path[:1+strings.IndexByte(path[1:]+"/", '/')]]; status != want {
+						if want := answer(path); status != want {
 							t.Errorf("%s calls %s of %s: %d %s, want %d", caller, operation, callee, status, body, want)
 						}
 					} else if !denied {
@@ -80,9 +90,10 @@ func TestAccessControlOfDisguisedPaths(t *testing.T) {
 		"/api/account/..%252f..%252finternal/movements",
 		"/api/account/%252e%252e%252f%252e%252e%252finternal%252fmovements",
 	} {
-		// Refused, or not found by the service: anything but the handler's "invalid argument".
+		// Refused by the rules or by Dapr's own check of paths, or not found by the service: never the handler's 400.
 		status, body := invoke(t, url, apiToken, "account-svc", http.MethodPost, path)
-		if status != http.StatusForbidden && status != http.StatusNotFound {
+		forbidden := status == http.StatusForbidden || status == http.StatusInternalServerError && strings.Contains(body, "method contains forbidden character")
+		if !forbidden && status != http.StatusNotFound {
 			t.Errorf("%s: %d %s", path, status, body)
 		}
 		resp, err := http.Get(ingress(t) + "/healthz")

@@ -239,9 +239,10 @@ func TestPodWithoutSidecarIsNeverReady(t *testing.T) {
 	}
 }
 
-// state is a field of the status of an app's containers, in all its pods, separated by blanks.
+// state is a field of the status of an app's containers, separated by blanks, in its pods that are not about to end.
 func state(t *testing.T, app, field string) string {
 	t.Helper()
 	return kubectl(t, "get", "pods", "-l", "app.kubernetes.io/name="+app, "--field-selector", "status.phase=Running",
-		"-o", "jsonpath={.items[*].status['initContainerStatuses','containerStatuses'][*]"+field+"}")
+		"-o", "go-template={{range .items}}{{if not .metadata.deletionTimestamp}}"+
+			"{{range .status.initContainerStatuses}}{{"+field+"}} {{end}}{{range .status.containerStatuses}}{{"+field+"}} {{end}}{{end}}{{end}}")
 }
