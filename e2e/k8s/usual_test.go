@@ -99,7 +99,7 @@ func TestDevelopmentOverlayDrawsItsSecrets(t *testing.T) {
 		t.Fatalf("%d parts, %d secrets", len(parts), len(secrets))
 	}
 	drawn := func() string {
-		if _, err := try(t.Context(), strings.Join(parts, "\n---\n"), "apply", "-f", "-"); err != nil {
+		if _, err := try(t.Context(), strings.Join(parts, "\n---\n"), "--namespace", elsewhere, "apply", "-f", "-"); err != nil {
 			t.Fatal(err)
 		}
 		kubectl(t, "--namespace", elsewhere, "wait", "job/create-secrets", "--for=condition=Complete", "--timeout=2m")
