@@ -11,7 +11,6 @@ tool_modules := tools/broker tools/caddy tools/daprd tools/openapi
 # watches them too. docs/chaos.md says what else would be missed.
 unwatched = $(foreach package,modernc.org/sqlite/lib modernc.org/libc/...,-gcflags=$(package)=-race=false)
 race = $(shell command -v "$$(go env CC)" >/dev/null && [ "$$(go env CGO_ENABLED)" = 1 ] && echo -race $(unwatched))
-comma := ,
 # What Go compiles with these is compiled once for programs, linter and checks.
 as_built := CGO_ENABLED=0 GOFLAGS=-trimpath
 # Time per fuzz target.
@@ -32,9 +31,13 @@ doctor: ## what this machine lacks for what follows, and how to get it
 run: $(bin)/launcher ## build what is missing and run everything; Ctrl-C ends it
 	@$(bin)/launcher
 
+.PHONY: cli
+cli: $(bin)/launcher ## build bin/bankmore, the command-line client
+	@$(bin)/launcher build cli
+
 .PHONY: demo
-demo: ## show a transfer and its fee on what `make run` runs
-	@scripts/demo.sh
+demo: $(bin)/launcher ## show a transfer and its fee on what `make run` runs, at the command line
+	@$(bin)/launcher build cli && scripts/demo.sh
 
 ##@ For operators
 
@@ -77,8 +80,8 @@ images: ## the images of the services and of the operator's commands, with Docke
 	done
 
 .PHONY: k8s-smoke
-k8s-smoke: ## the demo on the cluster of the current kubeconfig, through its ingress; BANKMORE_URL, or else a port-forward
-	@scripts/k8s-smoke.sh
+k8s-smoke: $(bin)/launcher ## the demo on the cluster of the current kubeconfig, through its ingress; BANKMORE_URL, or else a port-forward
+	@$(bin)/launcher build cli && scripts/k8s-smoke.sh
 
 ##@ For developers
 
@@ -105,8 +108,10 @@ test: stack-tools ## all tests that need no outside server, the end-to-end suite
 	@echo "compiling" && go list $(race) -export -deps -f '{{""}}' $(addsuffix /...,$(modules)) >/dev/null || echo "the tests of the other packages run"
 	@$(MAKE) --no-print-directory --keep-going -j2 test-end-to-end test-packages
 
+# The fault matrix is not among them, since `make chaos` runs it, nor what needs a browser.
 test-end-to-end:
-	go test $(race) -count=1 -timeout 20m $(addsuffix /...,$(filter %/e2e,$(modules)))
+	go test $(race) -count=1 -timeout 20m $$(go list $(addsuffix /...,$(filter %/e2e,$(modules))) | grep -vE '/(chaos|browser)$$')
+	@echo "not run, since it needs a browser: make test-browser"
 
 test-packages:
 	failed=; \
@@ -115,15 +120,22 @@ test-packages:
 	(cd tools/broker && GOWORK=off go test $(race) ./...) || failed=1; \
 	[ -z "$$failed" ]
 
+# Where `make test-browser` puts a picture of the page (none).
+screenshot ?=
+
+.PHONY: test-browser
+test-browser: stack-tools ## the documentation of the API in a browser, by clicks; needs Chromium, on Debian chromium-headless-shell
+	go test -v -count=1 -timeout 5m ./e2e/browser $(if $(screenshot),-screenshot '$(abspath $(screenshot))')
+
 # Packages with tests that change with the servers behind them. The end-to-end suite restarts the servers, so it has them
 # to itself.
-on_servers = $(shell grep -rlE 'sqldbtest|go:build backends' --include='*_test.go' $(modules) | xargs -n 1 dirname | sort -u)
+on_servers = $(shell grep -rlE 'sqldbtest|go:build backends' --include='*_test.go' $(filter-out %/e2e,$(modules)) | xargs -n 1 dirname | sort -u)
 
 .PHONY: test-backends
 test-backends: stack-tools ## the same on PostgreSQL, Redis and Apache Kafka; .ci/backends starts some
 	@[ -n "$$BACKENDS_CONTROL" ] || { echo 'no servers: .ci/backends install && .ci/backends start && eval "$$(.ci/backends env)"'; exit 1; }
-	go test $(race) -count=1 -tags backends $(filter-out %/e2e,$(on_servers))
-	go test $(race) -count=1 -tags backends -timeout 30m $(filter %/e2e,$(on_servers))
+	go test $(race) -count=1 -tags backends $(on_servers)
+	go test $(race) -count=1 -timeout 30m ./e2e/suite -profile servers
 
 # Of the chaos suite: the rows to run (all), how often each, how often at most those whose repetitions take long (no
 # limit), the number of this run, which chooses the variants of rows that are repeated less often than they have variants,
@@ -143,19 +155,26 @@ chaos_flags = -rows '$(rows)' -repetitions $(repetitions) -long $(long) -turn $(
 
 .PHONY: chaos
 chaos: stack-tools ## the fault matrix on SQLite and the embedded broker, as root; docs/chaos.md
-	$(chaos) -tags chaos ./e2e $(chaos_flags)
+	$(chaos) ./e2e/chaos -profile embedded $(chaos_flags)
 
 .PHONY: chaos-backends
 chaos-backends: stack-tools ## the same on PostgreSQL, Redis and Apache Kafka; .ci/backends starts some
 	@[ -n "$$BACKENDS_CONTROL" ] || { echo 'no servers: .ci/backends install && .ci/backends start && eval "$$(.ci/backends env)"'; exit 1; }
-	$(chaos) -tags chaos,backends ./e2e $(chaos_flags)
+	$(chaos) ./e2e/chaos -profile servers $(chaos_flags)
 
 # How long the soak lasts.
 soak ?= 10m
 
 .PHONY: soak
 soak: stack-tools ## 256 connections, most of which hang up, for 10 minutes: nothing ends, nothing grows; docs/chaos.md
-	go test -v -count=1 -timeout 2h -run '^TestSoak$$' -tags chaos$(if $(BACKENDS_CONTROL),$(comma)backends) ./e2e -soak $(soak) -patience $(patience)
+	go test -v -count=1 -timeout 2h -run '^TestSoak$$' ./e2e/chaos -profile $(if $(BACKENDS_CONTROL),servers,embedded) -soak $(soak) -patience $(patience)
+
+# Of the benchmark: its flags (`go run ./e2e/bench -h` lists them).
+bench ?=
+
+.PHONY: bench
+bench: stack-tools ## what the system does per second, and what it costs, through the ingress; on the servers of .ci/backends, if set
+	@mkdir -p bin && go build -o bin/bench ./e2e/bench && bin/bench -profile $(if $(BACKENDS_CONTROL),servers,embedded) $(bench)
 
 # Of the mutations: which to try (all), by name or as a share of them, such as 3/6.
 names ?=
@@ -163,7 +182,7 @@ share ?=
 
 .PHONY: mutations
 mutations: stack-tools ## the fault matrix must notice each of e2e/mutations, as root; on the servers of .ci/backends, if set
-	@scripts/mutate.sh $(if $(share),-share $(share)) $(names)
+	@e2e/mutations/run.sh $(if $(share),-share $(share)) $(names)
 
 .PHONY: check-components
 check-components: ## Dapr resources: no field and no setting that this version of Dapr does not know, no component that our daprd lacks
@@ -181,8 +200,17 @@ check-k8s: $(bin)/launcher ## the same of what kustomize makes of k8s, and rules
 test-k8s: ## the production overlay on a real one-node cluster, with the servers of .ci/backends, as root on Linux
 	@.ci/k8s test
 
+.PHONY: generate
+generate: ## the Go clients of the API, in client, from the OpenAPI documents
+	@cd client && go generate
+
 .PHONY: check-openapi
-check-openapi: ## common generators make clients of the OpenAPI documents, which compile
+check-openapi: ## the clients are what `make generate` makes of the OpenAPI documents, and ogen makes clients of them too
+	@made=$$(mktemp -d) && trap 'rm -rf "$$made"' EXIT && mkdir "$$made"/{account,transfer,fee} && \
+		(cd client && into="$$made/" go generate) && \
+		for name in account transfer fee; do \
+			diff -u client/$$name/client.gen.go "$$made/$$name/client.gen.go" || { echo "client/$$name is out of date: make generate"; exit 1; }; \
+		done
 	@cd tools/openapi && GOWORK=off go test -count=1 ./...
 
 .PHONY: lint
@@ -190,9 +218,8 @@ lint: $(bin)/launcher ## the linter, which also guards the layers
 	@$(bin)/launcher build golangci-lint
 	@failed=; \
 	lint() { $(as_built) $(bin)/golangci-lint run --build-tags "$$@" || failed=1; }; \
-	lint backends,chaos,crashpoints $(patsubst %,./%/...,$(notdir $(modules))); \
-	lint local ./platform/... ./e2e/...; \
-	lint chaos ./e2e/...; \
+	lint backends,crashpoints $(patsubst %,./%/...,$(notdir $(modules))); \
+	lint "" ./platform/...; \
 	lint k8s ./e2e/k8s; \
 	for module in $(tool_modules); do \
 		(cd $$module && GOWORK=off $(as_built) $(CURDIR)/$(bin)/golangci-lint run ./...) || failed=1; \

@@ -1,9 +1,14 @@
 package main
 
 import (
+	"os"
 	"strings"
 	"testing"
+
+	"github.com/bankmore/bankmore/platform/service"
 )
+
+func load(config *Config) error { return service.LoadConfig(config, os.Environ(), localDefaults) }
 
 func TestConfigNamesEveryProblem(t *testing.T) {
 	for _, name := range []string{"BANKMORE_ENV", "LISTEN_ADDRESS", "DATABASE_URL", "APP_API_TOKEN", "CPF_HASH_KEY"} {
@@ -14,7 +19,7 @@ func TestConfigNamesEveryProblem(t *testing.T) {
 	t.Setenv("LOGIN_RATE_LIMIT", "many")
 	t.Setenv("LOGIN_FAILURE_LIMIT", "x")
 	t.Setenv("REGISTRATION_RATE_LIMIT", "y")
-	_, err := loadConfig[Config]()
+	err := load(new(Config))
 	if err == nil {
 		t.Fatal("no error")
 	}
@@ -35,7 +40,7 @@ func TestLimitOfZeroIsRefused(t *testing.T) {
 	for _, name := range []string{"LOGIN_RATE_LIMIT", "LOGIN_FAILURE_LIMIT", "REGISTRATION_RATE_LIMIT"} {
 		t.Setenv(name, "0")
 	}
-	_, err := loadConfig[Config]()
+	err := load(new(Config))
 	for _, name := range []string{"LOGIN_RATE_LIMIT", "LOGIN_FAILURE_LIMIT", "REGISTRATION_RATE_LIMIT"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s is not in: %v", name, err)
@@ -45,8 +50,8 @@ func TestLimitOfZeroIsRefused(t *testing.T) {
 
 func TestLocalConfigNeedsNothing(t *testing.T) {
 	t.Setenv("BANKMORE_ENV", "local")
-	config, err := loadConfig[Config]()
-	if err != nil {
+	var config Config
+	if err := load(&config); err != nil {
 		t.Fatal(err)
 	}
 	if config.Server.ListenAddress != "127.0.0.1:8001" {

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"errors"
+	"flag"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -10,11 +12,17 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bankmore/bankmore/account-svc/internal/account"
+	"github.com/bankmore/bankmore/account-svc/internal/customer"
 	"github.com/bankmore/bankmore/account-svc/internal/sqlstore"
 	"github.com/bankmore/bankmore/platform/service"
 	"github.com/bankmore/bankmore/platform/sqldb"
 )
+
+func newFlags() *flag.FlagSet {
+	flags := flag.NewFlagSet("test", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	return flags
+}
 
 func TestReopeningArguments(t *testing.T) {
 	for name, args := range map[string][]string{
@@ -23,7 +31,7 @@ func TestReopeningArguments(t *testing.T) {
 		"long flag":   {"--reason=a refund came", "7907027952"},
 		"end of them": {"-reason", "a refund came", "--", "7907027952"},
 	} {
-		r, err := reopening(args)
+		r, err := reopening(newFlags(), args)
 		if err != nil || r.Number != "7907027952" || r.Reason != "a refund came" || time.Since(r.At) > time.Minute {
 			t.Errorf("%s: %+v, %v", name, r, err)
 		}
@@ -37,7 +45,7 @@ func TestReopeningArguments(t *testing.T) {
 		"two numbers":     {"-reason", "a refund came", "7907027952", "6584534835"},
 		"another flag":    {"-force", "7907027952"},
 	} {
-		if r, err := reopening(args); !errors.Is(err, service.ErrUsage) {
+		if r, err := reopening(newFlags(), args); !errors.Is(err, service.ErrUsage) {
 			t.Errorf("%s: %+v, %v", name, r, err)
 		}
 	}
@@ -59,7 +67,7 @@ func TestReopen(t *testing.T) {
 		}
 		defer file.Close()
 		os.Stderr = file
-		err = reopen(t.Context(), args)
+		err = accountService().Run(t.Context(), io.Discard, io.Discard, append([]string{"reopen"}, args...)...)
 		text, _ := os.ReadFile(file.Name())
 		return string(bytes.TrimSpace(text)), err
 	}
@@ -71,7 +79,7 @@ func TestReopen(t *testing.T) {
 		t.Fatal("reopen has created a database")
 	}
 
-	if err := migrate(t.Context()); err != nil {
+	if err := accountService().Run(t.Context(), io.Discard, io.Discard, "migrate"); err != nil {
 		t.Fatal(err)
 	}
 	db, err := sqldb.Open(t.Context(), "sqlite:"+path)
@@ -80,15 +88,15 @@ func TestReopen(t *testing.T) {
 	}
 	defer db.Close()
 	store := sqlstore.New(db)
-	if err := store.Register(t.Context(), account.Registration{
-		Customer: account.Customer{AccountID: "a", Number: "11", Name: "Ana"}, CPFHash: "cpf", CreatedAt: time.Now(),
+	if err := store.Register(t.Context(), customer.Registration{
+		Customer: customer.Customer{AccountID: "a", Number: "11", Name: "Ana"}, CPFHash: "cpf", CreatedAt: time.Now(),
 	}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := run("-reason", "x", "12"); err == nil || !strings.Contains(err.Error(), "no account has the number 12") {
 		t.Errorf("unknown number: %v", err)
 	}
-	if _, err := run("-reason", "x", "11"); !errors.Is(err, account.ErrNotClosed) {
+	if _, err := run("-reason", "x", "11"); !errors.Is(err, customer.ErrNotClosed) {
 		t.Errorf("active account: %v", err)
 	}
 	if err := store.Deactivate(t.Context(), "a", time.Now()); err != nil {

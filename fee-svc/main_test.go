@@ -15,11 +15,13 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/bankmore/bankmore/account-svc/accountapi"
+	"github.com/bankmore/bankmore/account-svc/accountapi/accounttest"
 	"github.com/bankmore/bankmore/fee-svc/internal/fee"
 	"github.com/bankmore/bankmore/platform/auth"
-	"github.com/bankmore/bankmore/platform/config"
+	"github.com/bankmore/bankmore/platform/service"
 )
 
 func TestConfig(t *testing.T) {
@@ -43,7 +45,7 @@ func TestConfig(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var c Config
-			err := config.Load(&c, test.environ, localDefaults)
+			err := service.LoadConfig(&c, test.environ, localDefaults)
 			if (err != nil) != (test.want != nil) {
 				t.Fatalf("got %v", err)
 			}
@@ -59,60 +61,43 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// verify needs fewer settings than serve, and checks them as strictly.
-func TestVerifyConfig(t *testing.T) {
-	for variable, ok := range map[string]bool{
-		"VERIFY_MAX_UNFINISHED=1s": true, "VERIFY_MAX_UNFINISHED=0s": false, "VERIFY_MAX_UNFINISHED=-1s": false, "VERIFY_MAX_UNFINISHED=soon": false,
-		"FEE_BALANCE_INTERVAL=0s": false, "FEE_BALANCE_INTERVAL=10s": true,
-	} {
-		var c VerifyConfig
-		err := config.Load(&c, []string{"DATABASE_URL=sqlite:x.db", variable}, localDefaults)
-		if name, _, _ := strings.Cut(variable, "="); (err == nil) != ok || err != nil && !strings.Contains(err.Error(), name) {
-			t.Errorf("%s: %v", variable, err)
-		}
-	}
+func run(ctx context.Context, args ...string) error {
+	return feeService().Run(ctx, io.Discard, io.Discard, args...)
 }
 
-// fakeDapr is a fake of daprd with account-svc behind it. Each account has enough balance, and each debit succeeds.
-func fakeDapr(t *testing.T, commands chan<- accountapi.Movement) *httptest.Server {
+// fakeDapr is a fake of daprd, with the fake of account-svc behind it.
+func fakeDapr(t *testing.T, ledger *accounttest.Ledger) *httptest.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1.0/healthz/outbound", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
-	mux.HandleFunc("POST "+accountapi.MovementsPath, func(w http.ResponseWriter, r *http.Request) {
-		var in accountapi.Movements
-		if err := json.UnmarshalRead(r.Body, &in); err != nil || r.Header.Get("dapr-app-id") != accountapi.AppID {
-			t.Errorf("call for %s: %v", r.Header.Get("dapr-app-id"), err)
-		}
-		var out accountapi.MovementResults
-		for _, m := range in.Commands {
-			commands <- m
-			out.Results = append(out.Results, accountapi.MovementResult{Status: accountapi.StatusApplied})
-		}
-		if err := json.MarshalWrite(w, out); err != nil {
-			t.Error(err)
-		}
-	})
-	mux.HandleFunc("POST "+accountapi.BalancesPath, func(w http.ResponseWriter, r *http.Request) {
-		var in accountapi.Balances
-		if err := json.UnmarshalRead(r.Body, &in); err != nil || r.Header.Get("dapr-app-id") != accountapi.AppID {
-			t.Errorf("call for %s: %v", r.Header.Get("dapr-app-id"), err)
-		}
-		var out accountapi.BalanceResults
-		for _, q := range in.Accounts {
-			out.Accounts = append(out.Accounts, accountapi.Standing{AccountNumber: q.AccountNumber, Active: true, Balance: 100000})
-		}
-		if err := json.MarshalWrite(w, out); err != nil {
-			t.Error(err)
-		}
-	})
+	mux.HandleFunc("POST "+accountapi.MovementsPath, forward[accountapi.Movements, accountapi.MovementResults](t, ledger))
+	mux.HandleFunc("POST "+accountapi.BalancesPath, forward[accountapi.Balances, accountapi.BalanceResults](t, ledger))
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	return server
 }
 
+// forward hands a call to the ledger, as the sidecars do.
+func forward[In, Out any](t *testing.T, ledger *accounttest.Ledger) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var in In
+		var out Out
+		err := json.UnmarshalRead(r.Body, &in)
+		if err == nil {
+			err = ledger.Invoke(r.Context(), r.Header.Get("dapr-app-id"), r.URL.Path, in, &out)
+		}
+		if err == nil {
+			err = json.MarshalWrite(w, out)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // The whole program runs: it gets an event, sends a debit, shows the fee, and stops cleanly, with its own event in the outbox.
 func TestServe(t *testing.T) {
-	commands := make(chan accountapi.Movement, 10)
-	dapr := fakeDapr(t, commands)
+	ledger := accounttest.New(map[string]accounttest.Account{"18": {Balance: 100000}})
+	dapr := fakeDapr(t, ledger)
 	address := freeAddress(t)
 	_, daprPort, err := net.SplitHostPort(dapr.Listener.Addr().String())
 	if err != nil {
@@ -134,7 +119,7 @@ func TestServe(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	stopped := make(chan error, 1)
-	go func() { stopped <- serve(ctx) }()
+	go func() { stopped <- run(ctx, "serve") }()
 	base := "http://" + address
 	eventually(t, func() string { return fetch(t, http.MethodGet, base+"/readyz", "", nil) }, "200 ready")
 
@@ -145,20 +130,15 @@ func TestServe(t *testing.T) {
 	if got != `200 {"statuses":[{"entryId":"0","status":"SUCCESS"}]}` {
 		t.Fatal(got)
 	}
+	authorization := http.Header{"Authorization": {"Bearer " + token(t, "18")}}
+	eventually(t, func() string { return fetch(t, http.MethodGet, base+"/api/fee/my/", "", authorization) }, `"status":"CHARGED"`)
 	want := accountapi.Movement{
 		RequestID: "0190f3a1-7b00-7000-8000-000000000001:fee", AccountNumber: "18", Type: accountapi.Debit, Kind: accountapi.KindFee,
 		Amount: 150, TransferID: "0190f3a1-7b00-7000-8000-000000000001", Description: "Tarifa de transferência",
 	}
-	select {
-	case m := <-commands:
-		if m != want {
-			t.Errorf("got %+v", m)
-		}
-	case <-time.After(10 * time.Second):
-		t.Fatal("no debit")
+	if diff := cmp.Diff([]accounttest.Decision{{Movement: want}}, ledger.Decisions()); diff != "" {
+		t.Errorf("the ledger has decided (-want +got):\n%s", diff)
 	}
-	authorization := http.Header{"Authorization": {"Bearer " + token(t, "18")}}
-	eventually(t, func() string { return fetch(t, http.MethodGet, base+"/api/fee/my/", "", authorization) }, `"status":"CHARGED"`)
 
 	stop()
 	select {
@@ -169,10 +149,10 @@ func TestServe(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Fatal("does not stop")
 	}
-	if err := verify(t.Context()); err != nil {
+	if err := run(t.Context(), "verify"); err != nil {
 		t.Errorf("verify: %v", err)
 	}
-	if err := migrate(t.Context()); err != nil {
+	if err := run(t.Context(), "migrate"); err != nil {
 		t.Errorf("migrate: %v", err)
 	}
 }
@@ -187,7 +167,7 @@ func TestBusyPortIsNamed(t *testing.T) {
 	t.Setenv("LISTEN_ADDRESS", listener.Addr().String())
 	t.Setenv("DATABASE_URL", "sqlite:"+filepath.Join(t.TempDir(), "fee.db"))
 	t.Setenv("LOG_LEVEL", "ERROR")
-	if err := serve(t.Context()); err == nil || !strings.Contains(err.Error(), listener.Addr().String()) {
+	if err := run(t.Context(), "serve"); err == nil || !strings.Contains(err.Error(), listener.Addr().String()) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -206,7 +186,7 @@ func freeAddress(t *testing.T) string {
 func token(t *testing.T, accountNumber string) string {
 	t.Helper()
 	var c Config
-	if err := config.Load(&c, []string{"BANKMORE_ENV=local"}, localDefaults); err != nil {
+	if err := service.LoadConfig(&c, []string{"BANKMORE_ENV=local"}, localDefaults); err != nil {
 		t.Fatal(err)
 	}
 	tokens := auth.New(c.Auth)

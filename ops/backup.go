@@ -17,16 +17,17 @@ import (
 
 	"github.com/bankmore/bankmore/ops/internal/backup"
 	"github.com/bankmore/bankmore/ops/internal/books"
+	"github.com/bankmore/bankmore/platform/service"
 	"github.com/bankmore/bankmore/platform/sqldb"
 )
 
 // makeBackup copies the databases of the three services. The services may run.
 func makeBackup(ctx context.Context, out io.Writer, flags *flag.FlagSet, args []string) error {
-	if err := parse(flags, args); err != nil {
+	if err := service.Parse(flags, args); err != nil {
 		return err
 	}
 	if flags.NArg() != 1 {
-		return fmt.Errorf("%w: backup wants the folder to be made", errUsage)
+		return fmt.Errorf("%w: backup wants the folder to be made", service.ErrUsage)
 	}
 	urls, err := urlsOf(backup.Services)
 	if err != nil {
@@ -46,19 +47,19 @@ func makeBackup(ctx context.Context, out io.Writer, flags *flag.FlagSet, args []
 
 // restoreBackup puts a backup back into databases that are empty or do not exist.
 func restoreBackup(ctx context.Context, out io.Writer, flags *flag.FlagSet, args []string) error {
-	if err := parse(flags, args); err != nil {
+	if err := service.Parse(flags, args); err != nil {
 		return err
 	}
 	if flags.NArg() == 0 {
-		return fmt.Errorf("%w: restore wants the folder of a backup", errUsage)
+		return fmt.Errorf("%w: restore wants the folder of a backup", service.ErrUsage)
 	}
 	var services []string
-	for _, name := range flags.Args()[1:] {
-		service, found := strings.CutSuffix(name, "-svc")
-		if !found || !slices.Contains(backup.Services, service) {
-			return fmt.Errorf("%w: restore which service? %q is none", errUsage, name)
+	for _, app := range flags.Args()[1:] {
+		name, found := strings.CutSuffix(app, "-svc")
+		if !found || !slices.Contains(backup.Services, name) {
+			return fmt.Errorf("%w: restore which service? %q is none", service.ErrUsage, app)
 		}
-		services = append(services, service)
+		services = append(services, name)
 	}
 	if len(services) == 0 {
 		services = backup.Services
@@ -137,7 +138,7 @@ func readable(ctx context.Context, dir string, m backup.Manifest, scratch string
 		}
 		server, err := url.Parse(scratch)
 		if scratch == "" || err != nil {
-			return urls, remove, fmt.Errorf("%w: a backup of PostgreSQL is checked by restoring it: -scratch postgres://…, of a user who may create databases", errUsage)
+			return urls, remove, fmt.Errorf("%w: a backup of PostgreSQL is checked by restoring it: -scratch postgres://…, of a user who may create databases", service.ErrUsage)
 		}
 		name := "bankmore_check_" + strings.ToLower(rand.Text())
 		if err := administer(ctx, scratch, "CREATE DATABASE "+name); err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bankmore/bankmore/ops/internal/deadletter"
+	"github.com/bankmore/bankmore/platform/service"
 )
 
 // deadLetters shows the dead letters, or puts some back.
@@ -17,15 +18,15 @@ func deadLetters(ctx context.Context, out io.Writer, flags *flag.FlagSet, args [
 		return listDeadLetters(ctx, out)
 	}
 	if args[0] != "replay" {
-		return fmt.Errorf("%w: %q", errUsage, args[0])
+		return fmt.Errorf("%w: %q", service.ErrUsage, args[0])
 	}
 	again := flags.Bool("again", false, "also what was put back before")
-	if err := parse(flags, args[1:]); err != nil {
+	if err := service.Parse(flags, args[1:]); err != nil {
 		return err
 	}
 	chosen, err := choose(flags.Args())
 	if err != nil {
-		return fmt.Errorf("%w: %w", errUsage, err)
+		return fmt.Errorf("%w: %w", service.ErrUsage, err)
 	}
 	return replay(ctx, out, chosen, *again)
 }

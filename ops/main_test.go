@@ -16,7 +16,7 @@ import (
 )
 
 func TestUsage(t *testing.T) {
-	for _, args := range []string{"", "nothing", "verify more", "verify -bogus", "verify -grace x", "verify -grace -1s", "verify -h", "republish", "republish -since noon", "republish -since 2026-01-31T12:00:00Z more", "repair", "repair fees", "repair transfers more", "repair -since noon transfers",
+	for _, args := range []string{"", "nothing", "verify more", "verify -bogus", "verify -grace x", "verify -grace -1s", "verify -h", "repair", "repair fees", "repair transfers more", "repair -since noon transfers",
 		"backup", "backup a b", "restore", "restore dir fee", "restore dir ops-svc", "verify -scratch url", "missing more", "skip-events more", "create-secrets", "create-secrets a b"} {
 		var out, problems bytes.Buffer
 		if code := run(t.Context(), &out, &problems, strings.Fields(args)); code != 2 || out.Len() > 0 || !strings.Contains(strings.ToLower(problems.String()), "usage") {
@@ -98,7 +98,6 @@ func TestWithoutDatabases(t *testing.T) {
 		t.Setenv(variable, "")
 	}
 	wantRun(t, 1, filepath.Join(".data", "account.db"), "verify")
-	wantRun(t, 1, filepath.Join(".data", "transfer.db"), "republish", "-since", "2026-01-31T12:00:00Z")
 	wantRun(t, 1, filepath.Join(".data", "account.db"), "repair", "transfers")
 	if entries, err := os.ReadDir("."); err != nil || len(entries) > 0 {
 		t.Errorf("%v, %v", entries, err)
@@ -108,13 +107,13 @@ func TestWithoutDatabases(t *testing.T) {
 // The databases of two systems are never taken for those of one.
 func TestSomeDatabases(t *testing.T) {
 	databases(t)
-	republish := []string{"republish", "-since", "2026-01-31T12:00:00Z"}
+	repair := []string{"repair", "transfers"}
 	t.Setenv("FEE_DATABASE_URL", "")
 	wantRun(t, 2, "but no FEE_DATABASE_URL\n", "verify")
-	wantRun(t, 0, "0 events", republish...) // which needs the transfers only
+	wantRun(t, 0, "0 transfers", repair...) // which needs no fees
 	t.Setenv("TRANSFER_DATABASE_URL", "")
 	wantRun(t, 2, "but no TRANSFER_DATABASE_URL and no FEE_DATABASE_URL\n", "verify")
-	wantRun(t, 2, "but no TRANSFER_DATABASE_URL\n", republish...)
+	wantRun(t, 2, "but no TRANSFER_DATABASE_URL\n", repair...)
 }
 
 // programs puts programs for the services' own verify into the PATH, each with an exit code.

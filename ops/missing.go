@@ -14,13 +14,7 @@ import (
 )
 
 // nameMissing names the completed transfers whose events the topic has, and that transfer-svc does not have.
-func nameMissing(ctx context.Context, out io.Writer, flags *flag.FlagSet, args []string) (err error) {
-	if err := parse(flags, args); err != nil {
-		return err
-	}
-	if flags.NArg() > 0 {
-		return fmt.Errorf("%w: %q", errUsage, flags.Arg(0))
-	}
+func nameMissing(ctx context.Context, out io.Writer, _ *flag.FlagSet, _ []string) (err error) {
 	urls, err := databaseURLs("account", "transfer")
 	if err != nil {
 		return err
@@ -47,13 +41,7 @@ func nameMissing(ctx context.Context, out io.Writer, flags *flag.FlagSet, args [
 const feeGroup = "fee-svc"
 
 // skipEvents makes fee-svc skip all events of completed transfers that the topic holds now.
-func skipEvents(ctx context.Context, out io.Writer, flags *flag.FlagSet, args []string) error {
-	if err := parse(flags, args); err != nil {
-		return err
-	}
-	if flags.NArg() > 0 {
-		return fmt.Errorf("%w: %q", errUsage, flags.Arg(0))
-	}
+func skipEvents(ctx context.Context, out io.Writer, _ *flag.FlagSet, _ []string) error {
 	client, err := broker.Connect()
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bankmore/bankmore/ops/internal/repair"
+	"github.com/bankmore/bankmore/platform/service"
 	"github.com/bankmore/bankmore/platform/sqldb"
 )
 
@@ -19,11 +20,11 @@ func repairTransfers(ctx context.Context, out io.Writer, flags *flag.FlagSet, ar
 		since, err = time.Parse(time.RFC3339, text)
 		return err
 	})
-	if err := parse(flags, args); err != nil {
+	if err := service.Parse(flags, args); err != nil {
 		return err
 	}
 	if flags.NArg() != 1 || flags.Arg(0) != "transfers" {
-		return fmt.Errorf("%w: repair what? transfers", errUsage)
+		return fmt.Errorf("%w: repair what? transfers", service.ErrUsage)
 	}
 	urls, err := databaseURLs("account", "transfer")
 	if err != nil {

@@ -8,17 +8,18 @@ import (
 	"os"
 
 	"github.com/bankmore/bankmore/ops/internal/kubesecrets"
+	"github.com/bankmore/bankmore/platform/service"
 )
 
 // createSecrets creates the Secrets of a template in the Kubernetes namespace that it runs in: k8s/overlays/dev.
 func createSecrets(ctx context.Context, out io.Writer, flags *flag.FlagSet, args []string) error {
-	if err := parse(flags, args); err != nil {
+	if err := service.Parse(flags, args); err != nil {
 		return err
 	}
 	if flags.NArg() != 1 {
-		return fmt.Errorf("%w: create-secrets wants one template", errUsage)
+		return fmt.Errorf("%w: create-secrets wants one template", service.ErrUsage)
 	}
-	template, err := os.ReadFile(flags.Arg(0)) //nolint:gosec // the operator names the file
+	template, err := os.ReadFile(flags.Arg(0))
 	if err != nil {
 		return err
 	}

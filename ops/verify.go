@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/bankmore/bankmore/ops/internal/books"
+	"github.com/bankmore/bankmore/platform/service"
 	"github.com/bankmore/bankmore/platform/sqldb"
 )
 
@@ -30,19 +31,19 @@ func verify(ctx context.Context, out io.Writer, flags *flag.FlagSet, args []stri
 	})
 	if text := os.Getenv("VERIFY_MAX_UNFINISHED"); text != "" {
 		if err := flags.Set("grace", text); err != nil {
-			return fmt.Errorf("%w: VERIFY_MAX_UNFINISHED: %w", errUsage, err)
+			return fmt.Errorf("%w: VERIFY_MAX_UNFINISHED: %w", service.ErrUsage, err)
 		}
 	}
 	from := flags.String("backup", "", "check the backup in this `folder`, each service's part and across")
 	scratch := flags.String("scratch", "", "where to restore a backup of PostgreSQL for that: a `URL` whose user may create databases")
-	if err := parse(flags, args); err != nil {
+	if err := service.Parse(flags, args); err != nil {
 		return err
 	}
 	switch {
 	case flags.NArg() > 0:
-		return fmt.Errorf("%w: %q", errUsage, flags.Arg(0))
+		return fmt.Errorf("%w: %q", service.ErrUsage, flags.Arg(0))
 	case *scratch != "" && *from == "":
-		return fmt.Errorf("%w: -scratch goes with -backup", errUsage)
+		return fmt.Errorf("%w: -scratch goes with -backup", service.ErrUsage)
 	}
 	debug.SetGCPercent(800) // collect garbage rarely: the heap has a few megabytes, but millions of rows pass through it
 	options := books.Options{Grace: grace, AtRest: *atRest}
@@ -95,7 +96,7 @@ func databaseURLs(services ...string) (urls []string, err error) {
 		urls = append(urls, url)
 	}
 	if len(missing) > 0 {
-		return nil, fmt.Errorf("%w: the environment names another database, but no %s", errUsage, strings.Join(missing, " and no "))
+		return nil, fmt.Errorf("%w: the environment names another database, but no %s", service.ErrUsage, strings.Join(missing, " and no "))
 	}
 	return urls, nil
 }

@@ -12,7 +12,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 # What one can do, in the order in which the end lists it. Those of the first line decide the exit status.
 decisive="run test"
-purposes="$decisive demo lint chaos mutations test-backends compose test-k8s"
+purposes="$decisive demo lint test-browser chaos mutations test-backends bench compose test-k8s"
 
 lacks='' # a line "PURPOSE NEED" for each thing that is missing
 
@@ -65,7 +65,7 @@ program() {
 # --- what each can be done with ---
 
 go_() {
-	local least version who="run test lint chaos mutations test-backends test-k8s" get="https://go.dev/dl"
+	local least version who="run demo test lint chaos mutations test-backends bench test-k8s" get="https://go.dev/dl"
 	least=$(sed -n 's/^go \([0-9.]*\).*/\1/p' "$root/go.work")
 	[ $installer != brew ] || get="brew install go"
 	if ! has go; then
@@ -99,9 +99,9 @@ make_() {
 	local version
 	version=$(make --version 2>/dev/null | sed -n 's/^GNU Make //p')
 	if has make && [ -z "$version" ]; then
-		missing make "$(command -v make), which is not GNU Make" "run demo test lint chaos mutations test-backends" "$(how make make 'GNU Make')"
+		missing make "$(command -v make), which is not GNU Make" "run demo test lint chaos mutations test-backends bench" "$(how make make 'GNU Make')"
 	else
-		program make "run demo test lint chaos mutations test-backends" "$(how make make 'GNU Make')" "GNU Make $version"
+		program make "run demo test lint chaos mutations test-backends bench" "$(how make make 'GNU Make')" "GNU Make $version"
 	fi
 }
 
@@ -211,7 +211,7 @@ memory() {
 
 root_user() {
 	if [ "$system" != Linux ]; then
-		missing Linux "$system" "chaos mutations test-backends test-k8s" "a machine or container with Linux"
+		missing Linux "$system" "chaos mutations test-backends bench test-k8s" "a machine or container with Linux"
 	elif [ "$(id -u)" = 0 ]; then
 		found root "yes" "chaos mutations test-backends test-k8s"
 	else
@@ -233,6 +233,18 @@ backends() {
 		program mvn "$who" "$get"
 		missing kafka "-" "$who" "$get"
 	fi
+}
+
+# The names that e2e/browser looks for.
+browser() {
+	local name
+	for name in chromium-headless-shell chromium chromium-browser google-chrome google-chrome-stable; do
+		if has "$name"; then
+			found browser "$(command -v "$name")" test-browser
+			return
+		fi
+	done
+	missing browser "-" test-browser "$(how chromium-headless-shell chromium Chromium)"
 }
 
 # The scripts that bring up a one-node cluster with Dapr from source: .ci/k8s.
@@ -302,8 +314,10 @@ go_
 make_
 bash_
 c_compiler
-program curl "demo" "$(how curl curl curl)"
+program curl "test" "$(how curl curl curl)"
 program git "mutations" "$(how git git git)"
+browser
+program wrk "bench" "$(how wrk wrk wrk)"
 [ "$system" != Linux ] || program pgrep "test" "$(how procps proctools pgrep)"
 ports
 disk

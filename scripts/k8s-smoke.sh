@@ -5,6 +5,7 @@
 #   K8S_NAMESPACE   bankmore
 #   BANKMORE_URL    where the ingress is reached, such as https://bank.example.com; by a port-forward if not set
 #   K8S_PATIENCE    how long everything may take to be ready: 10m
+#   BANKMORE_CLI    the command-line client: bin/bankmore
 set -euo pipefail
 cd "$(dirname "$0")/.."
 namespace=${K8S_NAMESPACE:-bankmore}

@@ -10,6 +10,10 @@ import (
 	"time"
 )
 
+func run(ctx context.Context, args ...string) error {
+	return transferService().Run(ctx, io.Discard, io.Discard, args...)
+}
+
 // The whole program runs without a sidecar: it starts, answers that it is live but not ready, and stops at a signal.
 func TestServe(t *testing.T) {
 	const address = "127.0.0.1:18702"
@@ -21,7 +25,7 @@ func TestServe(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	ended := make(chan error, 1)
-	go func() { ended <- serve(ctx) }()
+	go func() { ended <- run(ctx, "serve") }()
 
 	if status, _ := eventually(t, ended, "http://"+address+"/healthz"); status != http.StatusOK {
 		t.Errorf("/healthz: %d", status)
@@ -44,9 +48,9 @@ func TestServe(t *testing.T) {
 	case <-time.After(20 * time.Second):
 		t.Error("serve does not stop")
 	}
-	for name, command := range map[string]func(context.Context) error{"migrate": migrate, "verify": verify} {
-		if err := command(t.Context()); err != nil {
-			t.Errorf("%s: %v", name, err)
+	for _, command := range []string{"migrate", "verify"} {
+		if err := run(t.Context(), command); err != nil {
+			t.Errorf("%s: %v", command, err)
 		}
 	}
 }

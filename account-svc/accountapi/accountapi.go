@@ -3,8 +3,11 @@
 package accountapi
 
 import (
+	"context"
+
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/bankmore/bankmore/platform/auth"
 	"github.com/bankmore/bankmore/platform/money"
 )
 
@@ -20,11 +23,16 @@ type Claims struct {
 // AccountID is the internal id of the caller's account.
 func (c *Claims) AccountID() string { return c.Subject }
 
+// CallerID is the AccountID of the caller whom auth.RequireToken has put into ctx.
+func CallerID(ctx context.Context) string { return auth.Claims[Claims](ctx).AccountID() }
+
 // MovementsPath is the ledger operation: POST Movements, answered 200 with MovementResults. It holds no ids, since
 // Dapr keys its circuit breakers by path.
 const MovementsPath = "/internal/movements"
 
-// MaxMovements bounds the commands of one call.
+// MaxMovements bounds the commands of one call. A Then does not count, so one call asks for up to 512 movements. The body of
+// a call is at most 4 MiB. MaxMovements commands fit, each with a Then, if every text in them has the 255 characters that the
+// ledger accepts, of 4 bytes each. (A control character takes 6 bytes in JSON. No service of ours sends any.)
 const MaxMovements = 256
 
 // Movement types, as seen from the customer's account.
@@ -41,7 +49,7 @@ const (
 	KindRefund   = "refund"
 )
 
-// Movements is a batch of commands; each stands or falls alone.
+// Movements is a batch of commands; each stands or falls alone, but for a Then, which needs the movement before it.
 type Movements struct {
 	Commands []Movement `json:"commands"`
 }
@@ -63,6 +71,14 @@ type Movement struct {
 	// KindTransfer carries them, so that an operator can restore transfers that transfer-svc has lost.
 	TransferRequestID   string `json:"transfer_request_id,omitzero"`
 	TransferFingerprint string `json:"transfer_fingerprint,omitzero"`
+	// Then is a movement that the ledger decides right after this one, in the same transaction, and only if this one is
+	// applied, now or by an earlier request with the same request id. In all else it is like a movement that is sent alone:
+	// it has a request id, an answer and a refusal of its own, and what it is does not belong to the payload of this one. If
+	// Then is malformed, or has a Then itself, then this movement is malformed as well, and the ledger decides neither.
+	//
+	// The ledger may decide this movement and leave Then undecided: see MovementResult.Then. An older ledger always does,
+	// since its decoder ignores members that it does not know. So account-svc and its callers may be upgraded in any order.
+	Then *Movement `json:"then,omitzero"`
 }
 
 // MovementResults has one result per command, in order.
@@ -76,6 +92,10 @@ type MovementResult struct {
 	Replayed bool   `json:"replayed,omitzero"` // decided by an earlier request with the same key
 	Type     string `json:"type,omitzero"`     // the error type; "" if applied
 	Message  string `json:"message,omitzero"`
+	// Then is what became of Movement.Then. It is absent if the ledger has not decided it: because the movement itself is not
+	// applied, because another transaction holds one of the two accounts, or because the ledger is an older one that does not
+	// know Then. The caller may send that movement alone.
+	Then *MovementResult `json:"then,omitzero"`
 }
 
 // Status of a command. Applied and refused are final and the same for ever under the same request id.

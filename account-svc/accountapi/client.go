@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/bankmore/bankmore/platform/batch"
-	"github.com/bankmore/bankmore/platform/fault"
 )
 
 // Invoker is Dapr service invocation.
@@ -23,8 +22,12 @@ type Client struct {
 // flightTimeout bounds one call. The outcome of a call that takes longer is unknown.
 const flightTimeout = 5 * time.Second
 
-// NewClient returns a client over invoker. Two calls may be in flight: while one waits for the ledger's commit, the next is
-// on its way. If account-svc answers a call with an error, the client repeats the call in parts.
+// hold is how long a call keeps another from leaving beside it. A call takes a few milliseconds. One that takes longer may have
+// met a locked account, or a replica that hangs. Then other movements leave in a second call.
+const hold = 25 * time.Millisecond
+
+// NewClient returns a client over invoker. Two calls may be in flight, the second only if the first takes long. If account-svc
+// answers a call with an error, the client repeats the call in parts.
 func NewClient(invoker Invoker) *Client {
 	call := func(ctx context.Context, commands []Movement) ([]MovementResult, error) {
 		var out MovementResults
@@ -34,7 +37,7 @@ func NewClient(invoker Invoker) *Client {
 		return out.Results, nil
 	}
 	return &Client{invoker: invoker, calls: batch.NewDivisible(call, func(m Movement) string { return m.RequestID },
-		batch.Options{MaxItems: MaxMovements, MaxFlights: 2, Timeout: flightTimeout})}
+		batch.Options{MaxItems: MaxMovements, MaxFlights: 2, Hold: hold, Timeout: flightTimeout})}
 }
 
 // Close waits for the calls in flight.
@@ -42,24 +45,44 @@ func (c *Client) Close() { c.calls.Close() }
 
 // Outcome is a definitive answer: done, or refused for ever.
 type Outcome struct {
-	Refusal  *fault.Error // nil: the movement is in the ledger
-	Replayed bool         // the ledger had decided it before
+	Refusal  *Refusal // nil: the movement is in the ledger
+	Replayed bool     // the ledger had decided it before
+	// Then is the definitive answer to Movement.Then. It is nil if the ledger has not decided that movement, or if its answer
+	// is not definitive. Unless this movement was refused, the caller then sends that one alone.
+	Then *Outcome
 }
 
-// Move applies one movement. It returns one of three answers: done, a definitive refusal, or an error. After an error the
-// outcome is unknown, and the caller must send the same movement again.
+// Move applies one movement, and its Then. It returns one of three answers: done, a definitive refusal, or an error. After an
+// error the outcome of both is unknown, and the caller must send the same movement again.
 func (c *Client) Move(ctx context.Context, m Movement) (Outcome, error) {
 	result, err := c.calls.Do(ctx, m)
 	if err != nil {
 		return Outcome{}, err
 	}
+	outcome, err := result.Outcome()
+	if err != nil {
+		return Outcome{}, fmt.Errorf("movement %s: %w", m.RequestID, err)
+	}
+	return outcome, nil
+}
+
+// Outcome returns the definitive outcome that r tells of. It returns an error if r tells of none: then the outcome is
+// unknown, or one of the two sides has a defect. Taking that for a refusal could move money twice. If only r.Then tells of
+// none, the outcome has no Then.
+func (r MovementResult) Outcome() (Outcome, error) {
 	switch {
-	case result.Status == StatusApplied:
-		return Outcome{Replayed: result.Replayed}, nil
-	case result.Status == StatusRefused && result.Type != "":
-		return Outcome{Refusal: fault.New(fault.Refused, result.Type, result.Message), Replayed: result.Replayed}, nil
-	default: // unknown, or a defect on one of the two sides; taking it for a refusal could move money twice
-		return Outcome{}, fmt.Errorf("movement %s: status %q, type %q: %s", m.RequestID, result.Status, result.Type, result.Message)
+	case r.Status == StatusApplied:
+		outcome := Outcome{Replayed: r.Replayed}
+		if r.Then != nil {
+			if then, err := r.Then.Outcome(); err == nil {
+				outcome.Then = &then
+			}
+		}
+		return outcome, nil
+	case r.Status == StatusRefused && r.Type != "":
+		return Outcome{Refusal: &Refusal{r.Type, r.Message}, Replayed: r.Replayed}, nil
+	default:
+		return Outcome{}, fmt.Errorf("status %q, type %q: %s", r.Status, r.Type, r.Message)
 	}
 }
 

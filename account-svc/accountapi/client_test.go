@@ -11,8 +11,10 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/bankmore/bankmore/account-svc/accountapi"
+	"github.com/bankmore/bankmore/platform/money"
 )
 
 // invoker answers every call in the same way.
@@ -83,6 +85,30 @@ func TestMove(t *testing.T) {
 	}
 }
 
+// Only a definitive answer to Then is one: anything else leaves Then out, and leaves the answer to the movement as it is.
+func TestMoveThen(t *testing.T) {
+	for name, test := range map[string]struct {
+		then string // of the ledger's answer
+		want *accountapi.Outcome
+	}{
+		"applied":                {`{"status":"applied"}`, &accountapi.Outcome{}},
+		"applied before":         {`{"status":"applied","replayed":true}`, &accountapi.Outcome{Replayed: true}},
+		"refused":                {`{"status":"refused","type":"INACTIVE_ACCOUNT","message":"Conta inativa."}`, &accountapi.Outcome{Refusal: accountapi.InactiveAccount}},
+		"not decided":            {`null`, nil},
+		"refused without a type": {`{"status":"refused"}`, nil},
+		"unknown":                {`{"status":"unknown","type":"SERVICE_UNAVAILABLE"}`, nil},
+		"rejected":               {`{"status":"rejected","type":"IDEMPOTENCY_CONFLICT"}`, nil},
+		"empty":                  {`{}`, nil},
+	} {
+		client := accountapi.NewClient(invoker{body: `{"results":[{"status":"applied","then":` + test.then + `}]}`})
+		got, err := client.Move(t.Context(), accountapi.Movement{RequestID: "t1:debit"})
+		if diff := cmp.Diff(accountapi.Outcome{Then: test.want}, got); err != nil || diff != "" {
+			t.Errorf("%s: %v (-want +got):\n%s", name, err, diff)
+		}
+		client.Close()
+	}
+}
+
 // If the answer does not fit the question, Balances fails and returns no standing.
 func TestBalances(t *testing.T) {
 	questions := []accountapi.BalanceQuestion{{AccountNumber: "18", RequestIDs: []string{"a", "b"}}, {AccountNumber: "26"}}
@@ -147,4 +173,62 @@ func TestHungLedger(t *testing.T) {
 			t.Errorf("Balances = %v after %s", err, time.Since(began))
 		}
 	})
+}
+
+// timed is an account-svc whose calls take as long as its first command's amount says, in milliseconds. It notes when each call
+// began, and how many commands it had.
+type timed struct {
+	mu    sync.Mutex
+	began time.Time
+	calls []string
+}
+
+func (s *timed) Invoke(_ context.Context, _, _ string, in, out any) error {
+	commands := in.(accountapi.Movements).Commands
+	s.mu.Lock()
+	s.calls = append(s.calls, fmt.Sprintf("%d after %s", len(commands), time.Since(s.began)))
+	s.mu.Unlock()
+	time.Sleep(time.Duration(commands[0].Amount) * time.Millisecond)
+	results := make([]accountapi.MovementResult, len(commands))
+	for i := range results {
+		results[i].Status = accountapi.StatusApplied
+	}
+	out.(*accountapi.MovementResults).Results = results
+	return nil
+}
+
+// Movements that arrive during a call share the next one. If the call takes long, they leave beside it.
+func TestASecondCallLeavesOnlyIfTheFirstTakesLong(t *testing.T) {
+	for name, test := range map[string]struct {
+		first int // milliseconds
+		want  []string
+	}{
+		"quick": {5, []string{"1 after 0s", "3 after 5ms"}},
+		"slow":  {1000, []string{"1 after 0s", "3 after 25ms"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ledger := &timed{began: time.Now()}
+				client := accountapi.NewClient(ledger)
+				defer client.Close()
+				var all sync.WaitGroup
+				for i := range 4 {
+					all.Go(func() {
+						time.Sleep(time.Duration(i) * time.Millisecond)
+						m := accountapi.Movement{RequestID: fmt.Sprint(i), Amount: 1}
+						if i == 0 {
+							m.Amount = money.Cents(test.first)
+						}
+						if _, err := client.Move(t.Context(), m); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				all.Wait()
+				if diff := cmp.Diff(test.want, ledger.calls); diff != "" {
+					t.Errorf("calls (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
 }

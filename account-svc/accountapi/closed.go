@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
-
-	"github.com/bankmore/bankmore/platform/fault"
 )
 
 // ClosedPath is the operation that tells which accounts are closed: POST ClosedQuery, answered 200 with ClosedAccounts.
@@ -34,7 +32,7 @@ type ClosedAccount struct {
 }
 
 // ErrClosed refuses the token of a closed account, as account-svc does.
-var ErrClosed = fault.New(fault.Refused, "INACTIVE_ACCOUNT", "Conta inativa.")
+var ErrClosed = InactiveAccount.Fault()
 
 const (
 	// ClosedInterval is how often a service reads the list of closed accounts.

@@ -39,8 +39,8 @@ func TestDoctor(t *testing.T) {
 	}{
 		"with a Dapr CLI of 2024":  {machine{with: map[string]string{"dapr": "echo 'CLI version: 1.14.1 '"}}, true, []string{"note own Dapr CLI 1.14.1, older than 1.16", "run possible"}},
 		"this one":                 {machine{}, true, []string{"run possible", "test possible", "ok ports 1 of 1 are free"}},
-		"without curl":             {machine{without: []string{"curl"}}, true, []string{"NO curl - demo ", "demo lacks curl", "run possible"}},
-		"without Go":               {machine{without: []string{"go"}}, false, []string{"NO go - ", "run lacks go", "test lacks go", "demo possible"}},
+		"without curl":             {machine{without: []string{"curl"}}, false, []string{"NO curl - test ", "test lacks curl", "run possible"}},
+		"without Go":               {machine{without: []string{"go"}}, false, []string{"NO go - ", "run lacks go", "test lacks go", "demo lacks go"}},
 		"with Go 1.9.7":            {machine{with: goOf("1.9.7")}, false, []string{"NO go 1.9.7, older than 1.26.5", "run lacks go"}},
 		"with Go 1.22.1":           {machine{with: goOf("1.22.1")}, true, []string{"note go 1.22.1, which fetches Go 1.26.5 by itself", "run possible"}},
 		"with Go 1.26.10":          {machine{with: goOf("1.26.10")}, true, []string{"ok go 1.26.10"}},

@@ -19,7 +19,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/bankmore/bankmore/e2e/client"
+	"github.com/bankmore/bankmore/client"
+	"github.com/bankmore/bankmore/e2e/bank"
 )
 
 const namespace = "bankmore"
@@ -146,7 +147,7 @@ func invoke(t *testing.T, from, apiToken, app, method, path string) (status int,
 // customer opens an account, logs in and deposits.
 func customer(t *testing.T, c *client.Client, deposit string) *client.Session {
 	t.Helper()
-	cpf := client.NewCPF()
+	cpf := bank.NewCPF()
 	if _, err := c.Register(t.Context(), cpf, "Ana Souza", "uma-senha-longa"); err != nil {
 		t.Fatal(err)
 	}

@@ -15,12 +15,12 @@ func TestFromOutside(t *testing.T) {
 		"TestBadInput", "TestOddButGoodInput", "TestEdgesOfHTTP", "TestErrors", "TestRateLimited", "TestTrailingSlash",
 		"TestMainJob", "TestReadmeSession", "TestDemo",
 		"TestReplay", "TestKeysBelongToTheirCaller", "TestIdempotencyKeyHeader", "TestSameKeyAtOnce", "TestRefusalIsRemembered",
-		"TestOppositeTransfers", "TestFeeWaitsForMoney", "TestFeeWaitsForBalance",
+		"TestOppositeTransfers", "TestFeeWaitsForBalance",
 		"TestClosedAccountIsRefusedEverywhere", "TestFeesOwedAtClosingAreWaived",
 		"TestStatementPagingUnderInserts", "TestStatementPeriod", "TestTransfersAndFeesPage",
 	}
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-v", "-count=1", "-timeout", "20m", "-tags", "backends",
-		"-run", "^("+strings.Join(tests, "|")+")$", "..", "-url", ingress(t))
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-v", "-count=1", "-timeout", "20m",
+		"-run", "^("+strings.Join(tests, "|")+")$", "../suite", "-profile", "servers", "-url", ingress(t))
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Errorf("%v\n%s", err, out)

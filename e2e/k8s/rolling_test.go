@@ -17,7 +17,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/bankmore/bankmore/e2e/client"
+	"github.com/bankmore/bankmore/client"
 )
 
 // Apps begin with two pods, each with its sidecar.
@@ -99,7 +99,7 @@ const pause = 250 * time.Millisecond
 
 func startWork(t *testing.T) *work {
 	t.Helper()
-	c := client.New(client.OneDoor(ingress(t)), nil)
+	c := client.New(client.Ingress(ingress(t)), nil)
 	w := new(work)
 	for range customers {
 		w.payers = append(w.payers, &payer{Session: customer(t, c, fmt.Sprintf("%d.00", deposit))})

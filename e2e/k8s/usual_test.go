@@ -10,6 +10,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/bankmore/bankmore/e2e/stack"
+	"github.com/bankmore/bankmore/launcher/build"
 )
 
 // The API server takes every overlay, and production with each optional component: no field that it does not know, and no
@@ -129,12 +132,21 @@ var (
 
 // What everybody does first.
 func TestDemo(t *testing.T) {
+	root, err := stack.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := filepath.Join(t.TempDir(), "bankmore")
+	if out, err := build.Command(t.Context(), root, "-o", client, "./cli/bankmore").CombinedOutput(); err != nil {
+		t.Fatalf("building the command-line client: %v\n%s", err, out)
+	}
 	cmd := exec.CommandContext(t.Context(), "../../scripts/k8s-smoke.sh")
+	cmd.Env = append(os.Environ(), "BANKMORE_CLI="+client)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("by a port-forward: %v\n%s", err, out)
 	}
 	cmd = exec.CommandContext(t.Context(), "../../scripts/k8s-smoke.sh")
-	cmd.Env = append(os.Environ(), "BANKMORE_URL="+ingress(t))
+	cmd.Env = append(os.Environ(), "BANKMORE_URL="+ingress(t), "BANKMORE_CLI="+client)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("by the Service: %v\n%s", err, out)
 	}

@@ -1,5 +1,3 @@
-//go:build !backends
-
 // Package launched_test holds `make run` against its promises: the launcher itself, with real programs, in a folder and
 // on ports of its own.
 package launched_test
@@ -206,7 +204,7 @@ func demo(t *testing.T, l *stack.Launched) {
 		t.Fatal(err)
 	}
 	script := exec.CommandContext(t.Context(), "bash", filepath.Join(root, "scripts", "demo.sh"))
-	script.Env = append(script.Environ(), "BANKMORE_URL="+l.URL())
+	script.Env = append(script.Environ(), "BANKMORE_URL="+l.URL(), "BANKMORE_CLI="+filepath.Join(bin, "bankmore"))
 	if out, err := script.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

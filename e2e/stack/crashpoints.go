@@ -19,11 +19,11 @@ const CrashpointsTag = "crashpoints"
 type Process struct {
 	*process.Process
 
-	crashpoints string // folder of its traps; "" for a program without crash points
+	crashpoints string // folder of the files that arm its crash points; "" for a program without crash points
 }
 
-// Trap is a crash point of a process that is armed. It snaps once.
-type Trap struct {
+// Crashpoint is a crash point of a process, armed to kill or to hold whoever reaches it first.
+type Crashpoint struct {
 	process *Process
 	point   string
 	file    string
@@ -35,74 +35,74 @@ const (
 	Stall = "stall"
 )
 
-// How long a trap waits for its prey, and how often it looks.
+// How long Reached waits, and how often it looks.
 const (
-	trapTimeout  = 30 * time.Second
-	trapInterval = 2 * time.Millisecond
+	reachTimeout  = 30 * time.Second
+	reachInterval = 2 * time.Millisecond
 )
 
 // Arm arms a crash point of the process, such as commit.before. If function is not "", only for callers who have a
 // function on their stack whose name holds it.
-func (p *Process) Arm(point, action, function string) (*Trap, error) {
+func (p *Process) Arm(point, action, function string) (*Crashpoint, error) {
 	if p.crashpoints == "" {
 		return nil, fmt.Errorf("%s was built without crash points", p.Name())
 	}
-	trap := &Trap{process: p, point: point, file: filepath.Join(p.crashpoints, point)}
-	if err := errors.Join(trap.remove(), os.MkdirAll(p.crashpoints, 0o700)); err != nil {
+	c := &Crashpoint{process: p, point: point, file: filepath.Join(p.crashpoints, point)}
+	if err := errors.Join(c.remove(), os.MkdirAll(p.crashpoints, 0o700)); err != nil {
 		return nil, err
 	}
-	draft := trap.file + ".draft"
+	draft := c.file + ".draft"
 	if err := os.WriteFile(draft, []byte(action+"\n"+function), 0o600); err != nil {
 		return nil, err
 	}
-	return trap, os.Rename(draft, trap.file)
+	return c, os.Rename(draft, c.file)
 }
 
-// Reached waits until the trap has snapped.
-func (t *Trap) Reached(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, trapTimeout)
+// Reached waits up to 30 s until somebody has reached the crash point.
+func (c *Crashpoint) Reached(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
 	defer cancel()
 	for {
-		if t.Snapped() {
+		if c.Hit() {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%s does not come to %s: %w; its log ends with:\n%s", t.process.Name(), t.point, ctx.Err(), t.process.LogTail())
-		case <-time.After(trapInterval):
+			return fmt.Errorf("%s does not come to %s: %w; its log ends with:\n%s", c.process.Name(), c.point, ctx.Err(), c.process.LogTail())
+		case <-time.After(reachInterval):
 		}
 	}
 }
 
-// Snapped reports whether the trap has been reached.
-func (t *Trap) Snapped() bool {
-	_, err := os.Stat(t.file + ".reached")
+// Hit reports whether somebody has reached the crash point.
+func (c *Crashpoint) Hit() bool {
+	_, err := os.Stat(c.file + ".reached")
 	return err == nil
 }
 
-// Killed waits until the process has ended by the trap.
-func (t *Trap) Killed(ctx context.Context) error {
-	if err := t.Reached(ctx); err != nil {
+// Killed waits until the crash point has killed the process.
+func (c *Crashpoint) Killed(ctx context.Context) error {
+	if err := c.Reached(ctx); err != nil {
 		return err
 	}
-	return t.process.AwaitKilled()
+	return c.process.AwaitKilled()
 }
 
-// Defuse takes the trap away, unless it has been too late.
-func (t *Trap) Defuse() (snapped bool, err error) {
-	err = os.Remove(t.file)
+// Disarm disarms the crash point. It reports whether somebody had reached it before.
+func (c *Crashpoint) Disarm() (hit bool, err error) {
+	err = os.Remove(c.file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, nil
 	}
 	return false, err
 }
 
-// Release disarms the trap, and lets go on whoever stalls there.
-func (t *Trap) Release() error { return t.remove() }
+// Release disarms the crash point, and lets whoever is held there go on.
+func (c *Crashpoint) Release() error { return c.remove() }
 
-func (t *Trap) remove() error {
+func (c *Crashpoint) remove() error {
 	var errs []error
-	for _, file := range []string{t.file, t.file + ".reached"} {
+	for _, file := range []string{c.file, c.file + ".reached"} {
 		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}
@@ -110,7 +110,7 @@ func (t *Trap) remove() error {
 	return errors.Join(errs...)
 }
 
-// Disarm takes all traps of the process away.
+// Disarm disarms all crash points of the process.
 func (p *Process) Disarm() error {
 	if p.crashpoints == "" {
 		return nil

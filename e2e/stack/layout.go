@@ -79,18 +79,11 @@ func requireIsolation(root, configFile string) error {
 }
 
 // describe says how each process is started and when it is ready.
-func (s *Stack) describe(programs tools, apps map[string]runfile.App, options Options) error {
-	if s.Backends == nil {
-		s.brokerAddress = loopback(s.ports.take())
-		s.broker = s.process("broker", []string{programs.broker, "-address", s.brokerAddress, "-data", filepath.Join(dataDir, "broker")}, nil, toolGrace,
-			process.Listens(s.brokerAddress))
-	} else {
-		for id := range apps {
-			apps[id] = production(apps[id])
-		}
+func (s *Stack) describe(apps map[string]runfile.App, options Options) error {
+	for id, app := range apps {
+		apps[id] = s.adapt(app)
 	}
-
-	s.programs, s.described, s.options = programs, apps, options
+	s.described, s.options = apps, options
 	for _, id := range Services {
 		if _, err := s.addService(id, id); err != nil {
 			return err
@@ -101,7 +94,7 @@ func (s *Stack) describe(programs tools, apps map[string]runfile.App, options Op
 	env := ingress.app.Environment()
 	maps.Copy(env, s.tokens())
 	env["INGRESS_PORT"] = strconv.Itoa(ingress.app.AppPort)
-	ingress.Service = s.process(Ingress, []string{programs.caddy, "run", "--config", filepath.Join(ingressDir, "Caddyfile")}, env, toolGrace,
+	ingress.Service = s.process(Ingress, []string{s.programs.caddy, "run", "--config", filepath.Join(ingressDir, "Caddyfile")}, env, toolGrace,
 		process.Listens(loopback(ingress.app.AppPort)))
 	return nil
 }
@@ -110,13 +103,8 @@ func (s *Stack) describe(programs tools, apps map[string]runfile.App, options Op
 func (s *Stack) addService(name, id string) (*App, error) {
 	app := s.addSidecar(name, s.described[id])
 	env := app.app.Environment()
-	if s.Backends == nil {
-		app.Database = filepath.Join(s.Dir, dataDir, id+".db")
-		maps.Copy(env, map[string]string{"BANKMORE_ENV": "local", "DATABASE_URL": "sqlite:" + app.Database})
-	} else {
-		maps.Copy(env, s.Backends.serviceEnvironment(id))
-	}
-	if s.Backends != nil && s.options.Cut {
+	maps.Copy(env, s.serviceEnvironment(app))
+	if s.options.Cut && s.Shared() {
 		line, through, err := lay(name, loopback(s.ports.take()), env["DATABASE_URL"])
 		if err != nil {
 			return nil, err
@@ -132,7 +120,8 @@ func (s *Stack) addService(name, id string) (*App, error) {
 		// All customers of a test run come from one address.
 		"LOGIN_FAILURE_LIMIT":     "100",
 		"REGISTRATION_RATE_LIMIT": "1000000",
-		"FEE_BALANCE_INTERVAL":    "3s", // tests wait for what takes up to half a minute elsewhere
+		"CUSTOMER_RATE_LIMITS":    "*=1000000", // and some of them are in a hurry
+		"FEE_BALANCE_INTERVAL":    "3s",        // tests wait for what takes up to half a minute elsewhere
 	})
 	maps.Copy(env, s.options.Env)
 	crashpoints := ""
@@ -147,7 +136,7 @@ func (s *Stack) addService(name, id string) (*App, error) {
 
 // Replicate starts another replica of a service. Its name is the service's with a number.
 func (s *Stack) Replicate(ctx context.Context, id string) (*App, error) {
-	if s.Backends == nil {
+	if !s.Shared() {
 		return nil, errors.New("replicas need a database that they can share")
 	}
 	name := id
@@ -187,11 +176,7 @@ func (s *Stack) addSidecar(name string, described runfile.App) *App {
 	}
 	env := s.tokens()
 	env["DAPR_HOST_IP"] = "127.0.0.1"
-	if s.Backends == nil {
-		env["KAFKA_BOOTSTRAP_SERVERS"] = s.brokerAddress
-	} else {
-		maps.Copy(env, s.Backends.sidecarEnvironment())
-	}
+	maps.Copy(env, s.sidecarEnvironment())
 	app.Sidecar = s.process(name+"-sidecar", append([]string{s.programs.daprd}, described.SidecarArguments()...), env, sidecarGrace,
 		// Once it serves its API and knows how to find the others.
 		process.Answers(app.Dapr+"/v1.0/healthz/outbound", http.StatusNoContent))

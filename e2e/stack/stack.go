@@ -18,8 +18,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"github.com/bankmore/bankmore/launcher/process"
 	"github.com/bankmore/bankmore/launcher/runfile"
 )
@@ -33,9 +31,9 @@ type Options struct {
 	Bin  string            // folder of the services' binaries; $BANKMORE_BIN, or else built, if empty
 	Env  map[string]string // more variables for the services
 	Tags string            // build tags of the services, if they are built here
-	Cut  bool              // a Line lies between each service and PostgreSQL
+	Cut  bool              // a Line lies between each service and its database's server, if there is one
 
-	Backends *Backends // the servers of production, or SQLite and the embedded broker if nil
+	Profile Profile // what the stack stands on; the embedded one if nil
 }
 
 // Stack is a running system.
@@ -44,20 +42,18 @@ type Stack struct {
 	Bin  string          // holds the services' binaries
 	Apps map[string]*App // by app id; further replicas have a number after it
 
-	Backends *Backends // nil on SQLite and the embedded broker
+	Profile // what it stands on
 
 	AppToken  string // what sidecars present to their apps
 	APIToken  string // what apps present to their sidecars
 	JWTSecret string // what account-svc signs tokens with
 
-	programs      tools
-	described     map[string]runfile.App // by app id; ports and command are not the stack's
-	options       Options
-	keys          [2]string // for CPFs
-	broker        *Process  // embedded
-	brokerAddress string
-	ports         *portBlock
-	sidecars      sync.Map // the hosts of their HTTP APIs
+	programs  tools
+	described map[string]runfile.App // by app id; ports and command are not the stack's
+	options   Options
+	keys      [2]string // for CPFs
+	ports     *portBlock
+	sidecars  sync.Map // the hosts of their HTTP APIs
 }
 
 // App is a program and its sidecar.
@@ -116,32 +112,20 @@ func Start(ctx context.Context, options Options) (*Stack, error) {
 	return s, nil
 }
 
-// At is a system that runs already: its front door and its books, and nothing to start or to stop.
-func At(url string, options Options) *Stack {
-	return &Stack{Apps: map[string]*App{Ingress: {ID: Ingress, URL: url}}, Backends: options.Backends}
-}
-
-// Broker is the Kafka broker.
-func (s *Stack) Broker() Server {
-	if s.Backends != nil {
-		return s.Backends.Server("kafka")
+// At is a system that runs already: its front door and its books, and nothing to start or to stop. It builds into the folder
+// bin what checks the books.
+func At(ctx context.Context, url, bin string, options Options) (*Stack, error) {
+	root, err := Root()
+	if err != nil {
+		return nil, err
 	}
-	return s.broker
+	s := &Stack{Bin: bin, Apps: map[string]*App{Ingress: {ID: Ingress, URL: url}}, Profile: options.Profile}
+	return s, Build(ctx, root, bin, "")
 }
 
-// KafkaOptions connect a client to the broker.
-func (s *Stack) KafkaOptions() []kgo.Opt {
-	if s.Backends != nil {
-		return s.Backends.KafkaOptions()
-	}
-	return []kgo.Opt{kgo.SeedBrokers(s.brokerAddress)}
-}
-
-// Processes are all of the stack's, the embedded broker first.
+// Processes are all of the stack's, those of its profile first.
 func (s *Stack) Processes() (all []*Process) {
-	if s.broker != nil {
-		all = append(all, s.broker)
-	}
+	all = append(all, s.processes()...)
 	for _, id := range slices.Sorted(maps.Keys(s.Apps)) {
 		all = append(all, s.Apps[id].Sidecar, s.Apps[id].Service)
 	}
@@ -236,9 +220,7 @@ func (s *Stack) StopAll() error {
 	for _, group := range [][]*Process{{s.Apps[Ingress].Service}, services, sidecars} {
 		errs = append(errs, each(group, (*Process).Terminate))
 	}
-	if s.broker != nil {
-		errs = append(errs, s.broker.Terminate())
-	}
+	errs = append(errs, each(s.processes(), (*Process).Terminate))
 	return errors.Join(append(errs, each(s.Processes(), (*Process).Gone))...)
 }
 
@@ -254,10 +236,7 @@ func (s *Stack) Stop(keep bool) error {
 	if keep {
 		return err
 	}
-	if s.Backends != nil {
-		err = errors.Join(err, s.Backends.remove(context.Background()))
-	}
-	return errors.Join(err, os.RemoveAll(s.Dir))
+	return errors.Join(err, s.remove(context.Background()), os.RemoveAll(s.Dir))
 }
 
 // each runs do for all processes at once.
@@ -290,6 +269,9 @@ func key32() string {
 
 // prepare makes the folder, claims the ports and describes the processes.
 func prepare(ctx context.Context, options Options) (s *Stack, err error) {
+	if options.Profile == nil {
+		options.Profile = new(embedded)
+	}
 	if options.Root == "" {
 		if options.Root, err = Root(); err != nil {
 			return nil, err
@@ -332,15 +314,13 @@ func prepare(ctx context.Context, options Options) (s *Stack, err error) {
 		return nil, err
 	}
 	s = &Stack{
-		Dir: dir, Bin: options.Bin, Backends: options.Backends, ports: ports, Apps: map[string]*App{},
+		Dir: dir, Bin: options.Bin, Profile: options.Profile, programs: programs, ports: ports, Apps: map[string]*App{},
 		AppToken: secret(), APIToken: secret(), JWTSecret: secret(), keys: [2]string{key32(), key32()},
 	}
-	if s.Backends != nil {
-		if err := errors.Join(keepNamesApart(dir), s.Backends.prepare(ctx, filepath.Base(dir))); err != nil {
-			return nil, errors.Join(err, ports.release())
-		}
+	if err := s.prepare(ctx, s); err != nil {
+		return nil, errors.Join(err, ports.release())
 	}
-	return s, s.describe(programs, apps, options)
+	return s, s.describe(apps, options)
 }
 
 // readRunFile returns what dapr.yaml says of each app, by its id, so that the tests run what `make run` and

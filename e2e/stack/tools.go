@@ -59,10 +59,10 @@ func findTools(root string) (tools, error) {
 	return found, nil
 }
 
-// Build compiles the services of the repository at root, and what operators run, into the folder bin, with build tags
-// unless tags is "".
+// Build compiles the services of the repository at root, what operators run, and the command-line client, into the folder
+// bin, with build tags unless tags is "".
 func Build(ctx context.Context, root, bin, tags string) error {
-	args := []string{"-tags", tags, "-o", bin + string(filepath.Separator), "./ops"}
+	args := []string{"-tags", tags, "-o", bin + string(filepath.Separator), "./ops", "./cli/bankmore"}
 	for _, service := range Services {
 		args = append(args, "./"+service)
 	}

@@ -1,4 +1,4 @@
-// Package feeapi is fee-svc's public contract: its event.
+// Package feeapi is fee-svc's public contract: its event, and the topic of its dead letters.
 package feeapi
 
 import (
@@ -9,6 +9,10 @@ import (
 
 // TopicCharged carries a Charged, at least once, for each charged fee.
 const TopicCharged = "fee-charges"
+
+// TopicDeadLetter carries the events of transferapi.TopicCompleted that fee-svc cannot understand, unchanged. ops reads them,
+// and adds notes to the topic.
+const TopicDeadLetter = "transfers-completed-dead-letter"
 
 // Charged is the data of the CloudEvent.
 type Charged struct {

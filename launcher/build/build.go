@@ -71,7 +71,7 @@ func (b *builder) build(ctx context.Context, chosen []part) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, clean()) }()
-	b.recall()
+	b.readRecords()
 	var jobs []*job
 	for _, p := range chosen {
 		flags, flagsErr := p.linkerFlags(b.root)
@@ -124,8 +124,8 @@ func (b *builder) lock(ctx context.Context) (unlock func(), err error) {
 	}
 }
 
-// recall reads the records of earlier builds. A file that it cannot read counts as empty, which costs a build.
-func (b *builder) recall() {
+// readRecords reads the records of earlier builds. A file that it cannot read counts as empty, which costs a build.
+func (b *builder) readRecords() {
 	b.records = map[string]record{}
 	if raw, err := os.ReadFile(b.path("built.json")); err == nil {
 		_ = json.Unmarshal(raw, &b.records)

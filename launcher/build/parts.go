@@ -33,6 +33,7 @@ var parts = []part{
 	{name: "caddy", folder: "tools/caddy", packages: []string{"."}},
 	{name: "services", folder: ".", packages: []string{"./account-svc", "./transfer-svc", "./fee-svc"}},
 	{name: "ops", folder: ".", packages: []string{"./ops"}},
+	{name: "cli", folder: ".", packages: []string{"./cli/bankmore"}},
 	{name: "broker", folder: "tools/broker", packages: []string{"."}},
 }
 

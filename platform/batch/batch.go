@@ -1,7 +1,7 @@
-// Package batch joins calls that arrive together into one: adaptive batching without a timer. A flight is one run of the
-// function that does the work. While a flight is free, a call leaves at once, alone. Calls that arrive while all flights are
-// under way wait in the line and leave together in the next flight. At low load this adds nothing; at high load the cost per
-// call falls. Ledger commits, service invocations and state store access all use it.
+// Package batch joins calls that arrive together into one: adaptive batching. A flight is one run of the function that does the
+// work. If no flight is under way, a call leaves at once, alone. Calls that arrive while all flights are under way wait in the
+// line and leave together in the next flight. At low load this adds nothing; at high load the cost per call falls. Commits,
+// service invocations, and access to the state store and to Redis all use it.
 //
 // One bad call does not fail its neighbours. If a flight fails because of one of its inputs (the Extent of the error says
 // so), its calls leave the line. They are tried again in smaller parts, until the bad input stands alone with its own error.
@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +33,9 @@ type Options struct {
 	MaxFlights int           // flights at once, not counting those of lanes; default 1
 	MaxPending int           // calls waiting for a flight, beyond which Do refuses; default 16,384
 	Timeout    time.Duration // of one flight; default 10 s
+	// Hold is for how long a flight keeps another from leaving beside it, unless the other would be full. The default, 0, keeps
+	// none. With Hold, flights are few and carry many calls, and a flight that hangs still does not stop the others.
+	Hold time.Duration
 }
 
 // Extent says how far the reason of a failure reaches.
@@ -55,21 +57,14 @@ func ExtentOf(err error) Extent {
 	return Everything
 }
 
-// Bounds of lanes.
-const (
-	maxLanes   = 8                      // flights of lanes at once that do not wait for a lock, and as many that do
-	suspicion  = time.Second            // how long the new calls of a key that has failed go straight to its lane
-	straggling = 100 * time.Millisecond // how long DoAll waits, after an answer, for inputs in lanes
-)
-
 // ErrOverloaded is the answer when MaxPending calls wait already. The call has had no effect.
 var ErrOverloaded = fault.Away(errors.New("batch: too many calls waiting"))
 
 // ErrClosed is the answer after Close. The call has had no effect.
 var ErrClosed = fault.Away(errors.New("batch: closed"))
 
-// ErrStraggler is DoAll's answer for an input that is still in a lane a while after the others have been answered. The
-// outcome of that input is unknown.
+// ErrStraggler is DoAll's answer for an input that is still in a lane a while after the others have been answered, and
+// DoAllBriefly's also if none has been. The outcome of that input is unknown.
 var ErrStraggler = fault.Away(errors.New("batch: still waiting for a lock"))
 
 // Batcher runs one Func for many callers.
@@ -80,7 +75,8 @@ type Batcher[In, Out any] struct {
 
 	mu      sync.Mutex
 	pending []*call[In, Out]
-	flights int
+	flights map[*flight]struct{}      // under way
+	holding bool                      // a timer for Hold runs
 	lanes   map[string]*lane[In, Out] // by key
 	apart   int                       // calls waiting in lanes
 	closed  bool
@@ -105,14 +101,6 @@ type result[Out any] struct {
 	err   error
 }
 
-// lane is the queue of one key, beside the line.
-type lane[In, Out any] struct {
-	pending   []*call[In, Out]
-	flying    bool
-	locked    bool      // a flight has met a lock: the next flights may wait for it, and count as patient
-	suspected time.Time // until then new calls of this key join the lane, not the line
-}
-
 // New returns a Batcher over run. A flight that fails fails whole.
 func New[In, Out any](run Func[In, Out], opts Options) *Batcher[In, Out] {
 	return NewDivisible(run, nil, opts)
@@ -133,7 +121,7 @@ func NewDivisible[In, Out any](run Func[In, Out], key func(In) string, opts Opti
 	if opts.Timeout == 0 {
 		opts.Timeout = 10 * time.Second
 	}
-	return &Batcher[In, Out]{run: run, key: key, opts: opts, lanes: map[string]*lane[In, Out]{},
+	return &Batcher[In, Out]{run: run, key: key, opts: opts, lanes: map[string]*lane[In, Out]{}, flights: map[*flight]struct{}{},
 		quick: make(chan struct{}, maxLanes), patient: make(chan struct{}, maxLanes)}
 }
 
@@ -147,6 +135,17 @@ func (b *Batcher[In, Out]) Do(ctx context.Context, in In) (Out, error) {
 // DoAll is Do for several inputs. Inputs of the same key keep their order. Each input has its own output or error. When only
 // inputs in lanes are left, DoAll waits 100 ms for the next answer, and then returns ErrStraggler for them.
 func (b *Batcher[In, Out]) DoAll(ctx context.Context, in []In) ([]Out, []error) {
+	return b.doAll(ctx, in, nil)
+}
+
+// DoAllBriefly is DoAll for a caller that must not wait long, since others wait behind it. It returns ErrStraggler also if all
+// inputs are in lanes and none has been answered after 100 ms.
+func (b *Batcher[In, Out]) DoAllBriefly(ctx context.Context, in []In) ([]Out, []error) {
+	return b.doAll(ctx, in, time.After(straggling))
+}
+
+// doAll waits for answers until late, and from the first answer on until straggling after each.
+func (b *Batcher[In, Out]) doAll(ctx context.Context, in []In, late <-chan time.Time) ([]Out, []error) {
 	outs, errs := make([]Out, len(in)), make([]error, len(in))
 	if len(in) == 0 {
 		return outs, errs
@@ -162,7 +161,6 @@ func (b *Batcher[In, Out]) DoAll(ctx context.Context, in []In) ([]Out, []error) 
 		}
 		failure = b.enqueue(calls)
 	}
-	var late <-chan time.Time // nil until an input has been answered
 	for len(missing) > 0 && failure == nil {
 		select {
 		case r := <-answers:
@@ -219,21 +217,62 @@ func (b *Batcher[In, Out]) enqueue(calls []*call[In, Out]) error {
 			continue
 		}
 		b.pending = append(b.pending, c)
-		if joined%b.opts.MaxItems == 0 && b.flights < b.opts.MaxFlights {
-			b.flights++
-			b.idle.Add(1)
-			go b.fly()
+		if joined++; joined%b.opts.MaxItems == 0 {
+			b.leave()
 		}
-		joined++
 	}
+	b.leave()
 	return nil
 }
 
+// flight is one of those under way.
+type flight struct {
+	left time.Time // when it last took calls from the line
+}
+
+// leave starts a flight for the calls on the line, if one is free. If Hold forbids it, leave sets a timer for it. The caller
+// holds mu.
+func (b *Batcher[In, Out]) leave() {
+	if len(b.pending) == 0 || len(b.flights) == b.opts.MaxFlights {
+		return
+	}
+	var youngest time.Time
+	for f := range b.flights {
+		if f.left.After(youngest) {
+			youngest = f.left
+		}
+	}
+	wait := time.Until(youngest.Add(b.opts.Hold))
+	if len(b.flights) > 0 && wait > 0 && len(b.pending) < b.opts.MaxItems {
+		b.leaveAfter(wait)
+		return
+	}
+	f := &flight{time.Now()}
+	b.flights[f] = struct{}{}
+	b.idle.Add(1)
+	go b.fly(f)
+}
+
+// leaveAfter calls leave again later, once however often it is called. The caller holds mu. When the timer fires, the batcher may be
+// closed and idle: then nothing is pending.
+func (b *Batcher[In, Out]) leaveAfter(wait time.Duration) {
+	if b.holding {
+		return
+	}
+	b.holding = true
+	time.AfterFunc(wait, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.holding = false
+		b.leave()
+	})
+}
+
 // fly takes batches until none is left.
-func (b *Batcher[In, Out]) fly() {
+func (b *Batcher[In, Out]) fly(f *flight) {
 	defer b.idle.Done()
 	for {
-		calls := b.take()
+		calls := b.take(f)
 		if calls == nil {
 			return
 		}
@@ -247,159 +286,19 @@ func (b *Batcher[In, Out]) fly() {
 	}
 }
 
-// onTheLine marks the context of a flight that must not wait for a lock, since other calls wait behind it.
-type onTheLine struct{}
-
-// Patient reports whether a Func may wait for a lock. It may not while calls with other keys wait behind its flight: there
-// it fails with SameKey instead. The batcher then tries the inputs again by key, and in the end lets the Func wait.
-func Patient(ctx context.Context) bool { return ctx.Value(onTheLine{}) == nil }
-
-func (b *Batcher[In, Out]) take() []*call[In, Out] {
+func (b *Batcher[In, Out]) take(f *flight) []*call[In, Out] {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	n := min(len(b.pending), b.opts.MaxItems)
 	if n == 0 {
 		b.pending = nil
-		b.flights--
+		delete(b.flights, f)
 		return nil
 	}
 	calls := b.pending[:n:n]
 	b.pending = b.pending[n:]
+	f.left = time.Now()
 	return calls
-}
-
-// joinLane puts a call into the lane of its key, if the key has one, and reports whether it did. The caller holds mu.
-func (b *Batcher[In, Out]) joinLane(c *call[In, Out]) bool {
-	if len(b.lanes) == 0 {
-		return false
-	}
-	l := b.lanes[b.key(c.in)]
-	if l == nil || (!l.flying && !time.Now().Before(l.suspected)) {
-		return false
-	}
-	b.append(l, c)
-	return true
-}
-
-// setApart moves the calls of a flight that failed to the lanes of their keys. Calls on the line with one of these keys
-// follow, so that no call overtakes an earlier one of its key.
-func (b *Batcher[In, Out]) setApart(calls []*call[In, Out]) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, c := range calls {
-		key := b.key(c.in)
-		l := b.lanes[key]
-		if l == nil {
-			l = &lane[In, Out]{}
-			b.lanes[key] = l
-		}
-		b.append(l, c)
-	}
-	b.pending = slices.DeleteFunc(b.pending, b.joinLane)
-}
-
-func (b *Batcher[In, Out]) append(l *lane[In, Out], c *call[In, Out]) {
-	c.apart.Store(true)
-	l.pending = append(l.pending, c)
-	b.apart++
-	if !l.flying {
-		l.flying = true
-		b.idle.Add(1)
-		go b.flyApart(l)
-	}
-}
-
-// flyApart runs flights of a lane until no call waits in it.
-func (b *Batcher[In, Out]) flyApart(l *lane[In, Out]) {
-	defer b.idle.Done()
-	for {
-		tickets := b.quick
-		if l.locked {
-			tickets = b.patient
-		}
-		tickets <- struct{}{}
-		calls := b.takeApart(l)
-		if calls == nil {
-			<-tickets
-			return
-		}
-		failed, locked := b.divide(calls, l.locked)
-		<-tickets
-		if failed {
-			b.suspect(l, locked)
-		}
-	}
-}
-
-// takeApart takes up to MaxItems calls from a lane. A call whose context has ended gets the context's error instead. If no
-// call is left, takeApart ends the lane.
-func (b *Batcher[In, Out]) takeApart(l *lane[In, Out]) (calls []*call[In, Out]) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for len(l.pending) > 0 && len(calls) < b.opts.MaxItems {
-		c := l.pending[0]
-		l.pending = l.pending[1:]
-		b.apart--
-		if err := c.ctx.Err(); err != nil {
-			var none Out
-			c.answer(none, err)
-			continue
-		}
-		calls = append(calls, c)
-	}
-	if calls == nil {
-		l.pending, l.flying = nil, false
-		b.forget()
-	}
-	return calls
-}
-
-// forget drops the lanes that are idle and no longer suspected, so that they do not pile up.
-func (b *Batcher[In, Out]) forget() {
-	now := time.Now()
-	for key, l := range b.lanes {
-		if !l.flying && !now.Before(l.suspected) {
-			delete(b.lanes, key)
-		}
-	}
-}
-
-// suspect keeps a lane for the next calls of its key. Calls that have met a lock go to its head, to wait for the lock.
-func (b *Batcher[In, Out]) suspect(l *lane[In, Out], locked []*call[In, Out]) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	l.suspected = time.Now().Add(suspicion)
-	if len(locked) > 0 {
-		l.locked = true
-		l.pending = append(slices.Clone(locked), l.pending...)
-		b.apart += len(locked)
-	}
-}
-
-// divide answers calls of one key. It tries them together, and one by one if the failure lies in one of them. It reports
-// whether a call has failed for a reason of its own or of its key: then the key's next calls should stay in the lane.
-// If patient is false and a call meets a lock, divide returns that call and all after it without an answer.
-func (b *Batcher[In, Out]) divide(calls []*call[In, Out], patient bool) (failed bool, locked []*call[In, Out]) {
-	values := calls[0].ctx
-	if !patient {
-		values = context.WithValue(values, onTheLine{}, true)
-	}
-	out, err := b.attempt(values, calls)
-	switch extent := ExtentOf(err); {
-	case extent == SameKey && !patient:
-		return true, calls
-	case len(calls) == 1 || extent != OneInput:
-		answer(calls, out, err)
-		return extent != Everything, nil
-	}
-	for i := range calls {
-		own, met := b.divide(calls[i:i+1], patient)
-		if met != nil {
-			return true, calls[i:]
-		}
-		failed = own || failed
-	}
-	return failed, nil
 }
 
 func answer[In, Out any](calls []*call[In, Out], out []Out, err error) {

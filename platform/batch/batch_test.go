@@ -122,6 +122,71 @@ func TestMaxFlights(t *testing.T) {
 	})
 }
 
+// A flight keeps another from leaving beside it for Hold, unless the other is full. A flight that hangs keeps nobody longer.
+func TestHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		answered := new(sync.WaitGroup)
+		var mu sync.Mutex
+		var flown [][]int
+		hang := make(chan struct{})
+		const hold = 20 * time.Millisecond
+		b := batch.New(func(_ context.Context, in []int) ([]int, error) {
+			mu.Lock()
+			flown = append(flown, slices.Clone(in))
+			mu.Unlock()
+			if in[0] == 1 {
+				<-hang
+			}
+			time.Sleep(hold / 4)
+			out := make([]int, len(in))
+			for i, n := range in {
+				out[i] = 2 * n
+			}
+			return out, nil
+		}, batch.Options{MaxFlights: 2, MaxItems: 3, Hold: hold})
+		var want [][]int
+		expect := func(when string, more ...[]int) {
+			t.Helper()
+			synctest.Wait()
+			want = append(want, more...)
+			mu.Lock()
+			defer mu.Unlock()
+			if diff := cmp.Diff(want, flown); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", when, diff)
+			}
+		}
+		start(t, b, answered, 1)
+		expect("nothing is under way", []int{1})
+		time.Sleep(hold / 2)
+		start(t, b, answered, 2)
+		time.Sleep(hold/2 - time.Nanosecond)
+		expect("the first flight is younger than Hold")
+		time.Sleep(time.Nanosecond)
+		expect("it is as old as Hold", []int{2})
+		time.Sleep(hold)
+		start(t, b, answered, 3)
+		expect("only the flight that hangs is under way", []int{3})
+		start(t, b, answered, 4, 5)
+		expect("the flight with 3 is under way, too")
+		time.Sleep(hold / 4)
+		expect("the flight with 3 has landed", []int{4, 5})
+		time.Sleep(hold)
+		close(hang)
+		answered.Wait()
+
+		start(t, b, answered, 6, 7, 8, 9)
+		expect("three calls wait, which fill a flight", []int{6}, []int{7, 8, 9})
+		answered.Wait()
+		answered.Go(func() {
+			if _, errs := b.DoAll(t.Context(), []int{11, 12, 13, 14, 15, 16}); slices.ContainsFunc(errs, func(err error) bool { return err != nil }) {
+				t.Error(errs)
+			}
+		})
+		expect("one caller fills two flights", []int{11, 12, 13}, []int{14, 15, 16})
+		answered.Wait()
+	})
+}
+
 func TestMaxPending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, answered := newGate(), new(sync.WaitGroup)

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -187,6 +188,77 @@ func TestInputsOfOneCallDoNotWaitForALockedKey(t *testing.T) {
 			}
 		}
 		b.Close()
+	})
+}
+
+// DoAllBriefly gives up inputs that all wait for locked keys. DoAll waits for them.
+func TestBriefCallsDoNotWaitForLockedKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		b := batch.NewDivisible(d.run, keyOf, batch.Options{})
+		d.locked["key 0"] = true
+		began := time.Now()
+		_, errs := b.DoAllBriefly(t.Context(), []order{{"key 0", 1}, {"key 0", 2}})
+		if !errors.Is(errs[0], batch.ErrStraggler) || !errors.Is(errs[1], batch.ErrStraggler) {
+			t.Errorf("%v", errs)
+		}
+		if took := time.Since(began); took > 2*impatience {
+			t.Errorf("took %v", took)
+		}
+		if _, errs = b.DoAllBriefly(t.Context(), []order{{"key 1", 1}}); errs[0] != nil {
+			t.Errorf("a free key: %v", errs)
+		}
+		began = time.Now()
+		if _, errs = b.DoAll(t.Context(), []order{{"key 0", 3}}); errs[0] == nil || errors.Is(errs[0], batch.ErrStraggler) || time.Since(began) < patience {
+			t.Errorf("DoAll: %v after %v", errs, time.Since(began))
+		}
+		b.Close()
+	})
+}
+
+// When a key works again, its calls return to the line, although new ones keep coming. So brief calls get their answers, also if a
+// flight takes longer than they wait for a lane.
+func TestALaneEndsUnderLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const flight = 120 * time.Millisecond // longer than straggling
+		ctx, cancel := context.WithTimeout(t.Context(), 21*time.Second)
+		defer cancel()
+		var locked atomic.Bool
+		var decided, answered atomic.Int64
+		b := batch.NewDivisible(func(_ context.Context, in []order) ([]string, error) {
+			time.Sleep(flight)
+			if locked.Load() {
+				return nil, errLocked
+			}
+			decided.Add(int64(len(in)))
+			return make([]string, len(in)), nil
+		}, keyOf, batch.Options{})
+		locked.Store(true)
+		time.AfterFunc(time.Second, func() { locked.Store(false) })
+		var callers sync.WaitGroup
+		for i := range 32 {
+			callers.Go(func() {
+				time.Sleep(time.Duration(i) * 7 * time.Millisecond) // so that some call always waits
+				for ctx.Err() == nil {
+					call, done := context.WithCancel(ctx)
+					_, errs := b.DoAllBriefly(call, []order{{"hot", i}})
+					done()
+					if errs[0] == nil {
+						answered.Add(1)
+						continue
+					}
+					time.Sleep(50 * time.Millisecond)
+				}
+			})
+		}
+		callers.Wait()
+		b.Close()
+		if 10*answered.Load() < 9*decided.Load() || decided.Load() < 1000 {
+			t.Errorf("%d decided, %d answered", decided.Load(), answered.Load())
+		}
+		if b.Apart("hot") {
+			t.Error("the key still has a lane")
+		}
 	})
 }
 

@@ -17,6 +17,9 @@ func TestPointsAreEmpty(t *testing.T) {
 		t.Fatal(err)
 	}
 	Reach("here", "now")
+	if Armed("here", "now") {
+		t.Error("armed")
+	}
 	if _, err := os.Stat(armed); err != nil {
 		t.Error(err)
 	}

@@ -3,9 +3,7 @@
 package crashpoint
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -14,6 +12,9 @@ import (
 	"syscall"
 	"time"
 )
+
+// Enabled says whether points do anything in this build.
+const Enabled = true
 
 var folder = os.Getenv("CRASHPOINTS")
 
@@ -26,12 +27,8 @@ func Reach(where, what string) {
 		return
 	}
 	armed := filepath.Join(folder, where+"."+what)
-	order, err := os.ReadFile(armed)
-	if errors.Is(err, fs.ErrNotExist) {
-		return
-	}
-	action, function, _ := strings.Cut(strings.TrimSpace(string(order)), "\n")
-	if err != nil || (function != "" && !onStack(function)) {
+	action, ok := order(armed)
+	if !ok {
 		return
 	}
 	reached := armed + ".reached"
@@ -55,7 +52,27 @@ func Reach(where, what string) {
 	}
 }
 
-// onStack reports whether a function whose name holds part has called Reach, directly or not, in this goroutine.
+// Armed reports whether the caller would stop at a point if it reached the point now. A decorator asks, in order to choose a way
+// that comes to the point.
+func Armed(where, what string) bool {
+	if folder == "" {
+		return false
+	}
+	_, ok := order(filepath.Join(folder, where+"."+what))
+	return ok
+}
+
+// order reads the file that arms a point. It returns false if there is none, or if it is not for the caller.
+func order(armed string) (action string, ok bool) {
+	text, err := os.ReadFile(armed)
+	if err != nil {
+		return "", false
+	}
+	action, function, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
+	return action, function == "" || onStack(function)
+}
+
+// onStack reports whether a function whose name holds part has called Reach or Armed, directly or not, in this goroutine.
 func onStack(part string) bool {
 	callers := make([]uintptr, 64)
 	frames := runtime.CallersFrames(callers[:runtime.Callers(2, callers)])

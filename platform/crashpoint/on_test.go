@@ -66,6 +66,28 @@ func TestOtherPointsAndCallersPass(t *testing.T) {
 
 func meant() { Reach("here", "now") }
 
+func meantIsStopped() bool { return Armed("here", "now") }
+
+// Armed tells the callers who would stop at a point from those who would not. It leaves the point as it is.
+func TestArmed(t *testing.T) {
+	reached := arm(t, "stall\ncrashpoint.meant")
+	for range 2 {
+		if !meantIsStopped() || Armed("here", "now") || Armed("here", "then") {
+			t.Errorf("armed: %t for the caller who is meant, %t for another, %t at another point",
+				meantIsStopped(), Armed("here", "now"), Armed("here", "then"))
+		}
+	}
+	if exists(reached) {
+		t.Error("Armed has reached the point")
+	}
+	if err := os.Rename(reached[:len(reached)-len(".reached")], reached); err != nil {
+		t.Fatal(err)
+	}
+	if meantIsStopped() {
+		t.Error("armed after somebody has reached it")
+	}
+}
+
 func TestOnlyTheNamedCallerStalls(t *testing.T) {
 	reached := arm(t, "stall\ncrashpoint.meant")
 	Reach("here", "now")

@@ -97,10 +97,11 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Is matches by what the client sees, so that copies made by Because and After still match their origin.
+// Is matches by what the client sees, so that copies made by Because and After still match their origin. If the target has a cause,
+// e must have the same one: two failures of kind Unavailable, which look alike to the client, differ by it.
 func (e *Error) Is(target error) bool {
 	var t *Error
-	return errors.As(target, &t) && t.Kind == e.Kind && t.Type == e.Type && t.Message == e.Message
+	return errors.As(target, &t) && t.Kind == e.Kind && t.Type == e.Type && t.Message == e.Message && (t.Err == nil || errors.Is(e.Err, t.Err))
 }
 
 // From finds the fault in err's chain. Without one, the error of a context that has ended becomes Away, and any other error

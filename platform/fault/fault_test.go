@@ -21,6 +21,9 @@ func TestCopiesMatchTheirOrigin(t *testing.T) {
 	if !errors.Is(wrapped, io.EOF) {
 		t.Error("the cause is lost")
 	}
+	if other := fault.Away(io.ErrClosedPipe); errors.Is(other, fault.Away(io.EOF)) || !errors.Is(fmt.Errorf("batch: %w", other), fault.Away(io.ErrClosedPipe)) {
+		t.Error("sentinels that the client cannot tell apart are not told apart by their causes")
+	}
 	if errRule.Err != nil || errRule.RetryAfter != 0 {
 		t.Error("the origin was changed by making copies of it")
 	}

@@ -1,7 +1,8 @@
-// Package idempotency remembers the first definitive answer to a request under its key, in the Dapr state store. A repeated
-// request gets the same answer without touching the database. The package is the memory, not the referee: SQL decides that
-// an effect happens once. While the store does not answer, every request goes to the database and is still correct. Every
-// remembered answer carries a MAC, so that nobody who can write to the store can make up an answer.
+// Package idempotency remembers the first definitive answer to a request under its key, in the Dapr state store. The package
+// is the memory, not the referee: SQL decides that an effect happens once, and knows a repetition. The memory is read only for
+// a repetition, which then gets the first answer byte for byte, and while the database does not answer. A first request costs
+// no read. Answers are saved in the background, many in one call. While the store does not answer, the referee's answer
+// counts. Every remembered answer carries a MAC, so that nobody who can write to the store can make up an answer.
 package idempotency
 
 import (
@@ -16,13 +17,13 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	"github.com/sony/gobreaker/v2"
 
 	"github.com/bankmore/bankmore/platform/batch"
 	"github.com/bankmore/bankmore/platform/fault"
@@ -32,8 +33,20 @@ import (
 
 var lookups = promauto.NewCounterVec(prometheus.CounterOpts{
 	Name: "idempotency_memory_operations_total",
-	Help: "Accesses to the idempotency memory, by operation and result (hit, miss, unreadable, forged, ok, away, dropped).",
+	Help: "Accesses to the idempotency memory, by operation and result (hit, miss, unreadable, forged, contradicted, ok, away, dropped).",
 }, []string{"operation", "result"})
+
+// init creates every series with the value 0, so that an alert rule sees the first one counted.
+func init() {
+	for operation, results := range map[string][]string{
+		"recall":   {"hit", "miss", "unreadable", "forged", "contradicted", "away"},
+		"remember": {"ok", "away", "dropped"},
+	} {
+		for _, result := range results {
+			lookups.WithLabelValues(operation, result)
+		}
+	}
+}
 
 // Store is the part of the Dapr state store that the memory needs.
 type Store interface {
@@ -56,24 +69,42 @@ func (c Config) Validate() error {
 
 // What a store that is slow or does not answer may cost.
 const (
-	recallTimeout = 250 * time.Millisecond // a request's wait for the store
-	saveTimeout   = 5 * time.Second        // of one call to save answers
-	restPeriod    = time.Second            // how long the memory does not call the store after a failure
-	maxUnsaved    = 8192                   // answers that wait to be saved; the memory drops further ones
+	recallTimeout  = 250 * time.Millisecond // a request's wait for the store
+	gathering      = 100 * time.Millisecond // from an answer to its save, so that one call saves many
+	portion        = 256                    // answers in one call
+	saveTimeout    = 5 * time.Second        // of one call to save answers
+	drainTimeout   = 5 * time.Second        // for the answers that are not yet saved when the service stops
+	breakerTimeout = time.Second            // how long the breaker stays open after a failure: the memory does not call the store
+	maxUnsaved     = 8192                   // answers that wait to be saved; the memory drops further ones
 )
 
-var errResting = errors.New("the state store failed a moment ago")
+// errCallerLeft is the error of a recall whose caller did not wait for it, which says nothing about the store.
+var errCallerLeft = errors.New("the caller left")
 
 // Memory recalls and remembers answers, many per call to the store.
 type Memory struct {
-	ttl       time.Duration
-	keys      [][]byte
-	reads     *batch.Batcher[string, []byte]
-	writes    *batch.Batcher[sidecar.StateItem, struct{}]
-	began     time.Time    // the memory counts time from here, by the monotonic clock
-	restUntil atomic.Int64 // nanoseconds after began; until then the memory does not call the store
-	unsaved   chan struct{}
-	saving    sync.WaitGroup
+	store   Store
+	ttl     time.Duration
+	keys    [][]byte
+	reads   *batch.Batcher[string, []byte]
+	breaker *gobreaker.CircuitBreaker[[]byte] // of reads and writes together
+
+	saves   context.Context //nolint:containedctx // ends drainTimeout after Close
+	abandon context.CancelFunc
+	closing chan struct{}
+	saver   sync.WaitGroup // the goroutine that saves, which runs while answers are unsaved
+
+	mu          sync.Mutex
+	unsaved     []unsaved
+	saving      bool  // the saver runs
+	closed      bool  // by Close: the saver does not start again
+	lastFailure error // of a read or a write
+}
+
+// unsaved is an answer that waits to be saved.
+type unsaved struct {
+	key   string
+	first remembered
 }
 
 // remembered is the stored form of an answer.
@@ -100,7 +131,14 @@ func (m *Memory) genuine(stateKey string, r remembered) bool {
 // New returns a memory in store. It authenticates new answers with the first of keys, and accepts stored ones that any of
 // keys has authenticated: to rotate, put a new key first. It needs at least one key.
 func New(store Store, config Config, keys [][]byte) *Memory {
-	m := &Memory{ttl: config.TTL, keys: keys, began: time.Now(), unsaved: make(chan struct{}, maxUnsaved)}
+	m := &Memory{store: store, ttl: config.TTL, keys: keys, closing: make(chan struct{})}
+	m.saves, m.abandon = context.WithCancel(context.Background())
+	m.breaker = gobreaker.NewCircuitBreaker[[]byte](gobreaker.Settings{
+		Timeout:       breakerTimeout,
+		ReadyToTrip:   func(gobreaker.Counts) bool { return true }, // the first failure opens it
+		IsExcluded:    func(err error) bool { return errors.Is(err, errCallerLeft) },
+		OnStateChange: m.changed,
+	})
 	m.reads = batch.New(func(ctx context.Context, keys []string) ([][]byte, error) {
 		values, err := store.Get(ctx, unique(keys))
 		if err != nil {
@@ -112,114 +150,216 @@ func New(store Store, config Config, keys [][]byte) *Memory {
 		}
 		return out, nil
 	}, batch.Options{MaxFlights: 2, Timeout: 2 * recallTimeout})
-	m.writes = batch.New(func(ctx context.Context, items []sidecar.StateItem) ([]struct{}, error) {
-		if m.resting() { // otherwise each waiting flight would take its own timeout, and Close would wait for all of them
-			return nil, errResting
-		}
-		err := store.Save(ctx, lastOfEach(items))
-		if err != nil {
-			m.rest(ctx, "remember", err) // before the next flight leaves
-		}
-		return make([]struct{}, len(items)), err
-	}, batch.Options{Timeout: saveTimeout})
 	return m
 }
 
-// Close waits until every answer has been saved or dropped. Call it when no request is running any more.
+// Close saves the answers that wait, for drainTimeout at most, and drops the others. Call it once. A request that still runs, because
+// it has outlasted the drain of its server, gets its answer, which is not remembered.
 func (m *Memory) Close() {
-	m.saving.Wait()
-	m.writes.Close()
+	m.mu.Lock()
+	m.closed = true
+	m.mu.Unlock()
+	close(m.closing)
+	limit := time.AfterFunc(drainTimeout, m.abandon)
+	m.saver.Wait()
+	limit.Stop()
+	m.abandon()
 	m.reads.Close()
 }
 
-// Once answers a request that carries key. If the memory holds an answer to the key with the same fingerprint, Once returns
-// that. If the fingerprint differs, it returns fault.ErrKeyReused. Otherwise it calls run, and saves a definitive answer
-// (anything but an error and 202 Accepted) in the background.
+// Once answers a request that carries key. It calls run, which asks the referee and marks a repetition's answer as Replayed.
+// Once saves the definitive answer to a first request in the background. For a repetition it returns the remembered answer,
+// or run's if the memory has none with the same fingerprint and status. Then it remembers run's answer, unless the store does
+// not say what it holds.
+//
+// If run fails because something that it needs is away, Once returns the remembered answer, if there is one: it is
+// definitive. If its fingerprint differs, Once returns fault.ErrKeyReused.
 func (m *Memory) Once(ctx context.Context, key, fingerprint string, run func(ctx context.Context) (web.Answer, error)) (web.Answer, error) {
-	if first, ok := m.recall(ctx, key); ok {
-		if first.Fingerprint != fingerprint {
+	answer, err := run(ctx)
+	switch {
+	case errors.Is(err, batch.ErrOverloaded): // to ask the store as well would make it worse
+		return answer, err
+	case err != nil && fault.From(err).Kind == fault.Unavailable:
+		first, result := m.recall(ctx, key)
+		switch {
+		case result != hit:
+			return answer, err
+		case first.Fingerprint != fingerprint:
 			return web.Answer{}, fault.ErrKeyReused
 		}
-		return web.Answer{Status: first.Status, Body: first.Body, Replayed: true}, nil
+		return first.replay(), nil
+	case err != nil || !answer.Definitive():
+		return answer, err
+	case answer.Replayed:
+		first, result := m.recall(ctx, key)
+		switch {
+		case result == unknown: // the store may hold the first answer, whose words this one must not replace
+			return answer, nil
+		case result == hit && first.Fingerprint == fingerprint && first.Status == answer.Status:
+			return first.replay(), nil
+		case result == hit:
+			// A restored database has decided anew about a request that the memory has known before.
+			lookups.WithLabelValues("recall", "contradicted").Inc()
+			slog.WarnContext(ctx, "idempotency memory contradicts the database, which decides", "state_key", key)
+		}
 	}
-	answer, err := run(ctx)
-	if err == nil && answer.Status != 202 {
-		m.remember(ctx, key, remembered{Fingerprint: fingerprint, Status: answer.Status, Body: answer.Body})
-	}
-	return answer, err
+	m.remember(key, remembered{Fingerprint: fingerprint, Status: answer.Status, Body: answer.Body})
+	return answer, nil
 }
 
-func (m *Memory) recall(caller context.Context, key string) (first remembered, found bool) {
-	if m.resting() {
-		lookups.WithLabelValues("recall", "away").Inc()
-		return first, false
+func (r remembered) replay() web.Answer {
+	return web.Answer{Status: r.Status, Body: r.Body, Replayed: true}
+}
+
+// recalled says what the memory knows of a key.
+type recalled int
+
+const (
+	unknown recalled = iota // the store was not asked, or has not answered
+	missing                 // the store holds no answer that can be believed
+	hit
+)
+
+func (m *Memory) recall(caller context.Context, key string) (first remembered, result recalled) {
+	if m.isClosed() {
+		return first, unknown
 	}
-	ctx, cancel := context.WithTimeout(caller, recallTimeout)
-	defer cancel()
-	raw, err := m.reads.Do(ctx, key)
+	raw, err := m.breaker.Execute(func() ([]byte, error) {
+		ctx, cancel := context.WithTimeout(caller, recallTimeout)
+		defer cancel()
+		raw, err := m.reads.Do(ctx, key)
+		if caller.Err() != nil {
+			return nil, errCallerLeft
+		}
+		return raw, m.noted(err)
+	})
 	switch {
-	case caller.Err() != nil: // the caller gave up, which says nothing about the store
-		return first, false
+	case errors.Is(err, errCallerLeft):
+		return first, unknown
 	case err != nil:
-		m.away(ctx, "recall", err)
-		return first, false
+		lookups.WithLabelValues("recall", "away").Inc()
+		return first, unknown
 	case raw == nil:
 		lookups.WithLabelValues("recall", "miss").Inc()
-		return first, false
+		return first, missing
 	}
 	if err := json.Unmarshal(raw, &first); err != nil {
 		lookups.WithLabelValues("recall", "unreadable").Inc()
-		slog.WarnContext(ctx, "idempotency memory holds an unreadable answer, the database decides", "error", err)
-		return first, false
+		slog.WarnContext(caller, "idempotency memory holds an unreadable answer, the database decides", "error", err)
+		return remembered{}, missing
 	}
 	if !m.genuine(key, first) { // somebody else wrote it, or its key has been rotated out
 		lookups.WithLabelValues("recall", "forged").Inc()
-		slog.WarnContext(ctx, "idempotency memory holds an answer that no key of ours has authenticated, the database decides", "state_key", key)
-		return remembered{}, false
+		slog.WarnContext(caller, "idempotency memory holds an answer that no key of ours has authenticated, the database decides", "state_key", key)
+		return remembered{}, missing
 	}
 	lookups.WithLabelValues("recall", "hit").Inc()
-	return first, true
+	return first, hit
 }
 
-// remember saves an answer in the background. If maxUnsaved answers wait already, it drops the answer: the referee has it.
-func (m *Memory) remember(ctx context.Context, key string, first remembered) {
-	select {
-	case m.unsaved <- struct{}{}:
-	default:
+func (m *Memory) isClosed() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.closed
+}
+
+// remember lets the saver save an answer. If maxUnsaved answers wait already, or the memory is closed, it drops the answer: the
+// referee has it.
+func (m *Memory) remember(key string, first remembered) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed || len(m.unsaved) >= maxUnsaved {
 		lookups.WithLabelValues("remember", "dropped").Inc()
 		return
 	}
-	ctx = context.WithoutCancel(ctx)
-	m.saving.Go(func() {
-		defer func() { <-m.unsaved }()
-		first.MAC = first.authenticate(m.keys[0], key)
-		value, err := json.Marshal(first)
-		if err == nil {
-			_, err = m.writes.Do(ctx, sidecar.StateItem{Key: key, Value: value, TTL: m.ttl})
+	m.unsaved = append(m.unsaved, unsaved{key, first})
+	if !m.saving {
+		m.saving = true
+		m.saver.Go(m.save)
+	}
+}
+
+// save saves answers until none waits. Before each round of calls it waits for gathering.
+func (m *Memory) save() {
+	for m.waiting() {
+		select {
+		case <-time.After(gathering):
+		case <-m.closing:
 		}
-		if err != nil {
-			m.away(ctx, "remember", err)
-			return
+		for full := true; full; {
+			answers := m.take()
+			full = len(answers) == portion
+			result := "ok"
+			if err := m.saveAll(answers); err != nil {
+				result = "away"
+			}
+			lookups.WithLabelValues("remember", result).Add(float64(len(answers)))
 		}
-		lookups.WithLabelValues("remember", "ok").Inc()
+	}
+}
+
+// waiting reports whether an answer waits. If none does, the saver ends.
+func (m *Memory) waiting() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.saving = len(m.unsaved) > 0
+	return m.saving
+}
+
+// take returns up to portion answers, which no longer wait.
+func (m *Memory) take() []unsaved {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := min(len(m.unsaved), portion)
+	taken := m.unsaved[:n:n]
+	if m.unsaved = m.unsaved[n:]; len(m.unsaved) == 0 {
+		m.unsaved = nil
+	}
+	return taken
+}
+
+// saveAll saves answers in one call. Of two answers with one key, it saves the last.
+func (m *Memory) saveAll(answers []unsaved) error {
+	if len(answers) == 0 {
+		return nil
+	}
+	if m.breaker.State() == gobreaker.StateOpen {
+		return gobreaker.ErrOpenState
+	}
+	items := make([]sidecar.StateItem, 0, len(answers))
+	for _, a := range answers {
+		a.first.MAC = a.first.authenticate(m.keys[0], a.key)
+		value, err := json.Marshal(a.first)
+		if err != nil { // the body is no JSON, which web.JSON excludes
+			slog.Error("idempotency memory cannot keep an answer", "error", err)
+			continue
+		}
+		items = append(items, sidecar.StateItem{Key: a.key, Value: value, TTL: m.ttl})
+	}
+	_, err := m.breaker.Execute(func() ([]byte, error) {
+		ctx, cancel := context.WithTimeout(m.saves, saveTimeout)
+		defer cancel()
+		return nil, m.noted(m.store.Save(ctx, lastOfEach(items)))
 	})
+	return err
 }
 
-// resting reports whether the store failed less than restPeriod ago: then the memory does not call it.
-func (m *Memory) resting() bool { return time.Since(m.began).Nanoseconds() < m.restUntil.Load() }
-
-// away counts a failure of the store and begins a rest.
-func (m *Memory) away(ctx context.Context, operation string, err error) {
-	lookups.WithLabelValues(operation, "away").Inc()
-	m.rest(ctx, operation, err)
+// noted keeps an error of the store for the log, and returns it.
+func (m *Memory) noted(err error) error {
+	if err != nil {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.lastFailure = err
+	}
+	return err
 }
 
-// rest keeps the memory from calling a store that has failed for restPeriod, so that the store delays few requests.
-func (m *Memory) rest(ctx context.Context, operation string, err error) {
-	now := time.Since(m.began)
-	until := m.restUntil.Load()
-	if now.Nanoseconds() >= until && m.restUntil.CompareAndSwap(until, (now+restPeriod).Nanoseconds()) {
-		slog.WarnContext(ctx, "idempotency memory is away, the database decides", "operation", operation, "error", err)
+// changed logs that the memory stops calling a store that has failed, so that the store delays few requests.
+func (m *Memory) changed(_ string, _, to gobreaker.State) {
+	if to == gobreaker.StateOpen {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		slog.Warn("idempotency memory is away, the database decides", "error", m.lastFailure)
 	}
 }
 

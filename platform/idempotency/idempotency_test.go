@@ -9,12 +9,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/bankmore/bankmore/platform/batch"
 	"github.com/bankmore/bankmore/platform/fault"
 	"github.com/bankmore/bankmore/platform/idempotency"
 	"github.com/bankmore/bankmore/platform/sidecar"
@@ -85,17 +87,23 @@ func (s *stateStore) wait(ctx context.Context, keys []string) error {
 	}
 }
 
-// item returns what the store holds under key, once every goroutine waits.
-func (s *stateStore) item(key string) sidecar.StateItem {
+// settle lets the memory save the answers that wait.
+func settle() {
+	time.Sleep(200 * time.Millisecond)
 	synctest.Wait()
+}
+
+// item returns what the store holds under key, once the memory has saved.
+func (s *stateStore) item(key string) sidecar.StateItem {
+	settle()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.items[key]
 }
 
-// size returns the number of keys, once every goroutine waits.
+// size returns the number of keys, once the memory has saved.
 func (s *stateStore) size() int {
-	synctest.Wait()
+	settle()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.items)
@@ -147,8 +155,33 @@ func (r *running) answers(answer web.Answer, err error) func(context.Context) (w
 	}
 }
 
+// repeats answers as the referee answers a repetition.
+func (r *running) repeats(answer web.Answer) func(context.Context) (web.Answer, error) {
+	answer.Replayed = true
+	return r.answers(answer, nil)
+}
+
+// errAway is a database that does not answer.
+var errAway = fault.Away(errors.New("database"))
+
+// reworded is what the referee makes of created, in words that tell it from the remembered answer.
+var reworded = web.Answer{Status: 201, Body: []byte(`{"id":"1","name":"from the database"}`)}
+
+// recalled reports whether answer is created from the memory. It fails the test if answer is not from the referee either.
+func recalled(t *testing.T, answer web.Answer, err error) bool {
+	t.Helper()
+	if err != nil || answer.Status != 201 || !answer.Replayed {
+		t.Fatalf("%+v, %v, want the answer to a repetition", answer, err)
+	}
+	if body := string(answer.Body); body != string(created.Body) && body != string(reworded.Body) {
+		t.Fatalf("the answer is %s", body)
+	}
+	return string(answer.Body) == string(created.Body)
+}
+
 var created = web.Answer{Status: 201, Body: []byte(`{"id":"1","name":"José <&> 😀"}`)}
 
+// A first request costs no read. Its repetition gets the first answer byte for byte, whatever the referee makes of it now.
 func TestReplay(t *testing.T) {
 	in(t, func(t *testing.T, store *stateStore, memory *idempotency.Memory) {
 		var r running
@@ -156,23 +189,146 @@ func TestReplay(t *testing.T) {
 		if diff := cmp.Diff(created, first); diff != "" || err != nil {
 			t.Errorf("first: %v (-want +got):\n%s", err, diff)
 		}
-		synctest.Wait()
+		settle()
+		if gets, saves := store.calls(); gets != 0 || saves != 1 {
+			t.Errorf("a first request costs %d reads and %d saves, want none and 1", gets, saves)
+		}
 		want := created
 		want.Replayed = true
-		again, err := memory.Once(t.Context(), "key", "print", r.answers(web.Answer{}, errors.New("must not run")))
+		again, err := memory.Once(t.Context(), "key", "print", r.repeats(reworded))
 		if diff := cmp.Diff(want, again); diff != "" || err != nil {
 			t.Errorf("again: %v (-want +got):\n%s", err, diff)
-		}
-		if r.times != 1 {
-			t.Errorf("ran %d times", r.times)
 		}
 		if ttl := store.item("key").TTL; ttl != 24*time.Hour {
 			t.Errorf("kept for %v", ttl)
 		}
+		if gets, saves := store.calls(); gets != 1 || saves != 1 || r.times != 2 {
+			t.Errorf("%d reads, %d saves, ran %d times", gets, saves, r.times)
+		}
 	})
 }
 
-// The memory does not believe an answer that somebody else has written to the store: it runs the request instead.
+// After a failed save the memory saves again by itself, although nobody repeats a request.
+func TestSavesBeginAgain(t *testing.T) {
+	in(t, func(t *testing.T, store *stateStore, memory *idempotency.Memory) {
+		var r running
+		once := func(key string) {
+			if _, err := memory.Once(t.Context(), key, "print", r.answers(created, nil)); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		store.set(0, errors.New("away"))
+		once("lost")
+		store.set(0, nil)
+		for n := range 60 {
+			once(fmt.Sprint(n))
+		}
+		if n := store.size(); n < 58 {
+			t.Errorf("a minute after the failure the store holds %d of 60 answers", n)
+		}
+	})
+}
+
+// If the store does not say what it holds, the answer to a repetition does not replace the first answer.
+func TestFirstAnswerIsNotReplaced(t *testing.T) {
+	for name, unanswered := range map[string]func(t *testing.T, store *stateStore, memory *idempotency.Memory){
+		"the caller leaves": func(t *testing.T, store *stateStore, memory *idempotency.Memory) {
+			store.set(50*time.Millisecond, nil)
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+			defer cancel()
+			var r running
+			_, _ = memory.Once(ctx, "key", "print", r.repeats(reworded))
+		},
+		"the store is away": func(t *testing.T, store *stateStore, memory *idempotency.Memory) {
+			store.set(0, errors.New("away"))
+			var r running
+			_, _ = memory.Once(t.Context(), "other", "print", r.repeats(reworded)) // fails
+			store.set(0, nil)
+			time.Sleep(950 * time.Millisecond)
+			_, _ = memory.Once(t.Context(), "key", "print", r.repeats(reworded)) // is not sent
+			time.Sleep(60 * time.Millisecond)
+			_, _ = memory.Once(t.Context(), "another", "print", r.repeats(reworded)) // succeeds
+		},
+	} {
+		in(t, func(t *testing.T, store *stateStore, memory *idempotency.Memory) {
+			var r running
+			if _, err := memory.Once(t.Context(), "key", "print", r.answers(created, nil)); err != nil {
+				t.Fatal(err)
+			}
+			settle()
+			unanswered(t, store, memory)
+			settle()
+			if answer, err := memory.Once(t.Context(), "key", "print", r.repeats(reworded)); !recalled(t, answer, err) {
+				t.Errorf("%s: %s", name, answer.Body)
+			}
+		})
+	}
+}
+
+// A request that the service sheds does not ask the store: that would make the overload worse.
+func TestShedRequestsAskNothing(t *testing.T) {
+	in(t, func(t *testing.T, store *stateStore, memory *idempotency.Memory) {
+		var r running
+		_, err := memory.Once(t.Context(), "key", "print", r.answers(web.Answer{}, batch.ErrOverloaded))
+		if gets, _ := store.calls(); !errors.Is(err, batch.ErrOverloaded) || gets != 0 {
+			t.Errorf("%v, %d reads", err, gets)
+		}
+	})
+}
+
+// While the database is away, the memory answers the requests that it knows.
+func TestDatabaseAway(t *testing.T) {
+	in(t, func(t *testing.T, store *stateStore, memory *idempotency.Memory) {
+		var r running
+		if _, err := memory.Once(t.Context(), "key", "print", r.answers(created, nil)); err != nil {
+			t.Fatal(err)
+		}
+		settle()
+		away := r.answers(web.Answer{}, errAway)
+		if answer, err := memory.Once(t.Context(), "key", "print", away); !recalled(t, answer, err) {
+			t.Errorf("a known request: %+v", answer)
+		}
+		if answer, err := memory.Once(t.Context(), "key", "other", away); !errors.Is(err, fault.ErrKeyReused) || answer.Status != 0 {
+			t.Errorf("another payload: %+v, %v", answer, err)
+		}
+		if answer, err := memory.Once(t.Context(), "another key", "print", away); !errors.Is(err, errAway) || answer.Status != 0 {
+			t.Errorf("an unknown request: %+v, %v", answer, err)
+		}
+		if store.size() != 1 {
+			t.Error("a failure was remembered")
+		}
+	})
+}
+
+// After a restore from a backup the database may decide anew about a request that the memory knows. The database wins: a
+// request that it does not know runs, and until the new answer is saved, its repetitions do not get the old one.
+func TestDatabaseWins(t *testing.T) {
+	refusal := web.Answer{Status: 400, Body: []byte(`{"type":"INSUFFICIENT_BALANCE"}`)}
+	for name, anew := range map[string]struct {
+		print  string
+		answer web.Answer
+	}{"another outcome": {"print", refusal}, "another payload": {"other", reworded}} {
+		in(t, func(t *testing.T, store *stateStore, memory *idempotency.Memory) {
+			var r running
+			if _, err := memory.Once(t.Context(), "key", "print", r.answers(created, nil)); err != nil {
+				t.Fatal(err)
+			}
+			settle()
+			for _, run := range []func(context.Context) (web.Answer, error){r.answers(anew.answer, nil), r.repeats(anew.answer)} {
+				answer, err := memory.Once(t.Context(), "key", anew.print, run)
+				if err != nil || answer.Status != anew.answer.Status || string(answer.Body) != string(anew.answer.Body) {
+					t.Errorf("%s: %+v, %v", name, answer, err)
+				}
+			}
+			if value := string(store.item("key").Value); !strings.Contains(value, `"body":`+string(anew.answer.Body)) {
+				t.Errorf("%s: the memory keeps %s", name, value)
+			}
+		})
+	}
+}
+
+// The memory does not believe an answer that somebody else has written to the store: the referee's answer counts.
 func TestForgedAnswersAreNotBelieved(t *testing.T) {
 	change := func(old, new string) func(string) string {
 		return func(value string) string { return strings.Replace(value, old, new, 1) }
@@ -197,13 +353,12 @@ func TestForgedAnswersAreNotBelieved(t *testing.T) {
 			store.put("key", forged)
 			store.put("another key", string(item.Value)) // a genuine answer, to another request
 			for _, key := range []string{"key", "another key"} {
-				answer, err := memory.Once(t.Context(), key, "print", r.answers(created, nil))
-				if err != nil || answer.Replayed {
-					t.Errorf("%s under %s: %+v, %v, want the request to run", name, key, answer, err)
+				if answer, err := memory.Once(t.Context(), key, "print", r.answers(web.Answer{}, errAway)); !errors.Is(err, errAway) {
+					t.Errorf("%s under %s, without a database: %+v, %v", name, key, answer, err)
 				}
-			}
-			if r.times != 3 {
-				t.Errorf("%s: ran %d times, want 3", name, r.times)
+				if answer, err := memory.Once(t.Context(), key, "print", r.repeats(reworded)); recalled(t, answer, err) || err != nil {
+					t.Errorf("%s under %s: %s is believed", name, key, answer.Body)
+				}
 			}
 		})
 	}
@@ -216,17 +371,17 @@ func TestKeysRotate(t *testing.T) {
 		var r running
 		for i, test := range []struct {
 			keys     [][]byte
-			replayed bool
+			run      func(context.Context) (web.Answer, error)
+			recalled bool
 		}{
-			{[][]byte{older}, false},
-			{[][]byte{newer, older}, true},
-			{[][]byte{newer}, false},
-			{[][]byte{newer}, true},
+			{[][]byte{older}, r.answers(created, nil), true},
+			{[][]byte{newer, older}, r.repeats(reworded), true},
+			{[][]byte{newer}, r.repeats(reworded), false},
 		} {
 			memory := idempotency.New(store, idempotency.Config{TTL: time.Hour}, test.keys)
-			answer, err := memory.Once(t.Context(), "key", "print", r.answers(created, nil))
-			if err != nil || answer.Replayed != test.replayed {
-				t.Errorf("%d: %+v, %v, want replayed %t", i, answer, err, test.replayed)
+			answer, err := memory.Once(t.Context(), "key", "print", test.run)
+			if err != nil || (string(answer.Body) == string(created.Body)) != test.recalled {
+				t.Errorf("%d: %s, %v, want the first answer: %t", i, answer.Body, err, test.recalled)
 			}
 			memory.Close()
 		}
@@ -236,31 +391,12 @@ func TestKeysRotate(t *testing.T) {
 func TestAnotherKeyIsAnotherRequest(t *testing.T) {
 	in(t, func(t *testing.T, _ *stateStore, memory *idempotency.Memory) {
 		var r running
-		for _, key := range []string{"a", "b"} {
-			if answer, err := memory.Once(t.Context(), key, "print", r.answers(created, nil)); err != nil || answer.Replayed {
-				t.Errorf("%s: %+v, %v", key, answer, err)
-			}
-			synctest.Wait()
-		}
-		if r.times != 2 {
-			t.Errorf("ran %d times", r.times)
-		}
-	})
-}
-
-func TestConflict(t *testing.T) {
-	in(t, func(t *testing.T, _ *stateStore, memory *idempotency.Memory) {
-		var r running
-		if _, err := memory.Once(t.Context(), "key", "print", r.answers(created, nil)); err != nil {
+		if _, err := memory.Once(t.Context(), "a", "print", r.answers(created, nil)); err != nil {
 			t.Fatal(err)
 		}
-		synctest.Wait()
-		answer, err := memory.Once(t.Context(), "key", "other", r.answers(created, nil))
-		if !errors.Is(err, fault.ErrKeyReused) || answer.Status != 0 || r.times != 1 {
-			t.Errorf("another payload: %+v, %v, ran %d times", answer, err, r.times)
-		}
-		if answer, err := memory.Once(t.Context(), "key", "print", r.answers(created, nil)); err != nil || !answer.Replayed {
-			t.Errorf("the first payload again: %+v, %v", answer, err)
+		settle()
+		if answer, err := memory.Once(t.Context(), "b", "print", r.repeats(reworded)); recalled(t, answer, err) {
+			t.Errorf("b has the answer to a: %s", answer.Body)
 		}
 	})
 }
@@ -280,15 +416,13 @@ func TestEveryDefinitiveAnswerIsKept(t *testing.T) {
 	} {
 		in(t, func(t *testing.T, _ *stateStore, memory *idempotency.Memory) {
 			var r running
-			for range 2 {
-				got, err := memory.Once(t.Context(), "key", "print", r.answers(want, nil))
-				if err != nil || got.Status != want.Status || string(got.Body) != string(want.Body) || (got.Body == nil) != (want.Body == nil) {
+			other := web.Answer{Status: want.Status, Body: []byte(`{"other":true}`)}
+			for n, run := range []func(context.Context) (web.Answer, error){r.answers(want, nil), r.repeats(other)} {
+				got, err := memory.Once(t.Context(), "key", "print", run)
+				if err != nil || got.Replayed != (n == 1) || got.Status != want.Status || string(got.Body) != string(want.Body) || (got.Body == nil) != (want.Body == nil) {
 					t.Errorf("%d %s: %d %s, %v", want.Status, want.Body, got.Status, got.Body, err)
 				}
-				synctest.Wait()
-			}
-			if r.times != 1 {
-				t.Errorf("%d %s: ran %d times", want.Status, want.Body, r.times)
+				settle()
 			}
 		})
 	}
@@ -311,7 +445,7 @@ func TestIndefiniteAnswersAreNotSaved(t *testing.T) {
 				if got, err := memory.Once(t.Context(), "key", "print", r.answers(test.answer, test.err)); !errors.Is(err, test.err) || got.Status != test.answer.Status {
 					t.Errorf("%s: %+v, %v", name, got, err)
 				}
-				synctest.Wait()
+				settle()
 			}
 			if _, saves := store.calls(); r.times != 2 || saves != 0 {
 				t.Errorf("%s: ran %d times, %d saves", name, r.times, saves)
@@ -325,83 +459,159 @@ func TestStoreOutage(t *testing.T) {
 	in(t, func(t *testing.T, store *stateStore, memory *idempotency.Memory) {
 		store.set(0, errors.New("connection refused"))
 		var r running
-		once := func() {
+		repeat := func() bool {
 			t.Helper()
-			if got, err := memory.Once(t.Context(), "key", "print", r.answers(created, nil)); err != nil || got.Status != 201 || got.Replayed {
-				t.Errorf("%+v, %v", got, err)
-			}
-			synctest.Wait()
+			answer, err := memory.Once(t.Context(), "key", "print", r.repeats(reworded))
+			return recalled(t, answer, err)
 		}
-		once()
+		repeat()
 		for range 10 {
 			time.Sleep(90 * time.Millisecond)
-			once()
+			repeat()
 		}
 		if gets, saves := store.calls(); gets != 1 || saves != 0 {
-			t.Errorf("during the rest: %d gets, %d saves, want the first get only", gets, saves)
+			t.Errorf("within a second: %d gets, %d saves, want the first get only", gets, saves)
 		}
 		time.Sleep(time.Second)
-		once()
+		repeat()
 		if gets, _ := store.calls(); gets != 2 {
-			t.Errorf("after the rest: %d gets, want 2", gets)
-		}
-		if r.times != 12 {
-			t.Errorf("ran %d times, want every time", r.times)
+			t.Errorf("after a second: %d gets, want 2", gets)
 		}
 		store.set(0, nil)
-		time.Sleep(time.Second)
-		once() // runs, and the memory saves the answer
-		if got, err := memory.Once(t.Context(), "key", "print", r.answers(created, nil)); err != nil || !got.Replayed {
-			t.Errorf("with the store back: %+v, %v", got, err)
+		time.Sleep(time.Second + time.Millisecond)
+		repeat() // tries the store, which has nothing
+		if _, err := memory.Once(t.Context(), "key", "print", r.answers(created, nil)); err != nil {
+			t.Error(err)
+		}
+		settle()
+		if !repeat() {
+			t.Error("with the store back the memory does not answer")
+		}
+	})
+}
+
+// A second after a failure, one request tries the store. The others do without it until that request has the store's answer.
+func TestOneRequestTriesAStoreThatHasFailed(t *testing.T) {
+	in(t, func(t *testing.T, store *stateStore, memory *idempotency.Memory) {
+		var r running
+		if _, err := memory.Once(t.Context(), "key", "print", r.answers(created, nil)); err != nil {
+			t.Fatal(err)
+		}
+		settle()
+		store.set(0, errors.New("connection refused"))
+		replayed := func() bool {
+			var own running
+			answer, err := memory.Once(t.Context(), "key", "print", own.repeats(reworded))
+			return err == nil && string(answer.Body) == string(created.Body)
+		}
+		replayed()
+		time.Sleep(time.Second + time.Millisecond)
+		store.set(90*time.Millisecond, nil)
+		before, saved := store.calls()
+		var callers sync.WaitGroup
+		var waited, replays atomic.Int64
+		for range 20 {
+			callers.Go(func() {
+				began := time.Now()
+				if replayed() {
+					replays.Add(1)
+				}
+				if time.Since(began) > 0 {
+					waited.Add(1)
+				}
+			})
+		}
+		callers.Wait()
+		if after, saves := store.calls(); after-before != 1 || waited.Load() != 1 || replays.Load() != 1 || saves != saved {
+			t.Errorf("%d gets, %d requests waited, %d replayed, %d saves; want 1 of each, and no save", after-before, waited.Load(), replays.Load(), saves-saved)
+		}
+		if !replayed() {
+			t.Error("the store answers again, and the memory does not ask it")
 		}
 	})
 }
 
 func TestFailedSavePausesCallsToTheStore(t *testing.T) {
 	in(t, func(t *testing.T, store *stateStore, memory *idempotency.Memory) {
+		store.set(0, errors.New("disk full"))
 		var r running
-		_, err := memory.Once(t.Context(), "key", "print", func(context.Context) (web.Answer, error) {
-			store.set(0, errors.New("disk full"))
-			return created, nil
-		})
-		if err != nil {
+		if _, err := memory.Once(t.Context(), "key", "print", r.answers(created, nil)); err != nil {
 			t.Errorf("the caller learns of a failed save: %v", err)
 		}
-		synctest.Wait()
-		if _, err := memory.Once(t.Context(), "other", "print", r.answers(created, nil)); err != nil {
-			t.Error(err)
+		settle()
+		for _, run := range []func(context.Context) (web.Answer, error){r.answers(created, nil), r.repeats(reworded)} {
+			if _, err := memory.Once(t.Context(), "other", "print", run); err != nil {
+				t.Error(err)
+			}
 		}
-		if gets, saves := store.calls(); gets != 1 || saves != 1 {
-			t.Errorf("%d gets, %d saves, want 1 and 1", gets, saves)
+		settle()
+		if gets, saves := store.calls(); gets != 0 || saves != 1 {
+			t.Errorf("%d gets, %d saves, want none and 1", gets, saves)
 		}
 	})
 }
 
-// A slow store delays one request by a quarter of a second, and the next requests not at all.
+// A slow store delays one repetition by a quarter of a second, and the next ones not at all. It never delays a first request.
 func TestSlowStore(t *testing.T) {
 	in(t, func(t *testing.T, store *stateStore, memory *idempotency.Memory) {
 		store.set(time.Hour, nil)
 		var r running
-		for _, want := range []time.Duration{250 * time.Millisecond, 0, 0} {
+		first, again := r.answers(created, nil), r.repeats(reworded)
+		for i, step := range []struct {
+			run  func(context.Context) (web.Answer, error)
+			want time.Duration
+		}{{first, 0}, {again, 250 * time.Millisecond}, {again, 0}, {again, 0}, {first, 0}} {
 			begin := time.Now()
-			if _, err := memory.Once(t.Context(), "key", "print", r.answers(created, nil)); err != nil {
+			if _, err := memory.Once(t.Context(), "key", "print", step.run); err != nil {
 				t.Error(err)
 			}
-			if took := time.Since(begin); took != want {
-				t.Errorf("the store's slowness cost %v, want %v", took, want)
+			if took := time.Since(begin); took != step.want {
+				t.Errorf("%d: the store's slowness cost %v, want %v", i, took, step.want)
 			}
 		}
 	})
 }
 
-// The answer does not wait for the save.
-func TestAnswerDoesNotWaitForTheSave(t *testing.T) {
+// The answers of a tenth of a second are saved in one call, behind the clients' backs. Many answers do not wait longer than a
+// few: further calls follow at once.
+func TestAnswersAreSavedTogether(t *testing.T) {
 	in(t, func(t *testing.T, store *stateStore, memory *idempotency.Memory) {
+		var r running
+		once := func(n int) {
+			if _, err := memory.Once(t.Context(), fmt.Sprint(n), "print", r.answers(created, nil)); err != nil {
+				t.Error(err)
+			}
+		}
+		for n := range 9 {
+			once(n)
+			time.Sleep(10 * time.Millisecond)
+		}
+		if _, saves := store.calls(); saves != 0 {
+			t.Errorf("%d saves after 90 ms, want none", saves)
+		}
+		time.Sleep(20 * time.Millisecond)
+		if _, saves := store.calls(); saves != 1 || len(store.items) != 9 {
+			t.Errorf("after 110 ms: %d answers saved in %d calls, want 9 in 1", len(store.items), saves)
+		}
+		for n := range 600 {
+			once(100 + n)
+		}
+		time.Sleep(190 * time.Millisecond)
+		if _, saves := store.calls(); saves != 4 || len(store.items) != 609 {
+			t.Errorf("in the end: %d answers saved in %d calls, want 609 in 4", len(store.items), saves)
+		}
+	})
+}
+
+// The answer does not wait for the save. Close does, and does not gather.
+func TestAnswerDoesNotWaitForTheSave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newStore()
+		memory := idempotency.New(store, idempotency.Config{TTL: time.Hour}, [][]byte{[]byte("key")})
+		store.set(3*time.Second, nil)
 		begin := time.Now()
-		_, err := memory.Once(t.Context(), "key", "print", func(context.Context) (web.Answer, error) {
-			store.set(3*time.Second, nil)
-			return created, nil
-		})
+		var r running
+		_, err := memory.Once(t.Context(), "key", "print", r.answers(created, nil))
 		if err != nil || time.Since(begin) != 0 {
 			t.Errorf("answered after %v, %v", time.Since(begin), err)
 		}
@@ -422,36 +632,36 @@ func TestCallerGivesUp(t *testing.T) {
 			t.Fatal(err)
 		}
 		cancel()
-		synctest.Wait()
 		if store.size() != 1 {
 			t.Error("the answer was not saved")
 		}
 		store.set(100*time.Millisecond, nil)
 		ctx, cancel = context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
-		_, _ = memory.Once(ctx, "key", "print", r.answers(web.Answer{}, context.Canceled))
-		if got, err := memory.Once(t.Context(), "key", "print", r.answers(created, nil)); err != nil || !got.Replayed {
-			t.Errorf("the next caller: %+v, %v, want a replay: the store was not away", got, err)
+		_, _ = memory.Once(ctx, "key", "print", r.repeats(reworded))
+		if answer, err := memory.Once(t.Context(), "key", "print", r.repeats(reworded)); !recalled(t, answer, err) {
+			t.Error("the next caller is not answered by the memory, although the store was not away")
 		}
 	})
 }
 
 func TestUnreadableAnswer(t *testing.T) {
 	in(t, func(t *testing.T, store *stateStore, memory *idempotency.Memory) {
-		store.items["key"] = sidecar.StateItem{Key: "key", Value: []byte(`{"fingerprint":7}`)}
+		store.put("key", `{"fingerprint":7}`)
 		var r running
-		got, err := memory.Once(t.Context(), "key", "print", r.answers(created, nil))
-		if err != nil || got.Status != 201 || got.Replayed || r.times != 1 {
-			t.Errorf("%+v, %v, ran %d times", got, err, r.times)
+		if answer, err := memory.Once(t.Context(), "key", "print", r.repeats(reworded)); recalled(t, answer, err) {
+			t.Errorf("%s", answer.Body)
 		}
-		synctest.Wait()
-		if got, err := memory.Once(t.Context(), "key", "print", r.answers(created, nil)); err != nil || !got.Replayed {
-			t.Errorf("again: %+v, %v: the store was not away, and the answer replaces what was unreadable", got, err)
+		settle()
+		var other running
+		answer, err := memory.Once(t.Context(), "key", "print", other.repeats(created))
+		if err != nil || string(answer.Body) != string(reworded.Body) {
+			t.Errorf("again: %s, %v: the store was not away, and the answer replaces what was unreadable", answer.Body, err)
 		}
 	})
 }
 
-// Requests that arrive together share calls to the store, even if they have the same key.
+// Repetitions that arrive together share calls to the store, even if they have the same key.
 func TestRequestsTogether(t *testing.T) {
 	in(t, func(t *testing.T, store *stateStore, memory *idempotency.Memory) {
 		store.set(10*time.Millisecond, nil)
@@ -461,7 +671,7 @@ func TestRequestsTogether(t *testing.T) {
 			key := fmt.Sprint("key ", n%keys)
 			all.Go(func() {
 				got, err := memory.Once(t.Context(), key, "print", func(context.Context) (web.Answer, error) {
-					return web.Answer{Status: 200, Body: []byte(`"` + key + `"`)}, nil
+					return web.Answer{Status: 200, Body: []byte(`"` + key + `"`), Replayed: n >= keys}, nil
 				})
 				if err != nil || string(got.Body) != `"`+key+`"` {
 					t.Errorf("%s: %s, %v", key, got.Body, err)
@@ -479,7 +689,7 @@ func TestRequestsTogether(t *testing.T) {
 				t.Errorf("%s holds %s", key, value)
 			}
 		}
-		if gets, saves := store.calls(); gets > 5 || saves > 5 {
+		if gets, saves := store.calls(); gets > 5 || saves > 1 {
 			t.Errorf("%d gets and %d saves for %d requests", gets, saves, keys*each)
 		}
 	})
@@ -487,26 +697,103 @@ func TestRequestsTogether(t *testing.T) {
 
 // While the store hangs, requests do not wait for it, the number of unsaved answers is bounded, and the service can stop.
 func TestHangingStoreUnderLoad(t *testing.T) {
-	in(t, func(t *testing.T, store *stateStore, memory *idempotency.Memory) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newStore()
+		memory := idempotency.New(store, idempotency.Config{TTL: time.Hour}, [][]byte{[]byte("key")})
+		store.set(time.Hour, nil)
 		begin := time.Now()
+		var r running
 		for n := range 20_000 {
-			if n == 1 {
-				store.set(time.Hour, nil)
+			if n == 10 {
+				time.Sleep(time.Second) // the saver hangs in a call
 			}
-			if n == 2 { // the first read waits in vain; then the memory does not call the store, and all others only save
-				time.Sleep(time.Second)
-			}
-			if _, err := memory.Once(t.Context(), fmt.Sprint(n), "print", func(context.Context) (web.Answer, error) { return created, nil }); err != nil {
+			if _, err := memory.Once(t.Context(), fmt.Sprint(n), "print", r.answers(created, nil)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if took := time.Since(begin); took > 2*time.Second {
-			t.Errorf("the requests took %v", took)
+		if took := time.Since(begin); took > time.Second {
+			t.Errorf("the requests took %v more", took-time.Second)
 		}
+		store.set(0, nil) // the calls that follow succeed at once
 		begin = time.Now()
 		memory.Close()
-		if took := time.Since(begin); took > 6*time.Second {
-			t.Errorf("Close took %v, want one flight's timeout at most", took)
+		if took := time.Since(begin); took > 5*time.Second {
+			t.Errorf("Close took %v, want the rest of one call's timeout at most", took)
+		}
+		if gets, saves := store.calls(); gets != 0 || saves != 1 {
+			t.Errorf("%d gets, %d saves: want the save that hung only, since the store has failed", gets, saves)
+		}
+	})
+}
+
+// Of answers that come faster than the store can save them, the memory keeps a bounded number.
+func TestUnsavedAnswersAreBounded(t *testing.T) {
+	in(t, func(t *testing.T, store *stateStore, memory *idempotency.Memory) {
+		var r running
+		for n := range 10_000 {
+			if _, err := memory.Once(t.Context(), fmt.Sprint(n), "print", r.answers(created, nil)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if kept := store.size(); kept != 8192 {
+			t.Errorf("%d answers kept, want 8192", kept)
+		}
+	})
+}
+
+// Requests that outlast the drain of their server go on while the memory closes and after that. They get their answers. Once Close
+// has returned, nothing is saved any more.
+func TestRequestsOutlastClose(t *testing.T) {
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.DiscardHandler))
+	defer slog.SetDefault(before)
+	for range 50 {
+		store := newStore()
+		memory := idempotency.New(store, idempotency.Config{TTL: time.Hour}, [][]byte{[]byte("key")})
+		ask := func(key string) {
+			answer, err := memory.Once(t.Context(), key, "print", func(context.Context) (web.Answer, error) { return created, nil })
+			if err != nil || answer.Status != created.Status {
+				t.Errorf("%+v, %v", answer, err)
+			}
+		}
+		var late sync.WaitGroup
+		for client := range 4 {
+			late.Go(func() {
+				for n := range 20 {
+					ask(fmt.Sprint(client, "-", n))
+				}
+			})
+		}
+		memory.Close()
+		_, saves := store.calls()
+		late.Wait()
+		ask("last")
+		time.Sleep(time.Millisecond) // a save that began now would be counted
+		if _, after := store.calls(); after != saves {
+			t.Fatalf("%d calls after Close", after-saves)
+		}
+	}
+}
+
+// A slow store delays the end of the service by five seconds at most.
+func TestCloseGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := slog.Default()
+		slog.SetDefault(slog.New(slog.DiscardHandler))
+		defer slog.SetDefault(before)
+		store := newStore()
+		memory := idempotency.New(store, idempotency.Config{TTL: time.Hour}, [][]byte{[]byte("key")})
+		store.set(4*time.Second, nil)
+		var r running
+		for n := range 1000 {
+			if _, err := memory.Once(t.Context(), fmt.Sprint(n), "print", r.answers(created, nil)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		begin := time.Now()
+		memory.Close()
+		if took := time.Since(begin); took != 5*time.Second || len(store.items) != 256 {
+			t.Errorf("Close took %v and saved %d answers, want 5s and 256", took, len(store.items))
 		}
 	})
 }

@@ -23,8 +23,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
+	"github.com/cenkalti/backoff/v5"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
@@ -43,68 +42,16 @@ type Message struct {
 	Payload      []byte // JSON
 }
 
-// maxRows bounds the rows of one INSERT; sqldb.Rows says why.
-const maxRows = 50
-
-const insertRows = "INSERT INTO outbox (id, topic, partition_key, payload, created_at, claimed_until) "
-
-// Add writes messages in tx. A relay publishes them once tx has committed.
-func Add(ctx context.Context, tx *sql.Tx, now time.Time, messages []Message) error {
-	for chunk := range slices.Chunk(messages, maxRows) {
-		args := make([]any, 0, 6*len(chunk))
-		for _, m := range chunk {
-			row, err := m.values(now)
-			if err != nil {
-				return err
-			}
-			args = append(args, row...)
-		}
-		if _, err := tx.ExecContext(ctx, insertRows+"VALUES "+sqldb.Rows(len(chunk), 6), args...); err != nil {
-			return fmt.Errorf("outbox: %w", err)
-		}
-	}
-	return nil
-}
-
-// Queue is Add for a transaction on PostgreSQL whose statements travel in a batch.
-func Queue(batch *pgx.Batch, now time.Time, messages []Message) error {
-	if len(messages) == 0 {
-		return nil
-	}
-	rows := make([][]any, len(messages))
-	for i, m := range messages {
-		row, err := m.values(now)
-		if err != nil {
-			return err
-		}
-		rows[i] = row
-	}
-	batch.Queue(insertRows+"SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])",
-		sqldb.Columns(rows)...)
-	return nil
-}
-
-func (m Message) values(now time.Time) ([]any, error) {
-	if m.ID == "" {
-		id, err := uuid.NewV7()
-		if err != nil {
-			return nil, fmt.Errorf("outbox: %w", err)
-		}
-		m.ID = id.String()
-	}
-	return []any{m.ID, m.Topic, m.PartitionKey, string(m.Payload), sqldb.Micros(now), 0}, nil
-}
-
 // Publisher is the part of the sidecar that the relay needs.
 type Publisher interface {
 	Publish(ctx context.Context, pubsub, topic string, events []sidecar.Event) (failed map[string]bool, err error)
 }
 
 // Relay publishes the rows of the outbox. Each replica may run one: a relay claims rows before it sends them. The claims of
-// a relay that died expire. A claim that lies further in the future than a right clock sets one counts for nothing. At worst
-// a message is sent twice.
+// a relay that died expire, by the database's clock. At worst a message is sent twice.
 type Relay struct {
 	db        *sqldb.DB
+	engine    engine
 	publisher Publisher
 	pubsub    string
 }
@@ -116,8 +63,6 @@ const (
 	lockPatience = 256 * time.Millisecond
 	// claimDuration is how long a claim holds. The broker may take half of it. The events of a killed relay wait that long.
 	claimDuration = 15 * time.Second
-	// clockTolerance is how far the clocks of replicas may differ.
-	clockTolerance = time.Minute
 )
 
 var (
@@ -134,14 +79,14 @@ var (
 
 // NewRelay returns a relay that publishes to the Dapr pub/sub component of that name.
 func NewRelay(db *sqldb.DB, publisher Publisher, pubsub string) *Relay {
-	return &Relay{db: db, publisher: publisher, pubsub: pubsub}
+	return &Relay{db: db, engine: engineOf(db), publisher: publisher, pubsub: pubsub}
 }
 
 type row struct {
 	id, topic, partitionKey, payload string
 }
 
-// Round publishes one portion, oldest first; it is a worker.Round.
+// Round publishes one portion, oldest first; it is a service.Round.
 func (r *Relay) Round(ctx context.Context) (more bool, err error) {
 	rows, err := r.claim(ctx)
 	if err != nil || len(rows) == 0 {
@@ -166,7 +111,7 @@ func (r *Relay) send(ctx context.Context, topic string, events []sidecar.Event) 
 	defer cancel()
 	failures, publishErr := r.publish(sendCtx, topic, events)
 	crashpoint.Reach("outbox", "published")
-	var sent, unsent []any
+	var sent, unsent []string
 	for _, e := range events {
 		switch failures[e.ID] {
 		case confirmed:
@@ -251,9 +196,9 @@ func (r *Relay) publish(ctx context.Context, topic string, events []sidecar.Even
 // settle deletes the rows of sent events and gives back the claims of unsent ones. Another relay that looks for rows to claim
 // may lock, for a moment, rows that this relay has just claimed. So settle retries locked rows for lockPatience. The claim of
 // a row that stays locked expires, and its event is sent again.
-func (r *Relay) settle(ctx context.Context, sent, unsent []any) error {
-	for pause := time.Millisecond; ; pause *= 2 {
-		var lockedSent, lockedUnsent []any
+func (r *Relay) settle(ctx context.Context, sent, unsent []string) error {
+	try := func() (struct{}, error) {
+		var lockedSent, lockedUnsent []string
 		err := r.db.InTx(ctx, func(tx *sql.Tx) (err error) {
 			if lockedSent, err = r.each(ctx, tx, "DELETE FROM outbox", sent); err != nil {
 				return err
@@ -262,32 +207,36 @@ func (r *Relay) settle(ctx context.Context, sent, unsent []any) error {
 			return err
 		})
 		if err != nil {
-			return err
+			return struct{}{}, backoff.Permanent(err)
 		}
-		sent, unsent = lockedSent, lockedUnsent
-		if len(sent)+len(unsent) == 0 || pause > lockPatience/2 {
-			return nil
+		if sent, unsent = lockedSent, lockedUnsent; len(sent)+len(unsent) > 0 {
+			return struct{}{}, errLocked
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(pause):
-		}
+		return struct{}{}, nil
 	}
+	pauses := &backoff.ExponentialBackOff{InitialInterval: time.Millisecond, Multiplier: 2, MaxInterval: lockPatience}
+	_, err := backoff.Retry(ctx, try, backoff.WithBackOff(pauses), backoff.WithMaxElapsedTime(lockPatience))
+	if errors.Is(err, errLocked) {
+		return nil
+	}
+	return err
 }
 
+// errLocked says that rows stayed locked for lockPatience.
+var errLocked = errors.New("another transaction has locked rows of the outbox")
+
 // each runs a statement for the rows with these ids, and returns the ids of those that another transaction has locked.
-func (r *Relay) each(ctx context.Context, tx *sql.Tx, statement string, ids []any) (locked []any, err error) {
+func (r *Relay) each(ctx context.Context, tx *sql.Tx, statement string, ids []string) (locked []string, err error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	result, err := tx.QueryContext(ctx, statement+" WHERE id IN (SELECT id FROM outbox WHERE id IN ("+
-		sqldb.Args(1, len(ids))+")"+r.db.SkipLocked()+") RETURNING id", ids...)
+	isOneOf, args := r.engine.isOneOf(ids)
+	result, err := tx.QueryContext(ctx, statement+" WHERE id "+r.db.Among("SELECT id FROM outbox WHERE id "+isOneOf+r.engine.skipLocked)+" RETURNING id", args...)
 	if err != nil {
 		return nil, err
 	}
 	defer result.Close()
-	done := map[any]bool{}
+	done := map[string]bool{}
 	for result.Next() {
 		var id string
 		if err := result.Scan(&id); err != nil {
@@ -295,18 +244,17 @@ func (r *Relay) each(ctx context.Context, tx *sql.Tx, statement string, ids []an
 		}
 		done[id] = true
 	}
-	return slices.DeleteFunc(slices.Clone(ids), func(id any) bool { return done[id] }), result.Err()
+	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return done[id] }), result.Err()
 }
 
 func (r *Relay) claim(ctx context.Context) (rows []row, err error) {
-	now := time.Now()
 	err = r.db.InTx(ctx, func(tx *sql.Tx) error {
 		rows = nil
+		now := r.db.Now()
 		result, err := tx.QueryContext(ctx, `
-			WITH free AS (SELECT id FROM outbox WHERE claimed_until NOT BETWEEN $2 AND $4 ORDER BY id LIMIT $3`+r.db.SkipLocked()+`)
-			UPDATE outbox SET claimed_until = $1 WHERE id IN (SELECT id FROM free)
-			RETURNING id, topic, partition_key, payload`,
-			sqldb.Micros(now.Add(claimDuration)), sqldb.Micros(now), portion, sqldb.Micros(now.Add(claimDuration+clockTolerance)))
+			WITH free AS (SELECT id FROM outbox WHERE claimed_until <= `+now+` ORDER BY id LIMIT $1`+r.engine.skipLocked+`)
+			UPDATE outbox SET claimed_until = `+now+` + $2 WHERE id `+r.db.Among("SELECT id FROM free")+`
+			RETURNING `+messageColumns, portion, claimDuration.Microseconds())
 		if err != nil {
 			return err
 		}
@@ -327,18 +275,16 @@ func (r *Relay) claim(ctx context.Context) (rows []row, err error) {
 	return rows, nil
 }
 
-// Measure sets the gauges that show a relay falling behind; it is a worker.Round. It counts the rows of the whole table, so
+// Measure sets the gauges that show a relay falling behind; it is a service.Round. It counts the rows of the whole table, so
 // it must not run often.
 func (r *Relay) Measure(ctx context.Context) (more bool, err error) {
-	var count, first int64
-	err = r.db.Read().QueryRowContext(ctx, "SELECT count(*), coalesce(min(created_at), 0) FROM outbox").Scan(&count, &first)
+	var count, age int64
+	now := r.db.Now() // an event from the future was written before the database's clock went back; it counts as well
+	err = r.db.Read().QueryRowContext(ctx, "SELECT count(*), coalesce(max(abs("+now+" - created_at)), 0) FROM outbox").Scan(&count, &age)
 	if err != nil {
 		return false, sqldb.Away(err)
 	}
 	waiting.Set(float64(count))
-	oldest.Set(0)
-	if count > 0 {
-		oldest.Set(time.Since(sqldb.Time(first)).Seconds())
-	}
+	oldest.Set((time.Duration(age) * time.Microsecond).Seconds())
 	return false, nil
 }

@@ -1,127 +1,222 @@
-// Package service is what the main of every service shares: subcommands, signals, exit codes, version.
+// Package service is the frame of every service: a program that reads its configuration, opens its database, its sidecar and
+// its port, answers requests and runs workers until a signal, and then closes everything in order. A service gives it only
+// what is its own. The package also has what other programs share with services: commands and their exit codes.
 package service
 
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
+	"io"
+	"io/fs"
 	"log/slog"
-	"maps"
-	"net"
-	"net/http"
 	"os"
-	"os/signal"
-	"path/filepath"
 	"runtime/debug"
-	"slices"
-	"strings"
-	"syscall"
+	"sync"
 	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/bankmore/bankmore/platform/auth"
+	"github.com/bankmore/bankmore/platform/ratelimit"
+	"github.com/bankmore/bankmore/platform/sidecar"
+	"github.com/bankmore/bankmore/platform/sqldb"
+	"github.com/bankmore/bankmore/platform/telemetry"
+	"github.com/bankmore/bankmore/platform/web"
 )
 
-// Command is a subcommand. Its context ends on SIGINT or SIGTERM; its error makes the process exit with 1.
-type Command func(ctx context.Context) error
+// Service is what one service adds to the frame.
+type Service struct {
+	Name          string            // its Dapr app id, which is also in each line of its log
+	Config        Settings          // what the command serve reads from the environment
+	LocalDefaults map[string]string // see LoadConfig
+	Migrations    fs.FS             // see sqldb.DB.Migrate
 
-// Commands maps subcommand names to what they run. "version", "health" and "ready" exist in every service and need no
-// entry.
-type Commands map[string]Command
-
-// Tool is a subcommand that takes arguments: what an operator does with a service's data. Run gets the arguments after the
-// name, and returns ErrUsage if they are wrong.
-type Tool struct {
-	Name  string
-	Usage string // its arguments, such as "-reason TEXT NUMBER"
-	Run   func(ctx context.Context, args []string) error
+	// Wire makes the service's own parts, once Config is read and the database has its schema. Neither needs to be ready:
+	// the sidecar may start later. Routes for customers have limits. If Wire fails, it closes what it has opened.
+	Wire func(db *sqldb.DB, dapr *sidecar.Client, limits *ratelimit.Customers) (Wiring, error)
+	// Verifier returns what the command verify asks: the service's store in db.
+	Verifier func(db *sqldb.DB) Verifier
+	// Commands are what an operator does with the service's data. They open the database by Open.
+	Commands []Command
 }
 
-// ErrUsage says that the arguments of a Tool are wrong.
-var ErrUsage = errors.New("wrong usage")
-
-// Main runs the subcommand named on the command line and ends the process: 0 on success, 1 on an error, 2 on wrong usage.
-func Main(commands Commands, tools ...Tool) {
-	os.Exit(run(commands, tools, os.Args))
+// Verifier checks the invariants of a service's database and writes each violation to out. What was begun more than
+// maxUnfinished ago must be finished. Its error is verify.ErrViolated if something is wrong.
+type Verifier interface {
+	Verify(ctx context.Context, out io.Writer, maxUnfinished time.Duration) error
 }
 
-func run(commands Commands, tools []Tool, args []string) int {
-	if len(args) == 2 && args[1] == "version" {
-		fmt.Println(filepath.Base(args[0]), Version())
-		return 0
+// Wiring is what a service's own parts amount to.
+type Wiring struct {
+	Router  *chi.Mux
+	Workers []Worker
+	// Close closes what router and workers have used. The frame calls it when the last request and the last round have ended;
+	// sidecar and database are still open. It may be nil.
+	Close func() error
+}
+
+// Settings is a service's configuration: a pointer to a struct that embeds Config.
+type Settings interface{ common() *Config }
+
+// Config is what the command serve of every service reads from the environment.
+type Config struct {
+	StorageConfig
+	AppAPIToken string `env:"APP_API_TOKEN,required"` // what the sidecar presents on internal and event routes
+	Server      web.ServerConfig
+	Sidecar     sidecar.Config
+	Auth        auth.Config
+	RateLimits  ratelimit.Config
+}
+
+func (c *Config) common() *Config { return c }
+
+// Validate returns an error for each value out of range.
+func (c *Config) Validate() error { return errors.Join(c.Server.Validate(), c.Auth.Validate()) }
+
+// StorageConfig is what every command reads from the environment.
+type StorageConfig struct {
+	Database  sqldb.Config
+	Telemetry telemetry.Config
+}
+
+// verifyConfig is what the command verify reads from the environment.
+type verifyConfig struct {
+	StorageConfig
+	MaxUnfinished time.Duration `env:"VERIFY_MAX_UNFINISHED" envDefault:"10m"`
+}
+
+// Validate returns an error unless MaxUnfinished is positive: else everything unfinished would be a violation.
+func (c *verifyConfig) Validate() error { return Positive("VERIFY_MAX_UNFINISHED", c.MaxUnfinished) }
+
+// Main runs the command that the command line names and ends the process.
+func Main(s Service) {
+	os.Exit(ExitCode(s.Run(context.Background(), os.Stdout, os.Stderr, os.Args[1:]...)))
+}
+
+// Run runs the command that args names, and logs and returns its error: see the function Run.
+func (s Service) Run(ctx context.Context, out, problems io.Writer, args ...string) error {
+	own := func(run func(ctx context.Context, out io.Writer) error) func(context.Context, io.Writer, *flag.FlagSet, []string) error {
+		return func(ctx context.Context, out io.Writer, _ *flag.FlagSet, _ []string) error { return run(ctx, out) }
 	}
-	all := Commands{"health": ask("/healthz"), "ready": ask("/readyz"), "version": nil}
-	maps.Copy(all, commands)
-	usage := fmt.Sprintf("usage: %s %s\n", filepath.Base(args[0]), strings.Join(slices.Sorted(maps.Keys(all)), "|"))
-	var command Command
-	if len(args) == 2 {
-		command = all[args[1]]
+	commands := []Command{
+		{Name: "serve", Run: own(s.serve)},
+		{Name: "migrate", Run: own(s.migrate)},
+		{Name: "verify", Run: own(s.verify)},
+		{Name: "health", Run: own(ask("/healthz"))},
+		{Name: "ready", Run: own(ask("/readyz"))},
 	}
-	for _, tool := range tools {
-		usage += fmt.Sprintf("usage: %s %s %s\n", filepath.Base(args[0]), tool.Name, tool.Usage)
-		if len(args) >= 2 && args[1] == tool.Name {
-			command = func(ctx context.Context) error { return tool.Run(ctx, args[2:]) }
-		}
+	err := Run(ctx, s.Name, append(commands, s.Commands...), out, problems, args)
+	if err != nil && !errors.Is(err, ErrUsage) {
+		slog.ErrorContext(ctx, "stopped", "error", err)
 	}
-	if command == nil {
-		fmt.Fprint(os.Stderr, usage)
-		return 2
+	return err
+}
+
+// garbageShare is how far the heap grows, in percent of what was alive, before Go collects garbage. A service's heap is small, so
+// that Go's own 100 percent would have it collect dozens of times per second, at a tenth of all its work (docs/adr/0045).
+// GOMEMLIMIT still bounds the memory where there is a limit.
+const garbageShare = 200
+
+// collectGarbageRarely sets garbageShare, unless the environment has a GOGC of its own.
+func collectGarbageRarely() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbageShare)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+}
+
+// serve runs the service until ctx ends. Then what was opened closes in reverse order: first the requests and rounds under
+// way end, then what they used closes, the database last.
+func (s Service) serve(ctx context.Context, _ io.Writer) (err error) {
+	if err := LoadConfig(s.Config, os.Environ(), s.LocalDefaults); err != nil {
+		return err
+	}
+	collectGarbageRarely()
+	config := s.Config.common()
+	db, err := s.open(ctx, config.StorageConfig, sqldb.Open)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if err := db.Prepare(ctx, config.Database, s.Migrations); err != nil {
+		return err
+	}
+	if config.AppAPIToken == "" {
+		slog.WarnContext(ctx, "APP_API_TOKEN is not set: routes for the sidecar accept every local caller")
+	}
+	dapr, err := sidecar.New(config.Sidecar)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, dapr.Close()) }()
+	limits, err := ratelimit.NewCustomers(config.RateLimits)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, limits.Close()) }()
+	wiring, err := s.Wire(db, dapr, limits)
+	if err != nil {
+		return err
+	}
+	if wiring.Close != nil {
+		defer func() { err = errors.Join(err, wiring.Close()) }()
+	}
+	server, err := web.NewServer(ctx, config.Server, wiring.Router,
+		web.Check{Name: "database", Ready: db.Ready}, web.Check{Name: "sidecar", Ready: dapr.Ready})
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	var workers sync.WaitGroup
+	defer workers.Wait() // each ends its round
 	defer stop()
-	err := command(ctx)
-	switch {
-	case errors.Is(err, ErrUsage):
-		fmt.Fprintf(os.Stderr, "%v\n%s", err, usage)
-		return 2
-	case err != nil:
-		slog.Error("stopped", "error", err)
-		return 1
-	default:
-		return 0
+	sharing := Worker{Name: "customer limits", Interval: ratelimit.ShareInterval, Round: limits.Share}
+	for _, w := range append(wiring.Workers, sharing) {
+		workers.Go(func() { w.Run(ctx) })
 	}
+	return server.Serve(ctx)
 }
 
-// ask returns a command that requests path from the service on this machine, and fails unless the answer is 200. Containers
-// use it as their health check, since they hold no other program.
-func ask(path string) Command {
-	return func(ctx context.Context) error {
-		_, port, err := net.SplitHostPort(os.Getenv("LISTEN_ADDRESS"))
-		if err != nil {
-			return fmt.Errorf("LISTEN_ADDRESS: %w", err)
-		}
-		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-		defer cancel()
-		url := "http://" + net.JoinHostPort("127.0.0.1", port) + path
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil) //nolint:gosec // this machine, whatever the variable says
-		if err != nil {
-			return err
-		}
-		resp, err := http.DefaultClient.Do(req) //nolint:gosec // the same
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("status %d", resp.StatusCode)
-		}
-		return nil
+func (s Service) migrate(ctx context.Context, _ io.Writer) error {
+	db, err := s.Open(ctx, sqldb.Open)
+	if err != nil {
+		return err
 	}
+	return errors.Join(db.Migrate(ctx, s.Migrations), db.Close())
 }
 
-// version is set by the linker where the build has no repository to read it from.
-var version string
+func (s Service) verify(ctx context.Context, out io.Writer) error {
+	var config verifyConfig
+	if err := LoadConfig(&config, os.Environ(), s.LocalDefaults); err != nil {
+		return err
+	}
+	db, err := s.open(ctx, config.StorageConfig, sqldb.OpenReadOnly)
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.Verifier(db).Verify(ctx, out, config.MaxUnfinished), db.Close())
+}
 
-// Version returns what the linker set, or else the commit that the binary was built from, or else the module's version.
-func Version() string {
-	if version != "" {
-		return version
+// Open opens the database for a command that needs nothing else, by sqldb.Open or sqldb.OpenReadOnly.
+func (s Service) Open(ctx context.Context, opener sqldb.Opener) (*sqldb.DB, error) {
+	var config StorageConfig
+	if err := LoadConfig(&config, os.Environ(), s.LocalDefaults); err != nil {
+		return nil, err
 	}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
+	return s.open(ctx, config, opener)
+}
+
+// open sets up the log and opens the database.
+func (s Service) open(ctx context.Context, config StorageConfig, opener sqldb.Opener) (*sqldb.DB, error) {
+	telemetry.Setup(os.Stderr, s.Name, config.Telemetry.LogLevel)
+	return opener(ctx, config.Database.URL)
+}
+
+// Positive returns an error that names a setting unless its value is more than 0.
+func Positive(name string, d time.Duration) error {
+	if d <= 0 {
+		return fmt.Errorf("%s must be positive", name)
 	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			return s.Value
-		}
-	}
-	return info.Main.Version
+	return nil
 }

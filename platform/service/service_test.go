@@ -1,6 +1,7 @@
-package service
+package service_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,188 +9,205 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
-	"os"
+	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
+	"sync"
 	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/bankmore/bankmore/platform/ratelimit"
+	"github.com/bankmore/bankmore/platform/service"
+	"github.com/bankmore/bankmore/platform/sidecar"
+	"github.com/bankmore/bankmore/platform/sqldb"
+	"github.com/bankmore/bankmore/platform/verify"
+	"github.com/bankmore/bankmore/platform/web"
 )
 
-// output runs the command line and returns its exit code and what it printed.
-func output(t *testing.T, commands Commands, args ...string) (code int, stdout, stderr string) {
-	t.Helper()
-	return outputOf(t, commands, nil, args...)
+var migrations = fstest.MapFS{"sqlite/00001_init.sql": {Data: []byte("-- +goose Up\nCREATE TABLE things (id TEXT PRIMARY KEY);\n")}}
+
+// ownConfig is the configuration of a service: the common one and a setting of its own.
+type ownConfig struct {
+	service.Config
+	Own string `env:"OWN" envDefault:"default"`
 }
 
-func outputOf(t *testing.T, commands Commands, tools []Tool, args ...string) (code int, stdout, stderr string) {
+// thing returns a service that listens on a free port, with its database in a file of the test.
+func thing(t *testing.T, config *ownConfig, wire func(db *sqldb.DB, dapr *sidecar.Client, _ *ratelimit.Customers) (service.Wiring, error)) (s service.Service, url string) {
 	t.Helper()
-	outReader, out := pipe(t)
-	errReader, errOut := pipe(t)
-	defer func(o, e *os.File) { os.Stdout, os.Stderr = o, e }(os.Stdout, os.Stderr)
-	os.Stdout, os.Stderr = out, errOut
-	code = run(commands, tools, append([]string{"/opt/bin/thing-svc"}, args...))
-	out.Close()
-	errOut.Close()
-	return code, read(t, outReader), read(t, errReader)
-}
-
-func pipe(t *testing.T) (r, w *os.File) {
-	t.Helper()
-	r, w, err := os.Pipe()
+	usual := slog.Default()
+	t.Cleanup(func() { slog.SetDefault(usual) })
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r, w
-}
-
-func read(t *testing.T, r *os.File) string {
-	t.Helper()
-	text, err := io.ReadAll(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
-
-func TestExitCodes(t *testing.T) {
-	before := slog.Default()
-	slog.SetDefault(slog.New(slog.DiscardHandler))
-	defer slog.SetDefault(before)
-	ran := ""
-	commands := Commands{
-		"serve":  func(context.Context) error { ran = "serve"; return nil },
-		"verify": func(context.Context) error { ran = "verify"; return errors.New("violated") },
-	}
-	const usage = "usage: thing-svc health|ready|serve|verify|version\n"
-	for _, test := range []struct {
-		args   []string
-		code   int
-		ran    string
-		stderr string
-	}{
-		{[]string{"serve"}, 0, "serve", ""},
-		{[]string{"verify"}, 1, "verify", ""},
-		{nil, 2, "", usage},
-		{[]string{""}, 2, "", usage},
-		{[]string{"nope"}, 2, "", usage},
-		{[]string{"--help"}, 2, "", usage},
-		{[]string{"SERVE"}, 2, "", usage},
-		{[]string{"serve", "now"}, 2, "", usage},
-		{[]string{"version", "please"}, 2, "", usage},
+	_ = listener.Close()
+	for name, value := range map[string]string{
+		"BANKMORE_ENV": "local", "DAPR_HTTP_PORT": "1", "DAPR_GRPC_PORT": "1", "LOG_LEVEL": "ERROR",
+		"LISTEN_ADDRESS": listener.Addr().String(), "DATABASE_URL": "sqlite:" + filepath.Join(t.TempDir(), "thing.db"),
+		"JWT_SECRET_KEY": strings.Repeat("x", 32),
 	} {
-		ran = ""
-		code, stdout, stderr := output(t, commands, test.args...)
-		if code != test.code || ran != test.ran || stderr != test.stderr || stdout != "" {
-			t.Errorf("%q: exit code %d, ran %q, stdout %q, stderr %q", test.args, code, ran, stdout, stderr)
-		}
+		t.Setenv(name, value)
 	}
+	return service.Service{
+		Name: "thing-svc", Config: config, LocalDefaults: map[string]string{"APP_API_TOKEN": ""}, Migrations: migrations, Wire: wire,
+		Verifier: func(db *sqldb.DB) service.Verifier { return things{db} },
+	}, "http://" + listener.Addr().String()
 }
 
-func TestVersion(t *testing.T) {
-	code, stdout, stderr := output(t, nil, "version")
-	if want := "thing-svc " + Version() + "\n"; code != 0 || stdout != want || stderr != "" {
-		t.Errorf("exit code %d, stdout %q, stderr %q, want %q", code, stdout, stderr, want)
-	}
-	if Version() == "" || Version() == "unknown" || strings.ContainsAny(Version(), " \n") {
-		t.Errorf("version %q", Version())
-	}
+type things struct{ db *sqldb.DB }
+
+func (t things) Verify(ctx context.Context, out io.Writer, maxUnfinished time.Duration) error {
+	return t.db.Verify(ctx, out, []sqldb.Invariant{{
+		Name: "no thing is wrong", Query: "SELECT id || ' after ' || $1 FROM things WHERE id = 'wrong'", Args: []any{maxUnfinished.String()},
+	}})
 }
 
-func TestErrorIsLogged(t *testing.T) {
-	before := slog.Default()
-	defer slog.SetDefault(before)
-	out := new(strings.Builder)
-	slog.SetDefault(slog.New(slog.NewTextHandler(out, nil)))
-	if code := run(Commands{"serve": func(context.Context) error { return errors.New("port is busy") }}, nil, []string{"x", "serve"}); code != 1 {
-		t.Errorf("exit code %d", code)
-	}
-	if !strings.Contains(out.String(), "level=ERROR") || !strings.Contains(out.String(), "port is busy") {
-		t.Errorf("log: %s", out)
-	}
+// steps is what a service did, in order.
+type steps struct {
+	mu   sync.Mutex
+	list []string
 }
 
-func TestSignalsEndTheContext(t *testing.T) {
-	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
-		code := run(Commands{"serve": func(ctx context.Context) error {
-			if err := syscall.Kill(os.Getpid(), sig); err != nil {
-				return err
-			}
-			<-ctx.Done()
-			return nil
-		}}, nil, []string{"x", "serve"})
-		if code != 0 {
-			t.Errorf("%v: exit code %d", sig, code)
-		}
-	}
+func (s *steps) add(step string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.list = append(s.list, step)
 }
 
-func TestHealthAndReady(t *testing.T) {
-	before := slog.Default()
-	slog.SetDefault(slog.New(slog.DiscardHandler))
-	defer slog.SetDefault(before)
-	for command, path := range map[string]string{"health": "/healthz", "ready": "/readyz"} {
-		status := http.StatusOK
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path != path {
-				w.WriteHeader(http.StatusNotFound)
+// At a signal the request and the round under way end first. Then closes what they have used, and the database last.
+func TestOrderOfClosing(t *testing.T) {
+	var done steps
+	var config ownConfig
+	requested, working := make(chan struct{}), make(chan struct{})
+	use := func(db *sqldb.DB, who string) {
+		_, err := db.Exec(context.WithoutCancel(t.Context()), "INSERT INTO things VALUES ($1)", who)
+		done.add(fmt.Sprintf("%s ended, %v", who, err))
+	}
+	var database *sqldb.DB
+	s, url := thing(t, &config, func(db *sqldb.DB, _ *sidecar.Client, _ *ratelimit.Customers) (service.Wiring, error) {
+		database = db
+		router := web.NewRouter()
+		router.Get("/slow", func(http.ResponseWriter, *http.Request) {
+			close(requested)
+			time.Sleep(200 * time.Millisecond)
+			use(db, "request")
+		})
+		return service.Wiring{
+			Router: router,
+			Workers: []service.Worker{{Name: "thing worker", Interval: time.Hour, Round: func(ctx context.Context) (bool, error) {
+				close(working)
+				<-ctx.Done()
+				time.Sleep(400 * time.Millisecond)
+				use(db, "round")
+				return false, nil
+			}}},
+			Close: func() error {
+				use(db, "close")
+				return errors.New("an error of Close")
+			},
+		}, nil
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx, io.Discard, io.Discard, "serve") }()
+	go func() {
+		for ctx.Err() == nil {
+			if resp, err := http.Get(url + "/slow"); err == nil {
+				_ = resp.Body.Close()
 				return
 			}
-			w.WriteHeader(status)
-		}))
-		defer server.Close()
-		_, port, err := net.SplitHostPort(server.Listener.Addr().String())
-		if err != nil {
-			t.Fatal(err)
+			time.Sleep(10 * time.Millisecond)
 		}
-		check := func(what, address string, want int) {
-			t.Helper()
-			t.Setenv("LISTEN_ADDRESS", address)
-			if code, _, _ := output(t, nil, command); code != want {
-				t.Errorf("%s, %s: exit %d, want %d", command, what, code, want)
-			}
-		}
-		check("yes", "0.0.0.0:"+port, 0)
-		check("any address", ":"+port, 0)
-		check("no port", "nowhere", 1)
-		status = http.StatusServiceUnavailable
-		check("no", ":"+port, 1)
-		server.Close()
-		check("gone", ":"+port, 1)
+	}()
+	<-working
+	<-requested
+	stop()
+	if err := <-ended; err == nil || err.Error() != "an error of Close" {
+		t.Errorf("serve: %v", err)
+	}
+	if want := []string{"request ended, <nil>", "round ended, <nil>", "close ended, <nil>"}; !slices.Equal(done.list, want) {
+		t.Errorf("%q, want %q", done.list, want)
+	}
+	if err := database.Ready(context.Background()); err == nil {
+		t.Error("the database is still open")
+	}
+	if config.Own != "default" {
+		t.Errorf("the service's own setting is %q", config.Own)
 	}
 }
 
-func TestTools(t *testing.T) {
-	before := slog.Default()
-	slog.SetDefault(slog.New(slog.DiscardHandler))
-	defer slog.SetDefault(before)
-	var got []string
-	tools := []Tool{{Name: "mend", Usage: "-why TEXT THING", Run: func(_ context.Context, args []string) error {
-		got = args
-		switch len(args) {
-		case 0:
-			return fmt.Errorf("%w: what to mend?", ErrUsage)
-		case 1:
-			return nil
-		default:
-			return errors.New("broken for good")
+// A service whose parts cannot be made, or whose port is busy, says so and ends.
+func TestServeFails(t *testing.T) {
+	failed := errors.New("no key")
+	s, _ := thing(t, new(ownConfig), func(*sqldb.DB, *sidecar.Client, *ratelimit.Customers) (service.Wiring, error) {
+		return service.Wiring{}, failed
+	})
+	if err := s.Run(t.Context(), io.Discard, io.Discard, "serve"); !errors.Is(err, failed) {
+		t.Errorf("serve: %v", err)
+	}
+	closed := 0
+	s, url := thing(t, new(ownConfig), func(*sqldb.DB, *sidecar.Client, *ratelimit.Customers) (service.Wiring, error) {
+		return service.Wiring{Router: web.NewRouter(), Close: func() error { closed++; return nil }}, nil
+	})
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	if err := s.Run(t.Context(), io.Discard, io.Discard, "serve"); err == nil || !strings.Contains(err.Error(), listener.Addr().String()) || closed != 1 {
+		t.Errorf("a busy port: %v, closed %d times", err, closed)
+	}
+}
+
+// migrate makes the schema. verify tells of violations, and takes only an age that is positive.
+func TestMigrateAndVerify(t *testing.T) {
+	s, _ := thing(t, new(ownConfig), nil)
+	var out bytes.Buffer
+	if err := s.Run(t.Context(), &out, io.Discard, "verify"); err == nil {
+		t.Error("verify without a database is no error")
+	}
+	for _, command := range []string{"migrate", "verify"} {
+		if err := s.Run(t.Context(), &out, io.Discard, command); err != nil {
+			t.Errorf("%s: %v", command, err)
 		}
-	}}}
-	const usage = "usage: thing-svc health|ready|version\nusage: thing-svc mend -why TEXT THING\n"
-	for _, test := range []struct {
-		args   []string
-		code   int
-		stderr string
-	}{
-		{[]string{"mend", "it"}, 0, ""},
-		{[]string{"mend"}, 2, "wrong usage: what to mend?\n" + usage},
-		{[]string{"mend", "-why", "old", "it"}, 1, ""},
-		{[]string{"break"}, 2, usage},
-	} {
-		got = nil
-		code, stdout, stderr := outputOf(t, nil, tools, test.args...)
-		if code != test.code || stderr != test.stderr || stdout != "" || (test.args[0] == "mend" && !slices.Equal(got, test.args[1:])) {
-			t.Errorf("%q: exit code %d, stdout %q, stderr %q, arguments %q", test.args, code, stdout, stderr, got)
+	}
+	db, err := s.Open(t.Context(), sqldb.Open)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(t.Context(), "INSERT INTO things VALUES ('wrong')"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Run(t.Context(), &out, io.Discard, "verify"); !errors.Is(err, verify.ErrViolated) || !strings.Contains(out.String(), "wrong after 10m0s") {
+		t.Errorf("verify: %v\n%s", err, &out)
+	}
+	for age, ok := range map[string]bool{"1s": true, "0s": false, "-10m": false, "soon": false} {
+		t.Setenv("VERIFY_MAX_UNFINISHED", age)
+		err := s.Run(t.Context(), io.Discard, io.Discard, "verify")
+		if errors.Is(err, verify.ErrViolated) != ok || !ok && !strings.Contains(err.Error(), "VERIFY_MAX_UNFINISHED") {
+			t.Errorf("verify with %s: %v", age, err)
+		}
+	}
+}
+
+// Outside the local environment a service does not start without the token of its internal routes. It logs why.
+func TestCommonConfig(t *testing.T) {
+	s, _ := thing(t, new(ownConfig), nil)
+	var log bytes.Buffer
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+	t.Setenv("BANKMORE_ENV", "production")
+	t.Setenv("DRAIN_TIMEOUT", "0s")
+	err := s.Run(t.Context(), io.Discard, io.Discard, "serve")
+	for _, name := range []string{"APP_API_TOKEN", "DRAIN_TIMEOUT"} {
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s is not in: %v", name, err)
+		}
+		if !strings.Contains(log.String(), "level=ERROR msg=stopped") || !strings.Contains(log.String(), name) {
+			t.Errorf("%s is not in the log: %s", name, &log)
 		}
 	}
 }

@@ -32,7 +32,8 @@ type fakeDapr struct {
 	mu        sync.Mutex
 	tokens    [][]string // of each call
 	state     map[string]*common.StateItem
-	badKey    string // cannot be read
+	saved     [][]string // the keys of each transaction
+	badKey    string     // cannot be read
 	published []*runtime.BulkPublishRequest
 	raw       []*runtime.PublishEventRequest
 	fail      func(*runtime.BulkPublishRequest) (*runtime.BulkPublishResponse, error)
@@ -69,12 +70,17 @@ func (f *fakeDapr) note(ctx context.Context, in any, _ *grpc.UnaryServerInfo, ha
 	return handle(ctx, in)
 }
 
-func (f *fakeDapr) SaveState(_ context.Context, in *runtime.SaveStateRequest) (*emptypb.Empty, error) {
+func (f *fakeDapr) ExecuteStateTransaction(_ context.Context, in *runtime.ExecuteStateTransactionRequest) (*emptypb.Empty, error) {
 	if in.GetStoreName() != "statestore" {
 		return nil, status.Error(codes.FailedPrecondition, "no such store")
 	}
-	for _, item := range in.GetStates() {
-		f.state[item.GetKey()] = item
+	f.saved = append(f.saved, nil)
+	for _, operation := range in.GetOperations() {
+		f.saved[len(f.saved)-1] = append(f.saved[len(f.saved)-1], operation.GetRequest().GetKey())
+		if operation.GetOperationType() != "upsert" {
+			return nil, status.Error(codes.InvalidArgument, "no such operation")
+		}
+		f.state[operation.GetRequest().GetKey()] = operation.GetRequest()
 	}
 	return &emptypb.Empty{}, nil
 }
@@ -133,11 +139,14 @@ func TestState(t *testing.T) {
 	fake, client := pair(t, "")
 	store := client.StateStore("statestore")
 	err := store.Save(t.Context(), []sidecar.StateItem{
-		{Key: "a", Value: []byte(`{"n":1}`), TTL: 24 * time.Hour},
 		{Key: "b", Value: []byte(`"é||/"`), TTL: time.Second},
+		{Key: "a", Value: []byte(`{"n":1}`), TTL: 24 * time.Hour},
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if diff := cmp.Diff([][]string{{"a", "b"}}, fake.saved); diff != "" {
+		t.Errorf("transactions (-want +got):\n%s", diff)
 	}
 	if got := fake.state["a"].GetMetadata()["ttlInSeconds"] + " " + fake.state["b"].GetMetadata()["ttlInSeconds"]; got != "86400 1" {
 		t.Errorf("ttlInSeconds: %s", got)

@@ -12,7 +12,6 @@ import (
 
 	"github.com/bankmore/bankmore/platform/batch"
 	"github.com/bankmore/bankmore/platform/telemetry"
-	"github.com/bankmore/bankmore/platform/web"
 )
 
 // maxAnswerBytes bounds what an invoked app may answer; it is daprd's own default limit.
@@ -44,7 +43,7 @@ func (c *Client) Invoke(ctx context.Context, appID, path string, in, out any) er
 		req.Header.Set(apiTokenHeader, c.token)
 	}
 	if id := telemetry.RequestID(ctx); id != "" {
-		req.Header.Set(web.RequestIDHeader, id)
+		req.Header.Set(telemetry.RequestIDHeader, id)
 	}
 	telemetry.Propagator.Inject(ctx, propagation.HeaderCarrier(req.Header))
 
@@ -59,7 +58,7 @@ func (c *Client) Invoke(ctx context.Context, appID, path string, in, out any) er
 	}
 	if resp.StatusCode != http.StatusOK {
 		err := fmt.Errorf("invoking %s%s: status %d: %.300s", appID, path, resp.StatusCode, answer)
-		if resp.Header.Get(web.RequestIDHeader) != "" && resp.StatusCode != http.StatusServiceUnavailable {
+		if resp.Header.Get(telemetry.RequestIDHeader) != "" && resp.StatusCode != http.StatusServiceUnavailable {
 			return refused{err}
 		}
 		return err

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	dapr "github.com/dapr/go-sdk/client"
@@ -47,16 +49,19 @@ func (s *StateStore) Get(ctx context.Context, keys []string) (map[string][]byte,
 	return values, nil
 }
 
-// Save writes items in one call, each replacing what its key held. Keys must not repeat.
+// Save writes items in one transaction of the store, each replacing what its key held. Keys must not repeat. Without the
+// transaction, daprd 1.18 writes each key by itself, and to Redis in two round trips. All replicas write in the order of the keys,
+// so that they do not deadlock in a store that locks rows.
 func (s *StateStore) Save(ctx context.Context, items []StateItem) error {
-	set := make([]*dapr.SetStateItem, len(items))
+	items = slices.SortedFunc(slices.Values(items), func(a, b StateItem) int { return strings.Compare(a.Key, b.Key) })
+	operations := make([]*dapr.StateOperation, len(items))
 	for i, item := range items {
-		set[i] = &dapr.SetStateItem{
+		operations[i] = &dapr.StateOperation{Type: dapr.StateOperationTypeUpsert, Item: &dapr.SetStateItem{
 			Key:      item.Key,
 			Value:    item.Value,
 			Metadata: map[string]string{"ttlInSeconds": strconv.Itoa(int(item.TTL.Seconds()))},
 			Options:  &dapr.StateOptions{Concurrency: dapr.StateConcurrencyLastWrite, Consistency: dapr.StateConsistencyStrong},
-		}
+		}}
 	}
-	return s.client.sdk.SaveBulkState(ctx, s.name, set...)
+	return s.client.sdk.ExecuteStateTransaction(ctx, s.name, nil, operations)
 }

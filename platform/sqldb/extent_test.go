@@ -42,7 +42,8 @@ func TestExtents(t *testing.T) {
 		{commit: state("23514"), want: batch.Everything},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			err := new(DB).again(t.Context(), func() (error, error) { return test.before, test.commit })
+			db := &DB{engine: postgres}
+			err := db.retry(t.Context(), func() (error, error) { return test.before, test.commit })
 			if got := batch.ExtentOf(err); got != test.want {
 				t.Errorf("%v %v: extent %d, want %d", test.before, test.commit, got, test.want)
 			}

@@ -5,11 +5,13 @@ package sqldb_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net/url"
 	"os"
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 
 	"github.com/bankmore/bankmore/platform/sqldb"
 	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
@@ -22,15 +24,11 @@ func through(t *testing.T, variable string, parameters ...string) string {
 	if address == "" {
 		t.Fatal(variable + ` is not set: eval "$(.ci/backends env)"`)
 	}
-	u, err := url.Parse(sqldbtest.Postgres.URL(t))
+	u, err := url.Parse(parametrized(t, sqldbtest.Postgres.URL(t), parameters...))
 	if err != nil {
 		t.Fatal(err)
 	}
-	query := u.Query()
-	for i := 0; i < len(parameters); i += 2 {
-		query.Set(parameters[i], parameters[i+1])
-	}
-	u.Host, u.RawQuery = address, query.Encode()
+	u.Host = address
 	return u.String()
 }
 
@@ -41,6 +39,52 @@ func setting(t *testing.T, db *sqldb.DB, name string) (value string) {
 		t.Fatal(err)
 	}
 	return value
+}
+
+// The services' connections find rows by an index; those that read whole tables may scan them. Each kind of connection sets that
+// itself, with a pooler and without, although the database, or the URL as well, sets the values of the other kind.
+func TestSettingsOfEachConnection(t *testing.T) {
+	const query = `SELECT concat_ws(' ', current_setting('enable_seqscan'), current_setting('enable_mergejoin'), current_setting('jit'),
+		current_setting('statement_timeout'), current_setting('default_transaction_read_only'))`
+	recording := fstest.MapFS{"postgres/00001_record.sql": {Data: []byte("-- +goose Up\nCREATE TABLE migrated AS " + query + " AS settings;\n")}}
+	for name, parameters := range map[string][]string{
+		"set for the database": nil,
+		"and in the URL":       {"enable_seqscan", "off", "enable_mergejoin", "off"},
+	} {
+		for way, rawURL := range map[string]string{
+			"directly":         parametrized(t, sqldbtest.Postgres.URL(t), parameters...),
+			"through a pooler": through(t, "BACKENDS_PGBOUNCER_SESSION", parameters...),
+		} {
+			t.Run(name+", "+way, func(t *testing.T) {
+				first := sqldbtest.Reopen(t, rawURL)
+				for _, parameter := range []string{"enable_seqscan = off", "enable_mergejoin = off", "jit = on"} {
+					change := fmt.Sprintf("DO $$ BEGIN EXECUTE format('ALTER DATABASE %%I SET %s', current_database()); END $$", parameter)
+					if _, err := first.Exec(t.Context(), change); err != nil {
+						t.Fatal(err)
+					}
+				}
+				service, looking := sqldbtest.Reopen(t, rawURL), sqldbtest.Look(t, rawURL)
+				if err := service.Migrate(t.Context(), recording); err != nil {
+					t.Fatal(err)
+				}
+				for _, kind := range []struct {
+					name  string
+					db    *sqldb.DB
+					query string
+					want  string
+				}{
+					{"serve", service, query, "off off off 8s off"},
+					{"verify", looking, query, "on on on 0 on"},
+					{"migrate", service, "SELECT settings FROM migrated", "on on off 0 off"},
+				} {
+					var got string
+					if err := kind.db.Read().QueryRowContext(t.Context(), kind.query).Scan(&got); err != nil || got != kind.want {
+						t.Errorf("%s has %q, %v; want %q", kind.name, got, err, kind.want)
+					}
+				}
+			})
+		}
+	}
 }
 
 // Through PgBouncer in session mode everything works as without it. Every session has its settings, although PgBouncer

@@ -28,8 +28,18 @@ import (
 // server returns a new PostgreSQL database with the migrations, and its URL.
 func server(t *testing.T, parameters ...string) (*sqldb.DB, string) {
 	t.Helper()
-	engine := sqldbtest.Postgres
-	u, err := url.Parse(engine.URL(t))
+	rawURL := parametrized(t, sqldbtest.Postgres.URL(t), parameters...)
+	db := sqldbtest.Reopen(t, rawURL)
+	if err := db.Migrate(t.Context(), migrations); err != nil {
+		t.Fatal(err)
+	}
+	return db, rawURL
+}
+
+// parametrized returns a URL with parameters, which are names and values by turns.
+func parametrized(t *testing.T, rawURL string, parameters ...string) string {
+	t.Helper()
+	u, err := url.Parse(rawURL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,11 +48,7 @@ func server(t *testing.T, parameters ...string) (*sqldb.DB, string) {
 		query.Set(parameters[i], parameters[i+1])
 	}
 	u.RawQuery = query.Encode()
-	db := sqldbtest.Reopen(t, u.String())
-	if err := db.Migrate(t.Context(), migrations); err != nil {
-		t.Fatal(err)
-	}
-	return db, u.String()
+	return u.String()
 }
 
 // update returns a statement that locks a parent's row.

@@ -4,6 +4,7 @@ package sqldb
 import (
 	"context"
 	"database/sql"
+	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/pressly/goose/v3"
 
+	"github.com/bankmore/bankmore/platform/batch"
 	"github.com/bankmore/bankmore/platform/crashpoint"
 )
 
@@ -23,22 +25,41 @@ type Config struct {
 	MigrateOnStart bool   `env:"MIGRATE_ON_START" envDefault:"true"`
 }
 
-// DB is a service's database, behind one of two engines. What both accept ($1, TEXT ids, BIGINT times and cents, ON
-// CONFLICT, RETURNING) is written once; where PostgreSQL deserves its own form, Pipelined gives it.
+// Engine names a kind of database, as its folders are named.
+type Engine string
+
+// The engines.
+const (
+	SQLite   Engine = "sqlite"
+	Postgres Engine = "postgres"
+)
+
+// DB is a service's database, behind one of the engines. What all engines accept ($1, TEXT ids, BIGINT times and cents, ON
+// CONFLICT, RETURNING) is written once. Where an engine has its own way, a service's store has a folder for it, which the
+// store chooses by Engine when it is made.
 type DB struct {
 	engine      engine
 	read, write *sql.DB
 	pool        *pgxpool.Pool // PostgreSQL only
 
 	later map[string]string // PostgreSQL's settings, if a pooler takes them only once a session has begun
+	clock func() time.Time  // the database's, if a test has set it
 }
 
-// engine is what differs between the two beyond their SQL.
+// engine is what each engine does in its own way: postgres.go and postgres_errors.go, sqlite.go and sqlite_errors.go.
 type engine struct {
-	dialect    goose.Dialect
-	migrations string // subfolder
-	skipLocked string
-	snapshot   sql.TxOptions // of a transaction whose queries all see the same moment
+	name     Engine // also the subfolder of its migrations
+	dialect  goose.Dialect
+	now      func() string             // see DB.Now
+	among    func(query string) string // see DB.Among
+	snapshot sql.TxOptions             // of a transaction whose queries all see the same moment
+	// migrator returns the pool through which migrations run, and how. done ends their use.
+	migrator func(db *DB) (target *sql.DB, options []goose.ProviderOption, done func() error, err error)
+
+	rolledBack   func(err error) bool // nothing has happened, and the next attempt may succeed
+	disconnected func(err error) bool // the server ends the connection, or it has sent nothing yet
+	// extent returns how many inputs of a transaction share the reason of err. It is not ok if the reason is none of theirs.
+	extent func(err error) (extent batch.Extent, ok bool)
 }
 
 // Open connects to the database that rawURL names: sqlite:<path>, relative to the working directory, or postgres://…
@@ -68,6 +89,9 @@ func open(ctx context.Context, rawURL string, sqlite, postgres Opener) (*DB, err
 	}
 }
 
+// Engine returns which engine the database has.
+func (db *DB) Engine() Engine { return db.engine.name }
+
 // Close closes every connection.
 func (db *DB) Close() error {
 	err := errors.Join(db.write.Close(), db.read.Close())
@@ -83,10 +107,6 @@ func (db *DB) Ready(ctx context.Context) error { return db.read.PingContext(ctx)
 // Read is the pool for queries outside of a transaction. SQLite refuses to write through it.
 func (db *DB) Read() *sql.DB { return db.read }
 
-// SkipLocked ends a query for rows to be claimed: rows that another transaction is claiming are passed over, where
-// there can be another.
-func (db *DB) SkipLocked() string { return db.engine.skipLocked }
-
 // InTx runs fn in a write transaction: committed when fn returns nil, else rolled back. A fault that fn returns comes
 // back as it is; any other error is infrastructure and comes back as a fault of kind Unavailable. If it is the commit
 // that failed, the effect is unknown: the request's key decides which it was.
@@ -94,7 +114,7 @@ func (db *DB) SkipLocked() string { return db.engine.skipLocked }
 // fn runs again, in a new transaction, if the first was rolled back for no fault of its own (a deadlock, a lost
 // connection): whatever it leaves outside of the database it must set anew.
 func (db *DB) InTx(ctx context.Context, fn func(tx *sql.Tx) error) error {
-	return db.again(ctx, func() (before, commit error) {
+	return db.retry(ctx, func() (before, commit error) {
 		tx, err := db.write.BeginTx(ctx, nil)
 		if err != nil {
 			return err, nil
@@ -136,18 +156,23 @@ func (db *DB) Prepare(ctx context.Context, config Config, migrations fs.FS) erro
 	return db.AwaitMigrations(ctx, migrations)
 }
 
+// Embedded returns the folder migrations of what a service has embedded, for Migrate.
+func Embedded(files embed.FS) fs.FS {
+	sub, err := fs.Sub(files, "migrations")
+	if err != nil {
+		panic(err) // the name is a valid one
+	}
+	return sub
+}
+
 // Migrate brings the schema to the newest version in migrations: goose SQL files, in a subfolder per engine (sqlite,
 // postgres). On PostgreSQL it waits while another replica migrates.
 func (db *DB) Migrate(ctx context.Context, migrations fs.FS) (err error) {
-	target, options := db.write, []goose.ProviderOption(nil)
-	if db.pool != nil {
-		locker, lockErr := migrationLock()
-		if lockErr != nil {
-			return fmt.Errorf("migrations: %w", lockErr)
-		}
-		target, options = db.patient(), append(options, goose.WithSessionLocker(locker))
-		defer func() { err = errors.Join(err, target.Close()) }()
+	target, options, done, err := db.engine.migrator(db)
+	if err != nil {
+		return fmt.Errorf("migrations: %w", err)
 	}
+	defer func() { err = errors.Join(err, done()) }()
 	provider, err := db.provider(target, migrations, options...)
 	if err != nil {
 		return err
@@ -198,7 +223,7 @@ func (db *DB) version(ctx context.Context) (version int64, err error) {
 }
 
 func (db *DB) provider(target *sql.DB, migrations fs.FS, options ...goose.ProviderOption) (*goose.Provider, error) {
-	files, err := fs.Sub(migrations, db.engine.migrations)
+	files, err := fs.Sub(migrations, string(db.engine.name))
 	if err != nil {
 		return nil, fmt.Errorf("migrations: %w", err)
 	}
@@ -209,13 +234,7 @@ func (db *DB) provider(target *sql.DB, migrations fs.FS, options ...goose.Provid
 	return provider, nil
 }
 
-// Micros is t in microseconds since 1970, as the databases store times.
-func Micros(t time.Time) int64 { return t.UnixMicro() }
-
-// Time is the inverse of Micros, in UTC.
-func Time(micros int64) time.Time { return time.UnixMicro(micros).UTC() }
-
-// Args is a comma-separated list of count placeholders that starts at $first, and grows with every list of rows.
+// Args is a comma-separated list of count placeholders that starts at $first.
 func Args(first, count int) string {
 	var b strings.Builder
 	for i := range count {
@@ -223,24 +242,6 @@ func Args(first, count int) string {
 			b.WriteByte(',')
 		}
 		fmt.Fprintf(&b, "$%d", first+i)
-	}
-	return b.String()
-}
-
-// Rows is a VALUES list: rows tuples of width placeholders each.
-//
-// On SQLite, callers divide a long list into several statements. SQLite takes $1, $2 and so on for names. It searches a list
-// of all names for each one when it parses the statement, and the driver does so again when it binds the values. So the
-// cost of a statement grows with the square of its placeholders. Measured: 250 rows of six values take 9 ms in one INSERT,
-// and 3 ms in portions of 50; BenchmarkCommit/256 of transfer-svc takes 150 ms in one statement per table, and 50 ms in
-// portions of 32 rows.
-func Rows(rows, width int) string {
-	var b strings.Builder
-	for i := range rows {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		b.WriteString("(" + Args(1+i*width, width) + ")")
 	}
 	return b.String()
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/bankmore/bankmore/platform/fault"
 	"github.com/bankmore/bankmore/platform/sqldb"
 	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
+	"github.com/bankmore/bankmore/platform/verify"
 )
 
 const initial = `-- +goose Up
@@ -540,14 +541,11 @@ func TestTimesKeepMicroseconds(t *testing.T) {
 func TestLists(t *testing.T) {
 	for got, want := range map[string]string{
 		sqldb.Args(1, 0): "", sqldb.Args(1, 1): "$1", sqldb.Args(3, 3): "$3,$4,$5",
-		sqldb.Rows(1, 1): "($1)", sqldb.Rows(2, 3): "($1,$2,$3),($4,$5,$6)",
+		sqldb.SQLiteRows(1, 1): "(?)", sqldb.SQLiteRows(2, 3): "(?,?,?),(?,?,?)", sqldb.SQLiteRows(0, 3): "",
 	} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
-	}
-	if got := sqldb.Rows(0, 3); got != "" {
-		t.Errorf("no rows: %q", got)
 	}
 }
 
@@ -639,12 +637,12 @@ func testVerify(t *testing.T, engine sqldbtest.Engine) {
 		{"none", nil, nil, "0 invariants checked, 0 violations\n"},
 		{"kept", []sqldb.Invariant{named("x"), named("y")}, nil, "2 invariants checked, 0 violations\n"},
 		{
-			"violated", []sqldb.Invariant{named("x"), named("a", "b"), named("first")}, sqldb.ErrViolated,
+			"violated", []sqldb.Invariant{named("x"), named("a", "b"), named("first")}, verify.ErrViolated,
 			"VIOLATION nobody is named so: parent a\nVIOLATION nobody is named so: parent b\n" +
 				"VIOLATION nobody is named so: parent first\n3 invariants checked, 3 violations\n",
 		},
 		{
-			"violated in one pass", []sqldb.Invariant{both}, sqldb.ErrViolated,
+			"violated in one pass", []sqldb.Invariant{both}, verify.ErrViolated,
 			"VIOLATION nobody is called a: parent a\nVIOLATION nobody is called b: parent b\n2 invariants checked, 2 violations\n",
 		},
 		{
@@ -674,7 +672,7 @@ func TestVerifyFails(t *testing.T) {
 		"a write":       "DELETE FROM parents RETURNING id",
 	} {
 		err := db.Verify(t.Context(), new(bytes.Buffer), []sqldb.Invariant{{Name: "broken rule", Query: query}})
-		if err == nil || errors.Is(err, sqldb.ErrViolated) || !strings.Contains(err.Error(), "broken rule") {
+		if err == nil || errors.Is(err, verify.ErrViolated) || !strings.Contains(err.Error(), "broken rule") {
 			t.Errorf("%s: %v, want an error that names the invariant", name, err)
 		}
 		if f := new(fault.Error); errors.As(err, &f) {
@@ -692,12 +690,12 @@ func TestVerifySeesOneMoment(t *testing.T) { sqldbtest.Each(t, testVerifySeesOne
 func testVerifySeesOneMoment(t *testing.T, engine sqldbtest.Engine) {
 	db := engine.Open(t, migrations)
 	count := sqldb.Invariant{Name: "count", Query: "SELECT CAST(count(*) AS TEXT) FROM parents"}
-	out := &meddler{meddle: func() {
+	out := &firstWriteHook{hook: func() { // between the two queries
 		if err := db.InTx(t.Context(), add(t.Context(), "meanwhile")); err != nil {
 			t.Error(err)
 		}
 	}}
-	if err := db.Verify(t.Context(), out, []sqldb.Invariant{count, count}); !errors.Is(err, sqldb.ErrViolated) {
+	if err := db.Verify(t.Context(), out, []sqldb.Invariant{count, count}); !errors.Is(err, verify.ErrViolated) {
 		t.Fatal(err)
 	}
 	if want := "VIOLATION count: 1\nVIOLATION count: 1\n"; !strings.HasPrefix(out.String(), want) {
@@ -708,16 +706,16 @@ func testVerifySeesOneMoment(t *testing.T, engine sqldbtest.Engine) {
 	}
 }
 
-// meddler runs meddle once, after the first output.
-type meddler struct {
+// firstWriteHook is a buffer that calls hook once, before its first write.
+type firstWriteHook struct {
 	bytes.Buffer
-	meddle func()
+	hook func()
 }
 
-func (m *meddler) Write(p []byte) (int, error) {
-	if m.meddle != nil {
-		m.meddle()
-		m.meddle = nil
+func (w *firstWriteHook) Write(p []byte) (int, error) {
+	if w.hook != nil {
+		w.hook()
+		w.hook = nil
 	}
-	return m.Buffer.Write(p)
+	return w.Buffer.Write(p)
 }

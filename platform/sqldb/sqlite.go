@@ -9,12 +9,28 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // the pure Go driver "sqlite"
 )
 
-var sqlite = engine{dialect: goose.DialectSQLite3, migrations: "sqlite", snapshot: sql.TxOptions{ReadOnly: true}}
+var sqlite = engine{
+	name:     SQLite,
+	dialect:  goose.DialectSQLite3,
+	now:      func() string { return literal(time.Now()) }, // one process has the database, so its clock is the database's
+	among:    func(query string) string { return "IN (" + query + ")" },
+	snapshot: sql.TxOptions{ReadOnly: true},
+	migrator: sqliteMigrator,
+
+	rolledBack:   func(error) bool { return false }, // a writer waits for the others in Go, and meets no conflict
+	disconnected: func(error) bool { return false }, // there is no connection
+	extent:       sqliteExtent,
+}
+
+func sqliteMigrator(db *DB) (target *sql.DB, options []goose.ProviderOption, done func() error, err error) {
+	return db.write, nil, func() error { return nil }, nil
+}
 
 // Settings of a service's connections only. A read-only connection may sort a whole database, which must not be in memory.
 const (
@@ -80,4 +96,17 @@ func sqliteDSN(path string, more ...string) string {
 		"_pragma=foreign_keys(1)",
 		"_pragma=cache_size(-" + cacheKiB + ")",
 	}, more...), "&")
+}
+
+// SQLiteMaxRows bounds the rows of a statement with up to 32 values in each: SQLite takes at most 32,766 placeholders.
+const SQLiteMaxRows = 1000
+
+// SQLiteRows is a VALUES list for SQLite: rows tuples of width placeholders each.
+//
+// The placeholders have no numbers. SQLite takes $1, $2 and so on for names, and looks for each one in a list of all names,
+// once when it parses the statement and once when the driver binds the values. So with numbers, the cost of a statement grows
+// with the square of its placeholders.
+func SQLiteRows(rows, width int) string {
+	tuple := "(" + strings.TrimSuffix(strings.Repeat("?,", width), ",") + "),"
+	return strings.TrimSuffix(strings.Repeat(tuple, rows), ",")
 }

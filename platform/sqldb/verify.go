@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/bankmore/bankmore/platform/verify"
 )
 
 // Invariant is a query for violations: one text column, one row for each thing that is wrong. A query that checks several
@@ -20,11 +22,8 @@ type Invariant struct {
 	Warning bool
 }
 
-// ErrViolated is the result of Verify when something is wrong.
-var ErrViolated = errors.New("invariants are violated")
-
 // Verify runs the queries in one Snapshot, and writes every violation and every warning to out as it finds it. It returns
-// ErrViolated if there was a violation. Operators read its other errors, so they are no faults. On PostgreSQL, only a
+// verify.ErrViolated if there was a violation. Operators read its other errors, so they are no faults. On PostgreSQL, only a
 // database opened by OpenReadOnly gives the queries the time they need.
 func (db *DB) Verify(ctx context.Context, out io.Writer, invariants []Invariant) error {
 	tx, err := db.Snapshot(ctx)
@@ -32,7 +31,7 @@ func (db *DB) Verify(ctx context.Context, out io.Writer, invariants []Invariant)
 		return err
 	}
 	defer tx.Rollback() //nolint:errcheck // nothing was written
-	report, names := NewReport(out), 0
+	report, names := verify.NewReport(out), 0
 	for _, invariant := range invariants {
 		if err := check(ctx, tx, report, invariant); err != nil {
 			return fmt.Errorf("%s: %w", invariant.Name, err)
@@ -49,7 +48,7 @@ func (db *DB) Snapshot(ctx context.Context) (*sql.Tx, error) {
 	return db.read.BeginTx(ctx, &db.engine.snapshot)
 }
 
-func check(ctx context.Context, tx *sql.Tx, report *Report, invariant Invariant) error {
+func check(ctx context.Context, tx *sql.Tx, report *verify.Report, invariant Invariant) error {
 	rows, err := tx.QueryContext(ctx, invariant.Query, invariant.Args...)
 	if err != nil {
 		return err
@@ -80,38 +79,4 @@ func check(ctx context.Context, tx *sql.Tx, report *Report, invariant Invariant)
 		}
 	}
 	return rows.Err()
-}
-
-// Report prints what Verify prints. Programs whose checks are not queries use it directly.
-type Report struct {
-	out                  io.Writer
-	violations, warnings int
-}
-
-// NewReport returns a report that writes each line to out at once.
-func NewReport(out io.Writer) *Report { return &Report{out: out} }
-
-// Violation reports one thing that violates the invariant of that name.
-func (r *Report) Violation(name, what string) {
-	r.violations++
-	fmt.Fprintf(r.out, "VIOLATION %s: %s\n", name, what)
-}
-
-// Warning reports one thing that is allowed, and that an operator should look at.
-func (r *Report) Warning(name, what string) {
-	r.warnings++
-	fmt.Fprintf(r.out, "WARNING %s: %s\n", name, what)
-}
-
-// Close prints the totals for that number of invariants. It returns ErrViolated if there was any violation.
-func (r *Report) Close(invariants int) error {
-	warnings := ""
-	if r.warnings > 0 {
-		warnings = fmt.Sprintf(", %d warnings", r.warnings)
-	}
-	fmt.Fprintf(r.out, "%d invariants checked, %d violations%s\n", invariants, r.violations, warnings)
-	if r.violations > 0 {
-		return ErrViolated
-	}
-	return nil
 }

@@ -36,6 +36,10 @@ func jsonHandler(out io.Writer, level slog.Level) slog.Handler {
 	return slog.NewJSONHandler(out, &slog.HandlerOptions{Level: level})
 }
 
+// RequestIDHeader carries the id that a caller and our logs share. Every answer of an app has it. An answer without it comes
+// from a sidecar or a proxy on the way.
+const RequestIDHeader = "X-Request-ID"
+
 type requestIDKey struct{}
 
 // WithRequestID returns a context whose log lines carry id.

@@ -26,6 +26,10 @@ type Answer struct {
 	Replayed bool   // it repeats the answer to an earlier request with the same key
 }
 
+// Definitive reports whether the answer to the same request will always be this one. 202 Accepted is not definitive: what
+// was asked for still runs.
+func (a Answer) Definitive() bool { return a.Status != http.StatusAccepted }
+
 // JSON returns an answer with v as its body.
 func JSON(status int, v any) (Answer, error) {
 	body, err := json.Marshal(v)

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/bankmore/bankmore/platform/fault"
+	"github.com/bankmore/bankmore/platform/telemetry"
 	"github.com/bankmore/bankmore/platform/web"
 )
 
@@ -23,7 +24,7 @@ const sent = "test-1" // the X-Request-ID that ask sends
 // ask sends one request through handler.
 func ask(handler http.Handler, method, target string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, target, nil)
-	r.Header.Set(web.RequestIDHeader, sent)
+	r.Header.Set(telemetry.RequestIDHeader, sent)
 	w := httptest.NewRecorder()
 	handler.ServeHTTP(w, r)
 	return w
@@ -178,7 +179,7 @@ func TestAnswers(t *testing.T) {
 		if hasType := w.Header().Get("Content-Type") != ""; hasType != (test.body != "") {
 			t.Errorf("status %d with body %q has content type %q", w.Code, test.body, w.Header().Get("Content-Type"))
 		}
-		want := map[string]string{"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", web.RequestIDHeader: sent}
+		want := map[string]string{"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", telemetry.RequestIDHeader: sent}
 		got := map[string]string{}
 		for name := range want {
 			got[name] = w.Header().Get(name)

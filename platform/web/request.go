@@ -168,20 +168,28 @@ func query(r *http.Request) (url.Values, error) {
 // INVALID_ARGUMENT.
 func (h Handler) Accepting(names ...string) Handler {
 	return func(r *http.Request) (Answer, error) {
-		values, err := query(r)
-		if err != nil {
+		if err := accepts(r, names); err != nil {
 			return Answer{}, err
-		}
-		for _, name := range slices.Sorted(maps.Keys(values)) {
-			switch {
-			case !slices.Contains(names, name):
-				return Answer{}, fault.BadArgument(fmt.Sprintf("Parâmetro desconhecido: %.64s.", strings.ToValidUTF8(name, "?")))
-			case len(values[name]) > 1:
-				return Answer{}, fault.BadArgument("Parâmetro repetido: " + name + ".")
-			}
 		}
 		return h(r)
 	}
+}
+
+// accepts returns an error if the query of r has a parameter that is not among names, or one twice.
+func accepts(r *http.Request, names []string) error {
+	values, err := query(r)
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		switch {
+		case !slices.Contains(names, name):
+			return fault.BadArgument(fmt.Sprintf("Parâmetro desconhecido: %.64s.", strings.ToValidUTF8(name, "?")))
+		case len(values[name]) > 1:
+			return fault.BadArgument("Parâmetro repetido: " + name + ".")
+		}
+	}
+	return nil
 }
 
 // PageFrom reads cursor and limit (1 to MaxPageSize, default DefaultPageSize) from the query.

@@ -24,10 +24,6 @@ import (
 	"github.com/bankmore/bankmore/platform/telemetry"
 )
 
-// RequestIDHeader carries the id that a caller and our logs share. Every answer of an app has it. An answer without it comes
-// from a sidecar or a proxy on the way.
-const RequestIDHeader = "X-Request-ID"
-
 var saneRequestID = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,128}$`)
 
 var (
@@ -82,11 +78,11 @@ func allowed(routes chi.Routes, r *http.Request) string {
 // identify gives the request its id and the trace context it came with.
 func identify(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id := r.Header.Get(RequestIDHeader)
+		id := r.Header.Get(telemetry.RequestIDHeader)
 		if !saneRequestID.MatchString(id) {
 			id = uuid.NewString()
 		}
-		w.Header().Set(RequestIDHeader, id)
+		w.Header().Set(telemetry.RequestIDHeader, id)
 		ctx := telemetry.Propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
 		next.ServeHTTP(w, r.WithContext(telemetry.WithRequestID(ctx, id)))
 	})

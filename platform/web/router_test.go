@@ -30,10 +30,10 @@ func TestRequestIDIsEchoedIfSane(t *testing.T) {
 		"": false, strings.Repeat("x", 129): false, "a b": false, "a\tb": false, `"quoted"`: false, "<script>": false, "é": false, "a,b": false,
 	} {
 		r := httptest.NewRequest(http.MethodGet, "/x", nil)
-		r.Header.Set(web.RequestIDHeader, id)
+		r.Header.Set(telemetry.RequestIDHeader, id)
 		w := httptest.NewRecorder()
 		router.ServeHTTP(w, r)
-		got := w.Header().Get(web.RequestIDHeader)
+		got := w.Header().Get(telemetry.RequestIDHeader)
 		if got != inside {
 			t.Errorf("%q: the answer says %q, the context %q", id, got, inside)
 		}
@@ -111,7 +111,7 @@ func TestRouting(t *testing.T) {
 			t.Errorf("%s %s: %d %s, Allow %q, want %d %s, Allow %q", test.method, test.target,
 				w.Code, w.Body, w.Header().Get("Allow"), test.status, test.body, test.allow)
 		}
-		if w.Header().Get(web.RequestIDHeader) != sent {
+		if w.Header().Get(telemetry.RequestIDHeader) != sent {
 			t.Errorf("%s %s: no request id", test.method, test.target)
 		}
 	}
@@ -231,40 +231,13 @@ func TestEmptyAnswerCountsAs200(t *testing.T) {
 	}
 }
 
-func TestDocs(t *testing.T) {
+func TestSchema(t *testing.T) {
 	router := web.NewRouter()
-	web.MountDocs(router, "thing", "Coisas", []byte("openapi: 3.1.0\n"))
+	web.MountSchema(router, "thing", []byte("openapi: 3.1.0\n"))
 	for _, target := range []string{"/api/schema/thing", "/api/schema/thing/"} {
 		w := ask(router, http.MethodGet, target)
 		if diff := cmp.Diff("openapi: 3.1.0\n", w.Body.String()); w.Code != 200 || diff != "" || w.Header().Get("Content-Type") != "application/yaml" {
 			t.Errorf("%s: %d %s %s", target, w.Code, w.Header().Get("Content-Type"), diff)
-		}
-	}
-	for _, target := range []string{"/swagger/thing", "/swagger/thing/"} {
-		w := ask(router, http.MethodGet, target)
-		if w.Code != 200 || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/html") ||
-			!strings.Contains(w.Body.String(), "Coisas") || !strings.Contains(w.Body.String(), "/api/schema/thing") {
-			t.Errorf("%s: %d %s\n%.300s", target, w.Code, w.Header(), w.Body)
-		}
-	}
-	if w := ask(router, http.MethodGet, "/swagger/thing/swagger-ui.css"); w.Code != 200 || w.Body.Len() == 0 {
-		t.Errorf("the style sheet: %d, %d bytes", w.Code, w.Body.Len())
-	}
-	for _, refused := range []struct {
-		method, target string
-		status         int
-		body           string
-	}{
-		{http.MethodGet, "/swagger/thing/nothing", 404, `{"message":"Recurso não encontrado.","type":"NOT_FOUND"}`},
-		{http.MethodPost, "/swagger/thing", 405, `{"message":"Método não permitido.","type":"METHOD_NOT_ALLOWED"}`},
-		{http.MethodDelete, "/swagger/thing/swagger-ui.css", 405, `{"message":"Método não permitido.","type":"METHOD_NOT_ALLOWED"}`},
-	} {
-		w := ask(router, refused.method, refused.target)
-		if w.Code != refused.status || w.Body.String() != refused.body || w.Header().Get("Content-Type") != "application/json" {
-			t.Errorf("%s %s: %d %s\n%.300s", refused.method, refused.target, w.Code, w.Header(), w.Body)
-		}
-		if allow := w.Header().Get("Allow"); w.Code == 405 && allow != "GET, HEAD" {
-			t.Errorf("%s %s: Allow %q", refused.method, refused.target, allow)
 		}
 	}
 }

@@ -3,6 +3,9 @@
 package main
 
 import (
+	"os"
+	"runtime/debug"
+
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 
 	_ "github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"          // reads the Caddyfile
@@ -18,5 +21,8 @@ import (
 )
 
 func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(200) // as in the services: docs/adr/0045
+	}
 	caddycmd.Main()
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime/debug"
 
 	"github.com/bankmore/bankmore/tools/daprd/components"
 	"github.com/dapr/dapr/cmd/daprd/options"
@@ -31,6 +32,9 @@ var (
 
 func main() {
 	_, _ = maxprocs.Set() // after an error GOMAXPROCS stays as it is
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(200) // as in the services: docs/adr/0045
+	}
 	opts, err := options.New(os.Args[1:])
 	if err != nil {
 		log.Fatalf("Failed to parse flags: %v", err)

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/bankmore/bankmore/account-svc/accountapi"
-	"github.com/bankmore/bankmore/account-svc/internal/account"
+	"github.com/bankmore/bankmore/account-svc/internal/customer"
 	"github.com/bankmore/bankmore/platform/fault"
 	"github.com/bankmore/bankmore/platform/web"
 )
@@ -19,14 +19,14 @@ func (h handlers) closed(r *http.Request) (web.Answer, error) {
 	if err := web.DecodeInternal(r, &in, maxQueryBytes); err != nil {
 		return web.Answer{}, err
 	}
-	after := account.Closing{At: h.Tokens.OldestIssue(time.Now())}
+	after := customer.Closing{At: h.Tokens.OldestIssue(time.Now())}
 	if in.After != nil {
 		if !web.IsID(in.After.AccountID) {
 			return web.Answer{}, fault.BadArgument("Conta inválida.")
 		}
-		after = account.Closing{AccountID: in.After.AccountID, At: in.After.ClosedAt}
+		after = customer.Closing{AccountID: in.After.AccountID, At: in.After.ClosedAt}
 	}
-	closings, err := h.Accounts.Closed(r.Context(), after, accountapi.MaxClosed+1)
+	closings, err := h.Customers.Closed(r.Context(), after, accountapi.MaxClosed+1)
 	if err != nil {
 		return web.Answer{}, err
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/bankmore/bankmore/account-svc/accountapi"
-	"github.com/bankmore/bankmore/account-svc/internal/account"
+	"github.com/bankmore/bankmore/account-svc/internal/customer"
 	"github.com/bankmore/bankmore/platform/auth"
 )
 
@@ -57,7 +57,7 @@ func TestClosedAccountsAreListed(t *testing.T) {
 	if page := a.closedPage(nil); len(page.Accounts) != 1 {
 		t.Errorf("while a token may be left: %+v", page)
 	}
-	if _, err := a.store.Reopen(t.Context(), account.Reopening{Number: number, Reason: "a refund came", At: time.Now()}); err != nil {
+	if _, err := a.store.Reopen(t.Context(), customer.Reopening{Number: number, Reason: "a refund came", At: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
 	if page := a.closedPage(nil); len(page.Accounts) != 0 {

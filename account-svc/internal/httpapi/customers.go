@@ -9,7 +9,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/bankmore/bankmore/account-svc/accountapi"
-	"github.com/bankmore/bankmore/account-svc/internal/account"
+	"github.com/bankmore/bankmore/account-svc/internal/customer"
 	"github.com/bankmore/bankmore/platform/money"
 	"github.com/bankmore/bankmore/platform/web"
 )
@@ -36,8 +36,8 @@ func (h handlers) register(r *http.Request) (web.Answer, error) {
 	var number string
 	var again bool
 	err := h.Limits.Registration(r.Context(), h.source(r), func(ctx context.Context) (err error) {
-		number, err = h.Accounts.Register(ctx, in.CPF, in.Name, in.Password)
-		if again = errors.Is(err, account.ErrCPFTaken); again { // perhaps by this customer, who never got the first answer
+		number, err = h.Customers.Register(ctx, in.CPF, in.Name, in.Password)
+		if again = errors.Is(err, customer.ErrCPFTaken); again { // perhaps by this customer, who never got the first answer
 			number, err = h.registered(ctx, h.source(r), in)
 		}
 		return err
@@ -53,12 +53,12 @@ func (h handlers) register(r *http.Request) (web.Answer, error) {
 // registered finds the account that the same registration has opened before. It tries a password, so it counts as a login:
 // otherwise a stranger could guess passwords by registrations, without limit.
 func (h handlers) registered(ctx context.Context, source string, in registerRequest) (number string, err error) {
-	cpf, err := account.ParseCPF(in.CPF)
+	cpf, err := customer.ParseCPF(in.CPF)
 	if err != nil {
 		return "", err
 	}
 	err = h.Limits.Attempt(ctx, source, "cpf "+string(cpf), func(ctx context.Context) (err error) {
-		number, err = h.Accounts.Registered(ctx, in.CPF, in.Name, in.Password)
+		number, err = h.Customers.Registered(ctx, in.CPF, in.Name, in.Password)
 		return err
 	})
 	return number, err
@@ -84,24 +84,24 @@ func (h handlers) login(r *http.Request) (web.Answer, error) {
 		return web.Answer{}, err
 	}
 	name := "" // stays "" if the CPF is malformed: then there is no password to guess
-	if cpf, err := account.ParseCPF(in.CPF); err == nil {
+	if cpf, err := customer.ParseCPF(in.CPF); err == nil {
 		name = "cpf " + string(cpf)
 	}
-	var customer account.Customer
+	var owner customer.Customer
 	err := h.Limits.Attempt(r.Context(), h.source(r), name, func(ctx context.Context) (err error) {
-		customer, err = h.Accounts.Login(ctx, in.CPF, in.Password)
+		owner, err = h.Customers.Login(ctx, in.CPF, in.Password)
 		return err
 	})
 	if err != nil {
 		return web.Answer{}, err
 	}
 	token, err := h.Tokens.Sign(accountapi.Claims{
-		RegisteredClaims: h.Tokens.Registered(customer.AccountID, time.Now()), AccountNumber: customer.Number,
+		RegisteredClaims: h.Tokens.Registered(owner.AccountID, time.Now()), AccountNumber: owner.Number,
 	})
 	if err != nil {
 		return web.Answer{}, err
 	}
-	return web.JSON(http.StatusOK, loginAnswer{Token: token, AccountNumber: customer.Number, Name: customer.Name})
+	return web.JSON(http.StatusOK, loginAnswer{Token: token, AccountNumber: owner.Number, Name: owner.Name})
 }
 
 type deactivateRequest struct {
@@ -118,7 +118,7 @@ func (h handlers) deactivate(r *http.Request) (web.Answer, error) {
 	}
 	id := caller(r).AccountID()
 	err := h.Limits.Attempt(r.Context(), h.source(r), "account "+id, func(ctx context.Context) error {
-		return h.Accounts.Deactivate(ctx, id, in.Password)
+		return h.Customers.Deactivate(ctx, id, in.Password)
 	})
 	if err != nil {
 		return web.Answer{}, err
@@ -145,7 +145,7 @@ func (h handlers) exists(r *http.Request) (web.Answer, error) {
 	if _, err := h.Ledger.Balance(r.Context(), caller(r).AccountID()); err != nil {
 		return web.Answer{}, err
 	}
-	exists, err := h.Accounts.Exists(r.Context(), chi.URLParam(r, "number"))
+	exists, err := h.Customers.Exists(r.Context(), chi.URLParam(r, "number"))
 	if err != nil {
 		return web.Answer{}, err
 	}

@@ -13,18 +13,23 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-chi/chi/v5"
 	"github.com/go-json-experiment/json"
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/bankmore/bankmore/account-svc/accountapi"
-	"github.com/bankmore/bankmore/account-svc/internal/account"
+	"github.com/bankmore/bankmore/account-svc/internal/customer"
+	"github.com/bankmore/bankmore/account-svc/internal/groupcommit"
 	"github.com/bankmore/bankmore/account-svc/internal/httpapi"
 	"github.com/bankmore/bankmore/account-svc/internal/ledger"
+	"github.com/bankmore/bankmore/account-svc/internal/ownercache"
 	"github.com/bankmore/bankmore/account-svc/internal/sqlstore"
 	"github.com/bankmore/bankmore/platform/auth"
 	"github.com/bankmore/bankmore/platform/idempotency"
+	"github.com/bankmore/bankmore/platform/ratelimit"
 	"github.com/bankmore/bankmore/platform/sidecar"
 	"github.com/bankmore/bankmore/platform/sqldb"
+	"github.com/bankmore/bankmore/platform/web/webtest"
 )
 
 const (
@@ -73,7 +78,7 @@ type api struct {
 	t      *testing.T
 	router http.Handler
 	tokens *auth.Tokens
-	store  *sqlstore.Store
+	store  sqlstore.Store
 	db     *sqldb.DB
 	state  *stateStore
 	memory *idempotency.Memory
@@ -93,7 +98,19 @@ func newAPI(t *testing.T) *api {
 	return newLimitedAPI(t, httpapi.LimitsConfig{PerCustomer: 5, FailuresPerSource: 20, RegistrationsPerSource: 20})
 }
 
+// A customer over the limit of a route is refused, on each route that takes a token.
+func TestRoutesAreLimited(t *testing.T) {
+	a := newRuledAPI(t, httpapi.LimitsConfig{PerCustomer: 5, FailuresPerSource: 20, RegistrationsPerSource: 20}, ratelimit.Rules{"*": 1})
+	_, token := a.register("52998224725", "Ana Limite")
+	webtest.RoutesAreLimited(t, a.router.(*chi.Mux), token)
+}
+
 func newLimitedAPI(t *testing.T, limits httpapi.LimitsConfig) *api {
+	t.Helper()
+	return newRuledAPI(t, limits, ratelimit.Rules{"*": 1_000_000})
+}
+
+func newRuledAPI(t *testing.T, limits httpapi.LimitsConfig, rules ratelimit.Rules) *api {
 	t.Helper()
 	db, err := sqldb.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "account.db"))
 	if err != nil {
@@ -104,7 +121,7 @@ func newLimitedAPI(t *testing.T, limits httpapi.LimitsConfig) *api {
 		t.Fatal(err)
 	}
 	a := &api{t: t, db: db, store: sqlstore.New(db), tokens: tokensFor(t, strings.Repeat("k", 32)), state: &stateStore{data: map[string][]byte{}}}
-	accounts, err := account.New(a.store, account.CPFKeys{})
+	customers, err := customer.New(a.store, customer.Argon2id{}, customer.CPFKeys{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,12 +129,13 @@ func newLimitedAPI(t *testing.T, limits httpapi.LimitsConfig) *api {
 	if err != nil {
 		t.Fatal(err)
 	}
-	book := ledger.New(a.store)
+	book := groupcommit.New(ledger.New(ownercache.New(a.store)))
 	t.Cleanup(book.Close)
 	a.memory = idempotency.New(a.state, idempotency.Config{TTL: time.Hour}, [][]byte{[]byte("a key of the memory")})
 	a.router = httpapi.New(httpapi.Deps{
-		Accounts: accounts, Ledger: book, Memory: a.memory, Tokens: a.tokens, AppToken: appToken,
-		Limits: httpapi.NewLimits(limits, nil), Zone: httpapi.Zone{Location: time.UTC}, OpenAPI: openAPI,
+		Customers: customers, Ledger: book, Memory: a.memory, Tokens: a.tokens, AppToken: appToken,
+		Limits: httpapi.NewLimits(limits, nil), Zone: httpapi.Zone{Location: time.UTC}, BankCode: "000", OpenAPI: openAPI,
+		RateLimits: ratelimit.NewLocal(rules),
 	})
 	return a
 }
@@ -246,7 +264,7 @@ func TestClosingAgain(t *testing.T) {
 	a.want(a.deactivate(token, password), 204, "")
 
 	// An operator reopens Ana's account, and her money is there.
-	if _, err := a.store.Reopen(t.Context(), account.Reopening{Number: ana, Reason: "a refund came", At: time.Now()}); err != nil {
+	if _, err := a.store.Reopen(t.Context(), customer.Reopening{Number: ana, Reason: "a refund came", At: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
 	if got := a.balance(token); got != "10.00" {
@@ -354,6 +372,7 @@ func TestStatement(t *testing.T) {
 			BalanceAfter string    `json:"balance_after"`
 			Kind         string    `json:"kind"`
 			Counterparty *string   `json:"counterparty_account_number"`
+			Name         *string   `json:"counterparty_name"`
 			Description  string    `json:"description"`
 			TransferID   *string   `json:"transfer_id"`
 			CreatedAt    time.Time `json:"created_at"`
@@ -370,7 +389,7 @@ func TestStatement(t *testing.T) {
 		}
 		for _, m := range page.Items {
 			balances = append(balances, m.BalanceAfter)
-			if m.Kind != "deposit" || m.Type != "C" || m.Description != "Depósito" || m.Counterparty != nil || m.TransferID != nil {
+			if m.Kind != "deposit" || m.Type != "C" || m.Description != "Depósito" || m.Counterparty != nil || m.Name != nil || m.TransferID != nil {
 				t.Errorf("item %+v", m)
 			}
 		}
@@ -386,8 +405,11 @@ func TestStatement(t *testing.T) {
 	if rec := a.do(request{method: "GET", path: "/api/account/statement?limit=1&from=" + today + "&to=" + today, token: token}); !strings.Contains(rec.Body.String(), `"balance_after":"5.00"`) {
 		t.Errorf("today's statement: %s", rec.Body)
 	}
-	for _, nothing := range []string{"from=2100-01-01T00:00:00Z", "to=0001-01-01T00:00:00Z"} {
-		a.want(a.do(request{method: "GET", path: "/api/account/statement?" + nothing, token: token}), 200, `{"items":[],"next_cursor":null}`)
+	for nothing, period := range map[string]string{
+		"from=2100-01-01T00:00:00Z": `{"from":"2100-01-01T00:00:00Z","to":null,"opening_balance":"5.00","closing_balance":"5.00"}`,
+		"to=0001-01-01T00:00:00Z":   `{"from":null,"to":"0001-01-01T00:00:00Z","opening_balance":"0.00","closing_balance":"0.00"}`,
+	} {
+		a.want(a.do(request{method: "GET", path: "/api/account/statement?" + nothing, token: token}), 200, `{"items":[],"next_cursor":null,"period":`+period+`}`)
 	}
 }
 
@@ -441,25 +463,7 @@ func TestIdempotencyKeyHeader(t *testing.T) {
 	a.want(post("k-1", `{"request_id":"k-2",`+body[1:]), 400, `{"message":"request_id e Idempotency-Key são diferentes.","type":"INVALID_ARGUMENT"}`)
 }
 
-func TestSameKeyAtOnce(t *testing.T) {
-	a := newAPI(t)
-	number, token := a.register(anaCPF, "Ana")
-	var wg sync.WaitGroup
-	codes := make([]int, 100)
-	for i := range codes {
-		wg.Go(func() { codes[i] = a.move(token, number, "k", "3.00", "C").Code })
-	}
-	wg.Wait()
-	for _, code := range codes {
-		if code != 204 {
-			t.Errorf("code %d", code)
-		}
-	}
-	if got := a.balance(token); got != "3.00" {
-		t.Errorf("balance %s", got)
-	}
-}
-
+// Bodies, amounts and request_ids are read by the rules of web.Decode, money and web.RequestID, whose tests have all the cases.
 func TestBadInput(t *testing.T) {
 	a := newAPI(t)
 	number, token := a.register(anaCPF, "Ana")
@@ -511,34 +515,15 @@ func TestBadInput(t *testing.T) {
 		header            http.Header
 	}{
 		{"malformed JSON", moving, `{"request_id":`, 400, invalidArgument, token, nil},
-		{"empty body", moving, "", 400, invalidArgument, token, http.Header{"Content-Type": {"application/json"}}},
-		{"an array", moving, "[]", 400, invalidArgument, token, nil},
-		{"null", moving, "null", 400, invalidArgument, token, nil},
-		{"two documents", moving, movement("") + "{}", 400, invalidArgument, token, nil},
-		{"invalid UTF-8", moving, movement("request_id=\"\xff\""), 400, invalidArgument, token, nil},
 		{"unknown field", moving, movement(`x=1`), 400, invalidArgument, token, nil},
-		{"field twice", moving, strings.Replace(movement(""), "{", `{"amount":1,`, 1), 400, invalidArgument, token, nil},
-		{"field in capitals", moving, movement(`AMOUNT=1`), 400, invalidArgument, token, nil},
 		{"wrong content type", moving, movement(""), 415, "UNSUPPORTED_MEDIA_TYPE", token, http.Header{"Content-Type": {"text/plain"}}},
-		{"no content type", moving, movement(""), 415, "UNSUPPORTED_MEDIA_TYPE", token, http.Header{"Content-Type": nil}},
 		{"1 MiB", moving, movement(`request_id="` + strings.Repeat("x", 1<<20) + `"`), 413, "PAYLOAD_TOO_LARGE", token, nil},
 		{"no request_id", moving, movement("request_id="), 400, invalidArgument, token, nil},
 		{"request_id of 256", moving, movement(`request_id="` + strings.Repeat("x", 256) + `"`), 400, invalidArgument, token, nil},
-		{"request_id with control characters", moving, movement(`request_id="a\u0000b"`), 400, invalidArgument, token, nil},
-		{"blank request_id", moving, movement(`request_id="  "`), 400, invalidArgument, token, nil},
-		{"request_id a number", moving, movement(`request_id=1`), 400, invalidArgument, token, nil},
 		{"no amount", moving, movement("amount="), 400, invalidArgument, token, nil},
 		{"amount null", moving, movement("amount=null"), 400, invalidArgument, token, nil},
-		{"amount 1e400", moving, movement("amount=1e400"), 400, invalidValue, token, nil},
-		{"amount 1e2", moving, movement("amount=1e2"), 400, invalidValue, token, nil},
-		{"amount NaN", moving, movement(`amount="NaN"`), 400, invalidValue, token, nil},
-		{"amount -1", moving, movement("amount=-1"), 400, invalidValue, token, nil},
 		{"amount 0", moving, movement("amount=0"), 400, invalidValue, token, nil},
 		{"amount 0.001", moving, movement("amount=0.001"), 400, invalidValue, token, nil},
-		{"amount of 16 digits", moving, movement("amount=1234567890123456"), 400, invalidValue, token, nil},
-		{"amount of 16 digits with decimals", moving, movement("amount=12345678901234.56"), 400, invalidValue, token, nil},
-		{"amount an object", moving, movement("amount={}"), 400, invalidValue, token, nil},
-		{"amount true", moving, movement("amount=true"), 400, invalidValue, token, nil},
 		{"no type", moving, movement("type="), 400, invalidArgument, token, nil},
 		{"type X", moving, movement(`type="X"`), 400, "INVALID_TYPE", token, nil},
 		{"type c", moving, movement(`type="c"`), 400, "INVALID_TYPE", token, nil},
@@ -555,17 +540,13 @@ func TestBadInput(t *testing.T) {
 		{"no token for a statement", statement, "", 401, "USER_UNAUTHORIZED", "", nil},
 		{"no token for exists", "GET /api/account/exists/1/", "", 401, "USER_UNAUTHORIZED", "", nil},
 		{"limit 0", statement + "?limit=0", "", 400, invalidArgument, token, nil},
-		{"limit 101", statement + "?limit=101", "", 400, invalidArgument, token, nil},
-		{"limit x", statement + "?limit=x", "", 400, invalidArgument, token, nil},
 		{"bad cursor", statement + "?cursor=%21%21", "", 400, invalidArgument, token, nil},
 		{"cursor of something else", statement + "?cursor=YWJj", "", 400, invalidArgument, token, nil},
 		{"cursor with a sign", statement + "?cursor=KzU", "", 400, invalidArgument, token, nil},
 		{"cursor with a leading zero", statement + "?cursor=MDU", "", 400, invalidArgument, token, nil},
-		{"empty cursor", statement + "?cursor=", "", 400, invalidArgument, token, nil},
 		{"empty to", statement + "?to=", "", 400, invalidArgument, token, nil},
 		{"two keys", moving, movement(""), 400, invalidArgument, token, http.Header{"Idempotency-Key": {"1", "2"}}},
 		{"bad from", statement + "?from=ontem", "", 400, invalidArgument, token, nil},
-		{"bad query", statement + "?limit=%zz", "", 400, invalidArgument, token, nil},
 		{"CPF with a wrong check digit", registering, register("52998224724", "Ana", password), 400, invalidDocument, "", nil},
 		{"CPF of one digit", registering, register("11111111111", "Ana", password), 400, invalidDocument, "", nil},
 		{"CPF too short", registering, register("123", "Ana", password), 400, invalidDocument, "", nil},

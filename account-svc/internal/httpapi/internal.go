@@ -46,7 +46,22 @@ func (h handlers) applyMovements(r *http.Request) (web.Answer, error) {
 // serviceKey is the ledger's key of a request id that a service chose. No customer's request has such a key.
 func serviceKey(requestID string) string { return "service:" + requestID }
 
+// command returns the ledger's command for m and, with it, the one for its Then. For what is malformed it returns an empty
+// command, which the ledger rejects.
 func command(m accountapi.Movement) ledger.Command {
+	c := single(m)
+	switch {
+	case m.Then == nil:
+	case m.Then.Then != nil:
+		return ledger.Command{}
+	default:
+		c.Then = new(single(*m.Then))
+	}
+	return c
+}
+
+// single returns the command for m without its Then.
+func single(m accountapi.Movement) ledger.Command {
 	c := ledger.Command{
 		RequestKey: serviceKey(m.RequestID), AccountNumber: m.AccountNumber, Type: ledger.Type(m.Type), Kind: ledger.Kind(m.Kind),
 		Amount: m.Amount, Counterparty: m.Counterparty, TransferID: m.TransferID, Description: m.Description,
@@ -57,7 +72,7 @@ func command(m accountapi.Movement) ledger.Command {
 	}
 	if m.RequestID == "" || c.Kind == ledger.Deposit || c.Kind == ledger.Withdrawal || !storable(
 		m.RequestID, m.AccountNumber, m.Counterparty, m.TransferID, m.Description, m.TransferRequestID, m.TransferFingerprint) {
-		return ledger.Command{} // the ledger rejects it as malformed; services move no cash, either
+		return ledger.Command{} // services move no cash, either
 	}
 	return c
 }
@@ -82,6 +97,10 @@ func wire(r ledger.Result) accountapi.MovementResult {
 			Status: accountapi.StatusRefused, Replayed: r.Replayed, Type: r.Refusal.Type, Message: r.Refusal.Message,
 		}
 	default:
-		return accountapi.MovementResult{Status: accountapi.StatusApplied, Replayed: r.Replayed}
+		applied := accountapi.MovementResult{Status: accountapi.StatusApplied, Replayed: r.Replayed}
+		if r.Then != nil {
+			applied.Then = new(wire(*r.Then))
+		}
+		return applied
 	}
 }

@@ -7,13 +7,12 @@ import (
 	"log/slog"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
-	"golang.org/x/time/rate"
 
-	"github.com/bankmore/bankmore/account-svc/internal/account"
+	"github.com/bankmore/bankmore/account-svc/internal/customer"
 	"github.com/bankmore/bankmore/platform/fault"
+	"github.com/bankmore/bankmore/platform/ratelimit"
 )
 
 // LimitsConfig bounds the guessing of passwords, and the hashing that strangers can cause. Each limit is a token bucket:
@@ -88,37 +87,37 @@ func NewLimits(config LimitsConfig, shared Counter) *Limits {
 	}
 }
 
-// Attempt runs try, an attempt from source at the password of customer, or fails with errTooMany. customer is "" if there
+// Attempt runs try, an attempt from source at the password of owner, or fails with errTooMany. owner is "" if there
 // is none. A failure counts against the source. The attempts of other sources never refuse a source that has not failed at
-// this customer's password.
-func (l *Limits) Attempt(ctx context.Context, source, customer string, try func(ctx context.Context) error) error {
+// this owner's password.
+func (l *Limits) Attempt(ctx context.Context, source, owner string, try func(ctx context.Context) error) error {
 	if wait := l.failures.peek(ctx, source); wait > 0 {
 		return refuse(ctx, "source", source, wait)
 	}
-	here := customer + " from " + source
-	if customer != "" {
+	here := owner + " from " + source
+	if owner != "" {
 		if wait := l.attempts.take(ctx, here); wait > 0 {
 			return refuse(ctx, "customer", source, wait)
 		}
-		if wait := l.customers.take(ctx, customer); wait > 0 && l.strangers.peek(ctx, here) > 0 {
+		if wait := l.customers.take(ctx, owner); wait > 0 && l.strangers.peek(ctx, here) > 0 {
 			return refuse(ctx, "customer", source, wait)
 		}
 	}
-	err := try(account.WithVisitor(ctx, account.Visitor{
+	err := try(customer.WithVisitor(ctx, customer.Visitor{
 		Source: source, Network: wider(source),
-		Later: account.VisitorOf(ctx).Later || l.failed.peek(ctx, source) > 0,
+		Later: customer.VisitorOf(ctx).Later || l.failed.peek(ctx, source) > 0,
 		Admit: func() error { // others from this source may have failed while this one waited
-			if wait := l.failures.local.peek(source); wait > 0 {
+			if wait := l.failures.local.Peek(source, l.failures.rate()); wait > 0 {
 				return refuse(ctx, "source", source, wait)
 			}
 			return nil
 		},
 	}))
-	if errors.Is(err, account.ErrWrongLogin) || errors.Is(err, account.ErrWrongPassword) || errors.Is(err, account.ErrCPFTaken) {
+	if errors.Is(err, customer.ErrWrongLogin) || errors.Is(err, customer.ErrWrongPassword) || errors.Is(err, customer.ErrCPFTaken) {
 		ctx := context.WithoutCancel(ctx) // the failure counts even if the client did not wait for the answer
 		l.failures.take(ctx, source)
 		l.failed.take(ctx, source)
-		if customer != "" {
+		if owner != "" {
 			l.strangers.take(ctx, here)
 		}
 	}
@@ -130,7 +129,7 @@ func (l *Limits) Registration(ctx context.Context, source string, try func(ctx c
 	if wait := l.registrations.take(ctx, source); wait > 0 {
 		return refuse(ctx, "registration", source, wait)
 	}
-	return try(account.WithVisitor(ctx, account.Visitor{Source: source, Network: wider(source), Later: true}))
+	return try(customer.WithVisitor(ctx, customer.Visitor{Source: source, Network: wider(source), Later: true}))
 }
 
 func refuse(ctx context.Context, limit, source string, wait time.Duration) error {
@@ -144,17 +143,21 @@ type limit struct {
 	name   string
 	count  int
 	per    time.Duration
-	local  *localCounter
+	local  *ratelimit.Buckets
 	shared Counter
 }
 
 func newLimit(name string, count int, per time.Duration, shared Counter) limit {
-	return limit{name: name, count: count, per: per, local: newLocalCounter(count, per), shared: shared}
+	return limit{name: name, count: count, per: per, local: ratelimit.NewBuckets(), shared: shared}
+}
+
+func (l limit) rate() ratelimit.Rate {
+	return ratelimit.Rate{Burst: l.count, Every: l.per / time.Duration(l.count)}
 }
 
 // take counts who once. It returns 0 if the limit admits that, and otherwise how long to wait.
 func (l limit) take(ctx context.Context, who string) time.Duration {
-	if wait := l.local.take(who); wait > 0 || l.shared == nil {
+	if wait := l.local.Take(who, l.rate()); wait > 0 || l.shared == nil {
 		return wait
 	}
 	wait, _ := l.shared.Take(ctx, l.name+" "+who, l.count, l.per) // after an error, the count of this process decides
@@ -163,54 +166,9 @@ func (l limit) take(ctx context.Context, who string) time.Duration {
 
 // peek is take without counting.
 func (l limit) peek(ctx context.Context, who string) time.Duration {
-	if wait := l.local.peek(who); wait > 0 || l.shared == nil {
+	if wait := l.local.Peek(who, l.rate()); wait > 0 || l.shared == nil {
 		return wait
 	}
 	wait, _ := l.shared.Peek(ctx, l.name+" "+who, l.count, l.per)
 	return wait
-}
-
-// maxNames bounds the names that a process counts, for each limit. Beyond that, it forgets the name that was seen least
-// recently. A name takes about 200 bytes.
-const maxNames = 1 << 15
-
-// localCounter counts in this process.
-type localCounter struct {
-	count int
-	every time.Duration
-	names *lru.Cache[string, *rate.Limiter]
-}
-
-func newLocalCounter(count int, per time.Duration) *localCounter {
-	names, err := lru.New[string, *rate.Limiter](maxNames)
-	if err != nil {
-		panic(err) // maxNames is positive
-	}
-	return &localCounter{count: count, every: per / time.Duration(count), names: names}
-}
-
-func (c *localCounter) take(who string) time.Duration {
-	limiter, ok := c.names.Get(who)
-	if !ok {
-		limiter = rate.NewLimiter(rate.Every(c.every), c.count)
-		if earlier, ok, _ := c.names.PeekOrAdd(who, limiter); ok {
-			limiter = earlier
-		}
-	}
-	if limiter.Allow() {
-		return 0
-	}
-	return c.wait(limiter)
-}
-
-func (c *localCounter) peek(who string) time.Duration {
-	if limiter, ok := c.names.Get(who); ok && limiter.Tokens() < 1 {
-		return c.wait(limiter)
-	}
-	return 0
-}
-
-// wait is how long it takes until limiter admits one more, and above 0 in any case.
-func (c *localCounter) wait(limiter *rate.Limiter) time.Duration {
-	return max(1, time.Duration((1-limiter.Tokens())*float64(c.every)))
 }

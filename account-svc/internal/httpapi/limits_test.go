@@ -10,18 +10,19 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/bankmore/bankmore/account-svc/internal/account"
+	"github.com/bankmore/bankmore/account-svc/internal/customer"
 	"github.com/bankmore/bankmore/platform/auth"
 	"github.com/bankmore/bankmore/platform/fault"
+	"github.com/bankmore/bankmore/platform/ratelimit"
 )
 
 var few = LimitsConfig{PerCustomer: 5, FailuresPerSource: 20, RegistrationsPerSource: 10}
 
 // try makes an attempt from source at the password of customer. It reports whether the limits let it through.
-func (l *Limits) try(t *testing.T, source, customer string, outcome error) bool {
+func (l *Limits) try(t *testing.T, source, owner string, outcome error) bool {
 	t.Helper()
 	tried := false
-	err := l.Attempt(t.Context(), source, customer, func(context.Context) error { tried = true; return outcome })
+	err := l.Attempt(t.Context(), source, owner, func(context.Context) error { tried = true; return outcome })
 	return letThrough(t, tried, err, outcome)
 }
 
@@ -44,11 +45,11 @@ func TestGuessesFromOneSourceAreStopped(t *testing.T) {
 		l := NewLimits(few, nil)
 		allowed := 0
 		for n := range 25 {
-			customer := fmt.Sprint("cpf ", n)
+			owner := fmt.Sprint("cpf ", n)
 			if n%5 == 0 {
-				customer = "" // malformed
+				owner = "" // malformed
 			}
-			if l.try(t, "bot", customer, account.ErrWrongLogin) {
+			if l.try(t, "bot", owner, customer.ErrWrongLogin) {
 				allowed++
 			}
 		}
@@ -62,7 +63,7 @@ func TestGuessesFromOneSourceAreStopped(t *testing.T) {
 			t.Error("another source is stopped")
 		}
 		time.Sleep(3 * time.Second)
-		if !l.try(t, "bot", "cpf 1", account.ErrWrongLogin) || l.try(t, "bot", "cpf 2", nil) {
+		if !l.try(t, "bot", "cpf 1", customer.ErrWrongLogin) || l.try(t, "bot", "cpf 2", nil) {
 			t.Error("after 3 s, want one more failure and no two")
 		}
 		time.Sleep(time.Hour)
@@ -77,11 +78,11 @@ func TestOfficeBehindOneAddressWorks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := NewLimits(few, nil)
 		for n := range 500 {
-			customer := fmt.Sprint("cpf ", n)
-			if n%10 == 0 && !l.try(t, "office", customer, account.ErrWrongLogin) {
+			owner := fmt.Sprint("cpf ", n)
+			if n%10 == 0 && !l.try(t, "office", owner, customer.ErrWrongLogin) {
 				t.Fatalf("customer %d may not mistype", n)
 			}
-			if !l.try(t, "office", customer, nil) {
+			if !l.try(t, "office", owner, nil) {
 				t.Fatalf("customer %d is not let in", n)
 			}
 			time.Sleep(500 * time.Millisecond)
@@ -98,7 +99,7 @@ func TestStrangersLockNobodyOut(t *testing.T) {
 		for minute := range 10 {
 			for n := range 1000 {
 				for range 3 {
-					if l.try(t, fmt.Sprint("bot ", n), "cpf", account.ErrWrongLogin) {
+					if l.try(t, fmt.Sprint("bot ", n), "cpf", customer.ErrWrongLogin) {
 						guesses++
 					}
 				}
@@ -111,11 +112,11 @@ func TestStrangersLockNobodyOut(t *testing.T) {
 		if most := 1000 + 5 + 10*5; guesses > most {
 			t.Errorf("%d guesses, want %d at most", guesses, most)
 		}
-		if !l.try(t, "home", "cpf", account.ErrWrongLogin) {
+		if !l.try(t, "home", "cpf", customer.ErrWrongLogin) {
 			t.Error("the owner may not mistype")
 		}
-		l.try(t, "bot 0", "cpf", account.ErrWrongLogin) // uses the last attempt of this minute
-		if l.try(t, "home", "cpf", account.ErrWrongLogin) {
+		l.try(t, "bot 0", "cpf", customer.ErrWrongLogin) // uses the last attempt of this minute
+		if l.try(t, "home", "cpf", customer.ErrWrongLogin) {
 			t.Error("a source that has failed is let through, though others have used the limit up")
 		}
 		if !l.try(t, "home", "another cpf", nil) {
@@ -148,7 +149,7 @@ func TestRegistrationsFromOneSource(t *testing.T) {
 			return letThrough(t, tried, err, outcome)
 		}
 		for n := range 15 {
-			outcome := map[bool]error{true: account.ErrInvalidCPF}[n%2 == 0] // malformed ones count, too
+			outcome := map[bool]error{true: customer.ErrInvalidCPF}[n%2 == 0] // malformed ones count, too
 			if register("bot", outcome) != (n < 10) {
 				t.Errorf("registration %d", n)
 			}
@@ -171,15 +172,15 @@ func TestRegistrationsFromOneSource(t *testing.T) {
 func TestVisitors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := NewLimits(few, nil)
-		visitor := func(source string) (v account.Visitor) {
-			_ = l.Attempt(t.Context(), source, "", func(ctx context.Context) error { v = account.VisitorOf(ctx); return nil })
+		visitor := func(source string) (v customer.Visitor) {
+			_ = l.Attempt(t.Context(), source, "", func(ctx context.Context) error { v = customer.VisitorOf(ctx); return nil })
 			return v
 		}
 		waiting := visitor("office")
 		if waiting.Source != "office" || visitor("2001:db8:1:2::/64").Network != "2001:db8:1::/48" || waiting.Later || waiting.Admit() != nil {
 			t.Errorf("a source that has not failed: %+v", waiting)
 		}
-		l.try(t, "office", "cpf", account.ErrWrongLogin)
+		l.try(t, "office", "cpf", customer.ErrWrongLogin)
 		if !visitor("office").Later || visitor("home").Later {
 			t.Error("want the source that has failed, and no other, to be served later")
 		}
@@ -187,7 +188,7 @@ func TestVisitors(t *testing.T) {
 			if err := waiting.Admit(); err != nil {
 				t.Errorf("after %d failures: %v", n+1, err)
 			}
-			l.try(t, "office", "", account.ErrWrongPassword)
+			l.try(t, "office", "", customer.ErrWrongPassword)
 		}
 		if err := waiting.Admit(); !errors.Is(err, errTooMany) {
 			t.Errorf("after 20 failures, of somebody who has waited since before: %v", err)
@@ -197,7 +198,7 @@ func TestVisitors(t *testing.T) {
 			t.Error("the failures are never forgotten")
 		}
 		_ = l.Registration(t.Context(), "home", func(ctx context.Context) error {
-			if v := account.VisitorOf(ctx); !v.Later || v.Source != "home" {
+			if v := customer.VisitorOf(ctx); !v.Later || v.Source != "home" {
 				t.Errorf("a registration: %+v", v)
 			}
 			return nil
@@ -257,19 +258,19 @@ func (c counter) Peek(context.Context, string, int, time.Duration) (time.Duratio
 // The limits remember a bounded number of sources and CPFs: those that were seen last.
 func TestMemoryOfLimitsIsBounded(t *testing.T) {
 	l := NewLimits(few, nil)
-	for n := range 2 * maxNames {
-		source, customer := fmt.Sprint("bot ", n), fmt.Sprint("cpf ", n)
-		l.try(t, source, customer, account.ErrWrongLogin)
+	for n := range 2 * ratelimit.MaxNames {
+		source, owner := fmt.Sprint("bot ", n), fmt.Sprint("cpf ", n)
+		l.try(t, source, owner, customer.ErrWrongLogin)
 		if err := l.Registration(t.Context(), source, func(context.Context) error { return nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, limit := range []limit{l.attempts, l.customers, l.strangers, l.failures, l.failed, l.registrations} {
-		if n := limit.local.names.Len(); n != maxNames {
+		if n := limit.local.Len(); n != ratelimit.MaxNames {
 			t.Errorf("%s: %d names", limit.name, n)
 		}
 	}
-	if last := fmt.Sprint("bot ", 2*maxNames-1); l.failed.peek(t.Context(), last) == 0 {
+	if last := fmt.Sprint("bot ", 2*ratelimit.MaxNames-1); l.failed.peek(t.Context(), last) == 0 {
 		t.Error("the last failure is forgotten")
 	}
 }

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -10,9 +11,21 @@ import (
 	"github.com/bankmore/bankmore/platform/fault"
 )
 
-// PeriodConfig holds the time zone of the days in customers' queries.
-type PeriodConfig struct {
-	Zone Zone `env:"BANK_TIME_ZONE" envDefault:"America/Sao_Paulo"`
+// StatementConfig holds the time zone of the days in statements, and the bank's code in OFX files: its number in the Central
+// Bank's clearing (COMPE), or another number of up to nine digits.
+type StatementConfig struct {
+	Zone     Zone   `env:"BANK_TIME_ZONE" envDefault:"America/Sao_Paulo"`
+	BankCode string `env:"BANK_CODE" envDefault:"000"`
+}
+
+var bankCode = regexp.MustCompile(`^\d{1,9}$`)
+
+// Validate returns an error for each value out of range.
+func (c StatementConfig) Validate() error {
+	if !bankCode.MatchString(c.BankCode) {
+		return errors.New("BANK_CODE has not 1 to 9 digits")
+	}
+	return nil
 }
 
 // Zone is the bank's time zone.

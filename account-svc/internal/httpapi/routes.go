@@ -7,23 +7,27 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/bankmore/bankmore/account-svc/accountapi"
-	"github.com/bankmore/bankmore/account-svc/internal/account"
+	"github.com/bankmore/bankmore/account-svc/internal/customer"
+	"github.com/bankmore/bankmore/account-svc/internal/httpapi/docs"
 	"github.com/bankmore/bankmore/account-svc/internal/ledger"
 	"github.com/bankmore/bankmore/platform/auth"
 	"github.com/bankmore/bankmore/platform/idempotency"
+	"github.com/bankmore/bankmore/platform/ratelimit"
 	"github.com/bankmore/bankmore/platform/web"
 )
 
 // Deps is what the handlers work with.
 type Deps struct {
-	Accounts *account.Service
-	Ledger   *ledger.Ledger
-	Memory   *idempotency.Memory
-	Tokens   *auth.Tokens
-	AppToken string
-	Limits   *Limits
-	Zone     Zone // of the dates in a statement's query
-	OpenAPI  []byte
+	Customers  *customer.Service
+	Ledger     ledger.Ledger
+	Memory     *idempotency.Memory
+	Tokens     *auth.Tokens
+	AppToken   string
+	Limits     *Limits
+	Zone       Zone                 // of the days in statements
+	BankCode   string               // in OFX files
+	RateLimits *ratelimit.Customers // of requests with a token
+	OpenAPI    []byte
 }
 
 type handlers struct{ Deps }
@@ -36,12 +40,12 @@ func New(deps Deps) *chi.Mux {
 		r.Method(http.MethodPost, "/register", web.Handler(h.register).Accepting())
 		r.Method(http.MethodPost, "/login", web.Handler(h.login).Accepting())
 		r.Group(func(r chi.Router) {
-			r.Use(auth.RequireToken[accountapi.Claims](deps.Tokens))
+			r.Use(auth.RequireToken[accountapi.Claims](deps.Tokens), deps.RateLimits.Middleware(accountapi.CallerID))
 			r.Method(http.MethodPut, "/deactivate", web.Handler(h.deactivate).Accepting())
 			r.Method(http.MethodPost, "/movement", web.Handler(h.movement).Accepting())
 			r.Method(http.MethodGet, "/balance", web.Handler(h.balance).Accepting())
 			r.Method(http.MethodGet, "/exists/{number}", web.Handler(h.exists).Accepting())
-			r.Method(http.MethodGet, "/statement", web.Handler(h.statement).Accepting("cursor", "limit", "from", "to"))
+			r.Method(http.MethodGet, "/statement", h.statement())
 		})
 	})
 	r.Group(func(r chi.Router) {
@@ -50,7 +54,8 @@ func New(deps Deps) *chi.Mux {
 		r.Method(http.MethodPost, accountapi.BalancesPath, web.Handler(h.balances))
 		r.Method(http.MethodPost, accountapi.ClosedPath, web.Handler(h.closed))
 	})
-	web.MountDocs(r, "account", "BankMore: contas", deps.OpenAPI)
+	web.MountSchema(r, "account", deps.OpenAPI)
+	docs.Mount(r)
 	return r
 }
 

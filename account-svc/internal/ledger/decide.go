@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/bankmore/bankmore/account-svc/accountapi"
 	"github.com/bankmore/bankmore/platform/fault"
 )
 
@@ -30,13 +31,20 @@ type Change struct {
 	Was int64
 }
 
-// decide answers commands in order and collects what the store has to write. Each command sees the effects of those before
-// it. All rules of the ledger are in this package; stores only load and write.
+// decide answers commands in order, each before its Then, and collects what the store has to write. Each command sees the
+// effects of those before it. All rules of the ledger are in this package; stores only load and write.
 func decide(state State, commands []Command, now time.Time) ([]Result, Effects) {
 	b := bookkeeper{state: state, now: now, was: map[string]int64{}, refused: map[string]Decision{}}
 	results := make([]Result, len(commands))
 	for i, c := range commands {
+		if !c.wellFormed() {
+			results[i] = Result{Err: ErrMalformed}
+			continue
+		}
 		results[i] = b.decide(c)
+		if c.Then != nil && results[i].applied() {
+			results[i].Then = new(b.decide(*c.Then))
+		}
 	}
 	return results, b.effects()
 }
@@ -49,10 +57,8 @@ type bookkeeper struct {
 	was       map[string]int64 // versions of changed accounts before the batch, by number
 }
 
+// decide answers c without its Then.
 func (b *bookkeeper) decide(c Command) Result {
-	if !c.wellFormed() {
-		return Result{Err: ErrMalformed}
-	}
 	if prior, ok := b.state.Decisions[c.RequestKey]; ok {
 		return prior.replay(c)
 	}
@@ -76,7 +82,7 @@ func (d Decision) replay(c Command) Result {
 	if d.Fingerprint != c.Fingerprint {
 		return Result{Err: fault.ErrKeyReused}
 	}
-	refusal := refusals[d.Refusal]
+	refusal := accountapi.RefusalOf(d.Refusal)
 	if refusal == nil && d.Refusal != "" {
 		return Result{Err: fmt.Errorf("request %s was refused with the unknown type %s", c.RequestKey, d.Refusal)}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/bankmore/bankmore/account-svc/accountapi"
 	"github.com/bankmore/bankmore/platform/fault"
 	"github.com/bankmore/bankmore/platform/money"
 )
@@ -34,23 +35,23 @@ func TestDecideOne(t *testing.T) {
 	with := func(c Command, change func(*Command)) Command { change(&c); return c }
 	for name, test := range map[string]struct {
 		command Command
-		refusal *fault.Error
+		refusal *accountapi.Refusal
 		err     error
 		balance money.Cents // of the account afterwards, if applied
 	}{
 		"deposit":                        {command: deposit, balance: 10500},
 		"withdrawal":                     {command: with(deposit, func(c *Command) { c.Kind, c.Type = Withdrawal, Debit }), balance: 9500},
 		"debit of all there is":          {command: debit, balance: 0},
-		"debit of a cent too much":       {command: with(debit, func(c *Command) { c.Amount++ }), refusal: ErrInsufficientBalance},
+		"debit of a cent too much":       {command: with(debit, func(c *Command) { c.Amount++ }), refusal: accountapi.InsufficientBalance},
 		"credit of a transfer":           {command: with(debit, func(c *Command) { c.Type = Credit }), balance: 20000},
 		"fee":                            {command: Command{RequestKey: "k", Fingerprint: "f", AccountNumber: "1", Type: Debit, Kind: Fee, Amount: 200, TransferID: "t"}, balance: 9800},
-		"unknown account":                {command: with(deposit, func(c *Command) { c.AccountNumber = "7" }), refusal: ErrUnknownAccount},
-		"inactive account":               {command: with(deposit, func(c *Command) { c.AccountNumber = "9" }), refusal: ErrInactiveAccount},
+		"unknown account":                {command: with(deposit, func(c *Command) { c.AccountNumber = "7" }), refusal: accountapi.UnknownAccount},
+		"inactive account":               {command: with(deposit, func(c *Command) { c.AccountNumber = "9" }), refusal: accountapi.InactiveAccount},
 		"refund to an inactive account":  {command: Command{RequestKey: "k", Fingerprint: "f", AccountNumber: "9", Type: Credit, Kind: Refund, Amount: 1, TransferID: "t"}, balance: 5001},
-		"unknown counterparty":           {command: with(debit, func(c *Command) { c.Counterparty = "7" }), refusal: ErrUnknownAccount},
-		"inactive counterparty":          {command: with(debit, func(c *Command) { c.Counterparty = "9" }), refusal: ErrInactiveAccount},
-		"counterparty is the account":    {command: with(debit, func(c *Command) { c.Counterparty = "1" }), refusal: ErrInvalidTransfer},
-		"credit beyond the limit":        {command: with(deposit, func(c *Command) { c.Amount = MaxBalance - 9999 }), refusal: ErrBalanceLimit},
+		"unknown counterparty":           {command: with(debit, func(c *Command) { c.Counterparty = "7" }), refusal: accountapi.UnknownAccount},
+		"inactive counterparty":          {command: with(debit, func(c *Command) { c.Counterparty = "9" }), refusal: accountapi.InactiveAccount},
+		"counterparty is the account":    {command: with(debit, func(c *Command) { c.Counterparty = "1" }), refusal: accountapi.SameAccount},
+		"credit beyond the limit":        {command: with(deposit, func(c *Command) { c.Amount = MaxBalance - 9999 }), refusal: accountapi.BalanceLimit},
 		"credit up to the limit":         {command: with(deposit, func(c *Command) { c.Amount = MaxBalance - 10000 }), balance: MaxBalance},
 		"no amount":                      {command: with(deposit, func(c *Command) { c.Amount = 0 }), err: ErrMalformed},
 		"negative amount":                {command: with(deposit, func(c *Command) { c.Amount = -1 }), err: ErrMalformed},
@@ -166,9 +167,10 @@ func TestDecideSeesEarlierCommandsOfItsBatch(t *testing.T) {
 	results, effects := decide(bank(), []Command{
 		withdraw("a", 6000), withdraw("b", 6000), withdraw("a", 6000), withdraw("b", 6000), withdraw("a", 1), withdraw("c", 4000),
 	}, noon)
+	refusal := accountapi.InsufficientBalance
 	want := []Result{
-		{}, {Refusal: ErrInsufficientBalance},
-		{Replayed: true}, {Refusal: ErrInsufficientBalance, Replayed: true}, {Err: fault.ErrKeyReused}, {},
+		{}, {Refusal: refusal},
+		{Replayed: true}, {Refusal: refusal, Replayed: true}, {Err: fault.ErrKeyReused}, {},
 	}
 	if !slices.Equal(results, want) {
 		t.Errorf("got  %+v\nwant %+v", results, want)
@@ -181,7 +183,7 @@ func TestDecideSeesEarlierCommandsOfItsBatch(t *testing.T) {
 func TestDecideRepeatsRecordedDecisions(t *testing.T) {
 	state := bank()
 	state.Decisions["done"] = Decision{Fingerprint: "f"}
-	state.Decisions["refused"] = Decision{Fingerprint: "f", Refusal: "INSUFFICIENT_BALANCE"}
+	state.Decisions["refused"] = Decision{Fingerprint: "f", Refusal: accountapi.TypeInsufficientBalance}
 	command := func(key, fingerprint string) Command {
 		return Command{RequestKey: key, Fingerprint: fingerprint, AccountNumber: "1", Type: Debit, Kind: Withdrawal, Amount: 1}
 	}
@@ -192,7 +194,7 @@ func TestDecideRepeatsRecordedDecisions(t *testing.T) {
 		t.Errorf("done: %+v", results[0])
 	}
 	// The account has enough money now. The answer under this key stays a refusal.
-	if !results[1].Replayed || results[1].Refusal != ErrInsufficientBalance {
+	if !results[1].Replayed || results[1].Refusal != accountapi.InsufficientBalance {
 		t.Errorf("refused: %+v", results[1])
 	}
 	for _, r := range results[2:] {
@@ -218,8 +220,8 @@ func TestUnknownRefusalIsAnError(t *testing.T) {
 	}
 }
 
-// For any commands in any batches: each balance is the sum of its movements and never negative, each key decides once, and
-// both sides of the ledger sum to zero.
+// For any commands in any batches: each balance is the sum of its movements and never negative, each key decides once, a Then
+// is decided exactly if the command before it is applied, and both sides of the ledger sum to zero.
 func TestDecideKeepsTheBooks(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		state := bank()
@@ -229,10 +231,15 @@ func TestDecideKeepsTheBooks(t *testing.T) {
 		}
 		total := map[string]money.Cents{}
 		decided := map[string]Result{}
-		for _, commands := range rapid.SliceOfN(rapid.SliceOfN(rapid.Custom(anyCommand), 1, 8), 1, 8).Draw(t, "batches") {
+		for _, commands := range rapid.SliceOfN(rapid.SliceOfN(rapid.Custom(anyPair), 1, 8), 1, 8).Draw(t, "batches") {
 			results, effects := decide(state, commands, noon)
 			for i, c := range commands {
 				checkOnce(t, decided, c, results[i])
+				if then := results[i].Then; (then != nil) != (c.Then != nil && results[i].applied()) {
+					t.Fatalf("%+v: %+v", c, results[i])
+				} else if then != nil {
+					checkOnce(t, decided, *c.Then, *then)
+				}
 			}
 			for _, m := range effects.Movements {
 				signed := m.Amount
@@ -269,6 +276,15 @@ func anyCommand(t *rapid.T) Command {
 		TransferID:    rapid.SampledFrom([]string{"", "t"}).Draw(t, "transfer"),
 	}
 	c.Fingerprint = fmt.Sprint(c.AccountNumber, c.Type, c.Kind, c.Amount, c.Counterparty)
+	return c
+}
+
+// anyPair returns a command that may have a Then.
+func anyPair(t *rapid.T) Command {
+	c := anyCommand(t)
+	if rapid.Bool().Draw(t, "then") {
+		c.Then = new(anyCommand(t))
+	}
 	return c
 }
 

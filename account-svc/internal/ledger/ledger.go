@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/bankmore/bankmore/account-svc/accountapi"
 	"github.com/bankmore/bankmore/platform/fault"
 	"github.com/bankmore/bankmore/platform/money"
 )
@@ -42,30 +43,17 @@ const (
 	Refund     Kind = "refund"
 )
 
-// Business refusals, and their types.
+// Errors of queries, the same as the refusals of commands.
 var (
-	ErrUnknownAccount      = fault.New(fault.Refused, "INVALID_ACCOUNT", "Conta não encontrada.")
-	ErrInactiveAccount     = fault.New(fault.Refused, "INACTIVE_ACCOUNT", "Conta inativa.")
-	ErrInsufficientBalance = fault.New(fault.Refused, "INSUFFICIENT_BALANCE", "Saldo insuficiente.")
-	ErrInvalidTransfer     = fault.New(fault.Refused, "INVALID_TRANSFER", "A conta de destino deve ser diferente da conta de origem.")
-	ErrBalanceLimit        = fault.New(fault.Refused, fault.TypeInvalidValue, "O valor excede o saldo máximo de uma conta.")
+	ErrUnknownAccount  = accountapi.UnknownAccount.Fault()
+	ErrInactiveAccount = accountapi.InactiveAccount.Fault()
 )
-
-// refusals finds a refusal by the type under which it was recorded.
-var refusals = map[string]*fault.Error{
-	ErrUnknownAccount.Type:      ErrUnknownAccount,
-	ErrInactiveAccount.Type:     ErrInactiveAccount,
-	ErrInsufficientBalance.Type: ErrInsufficientBalance,
-	ErrInvalidTransfer.Type:     ErrInvalidTransfer,
-	ErrBalanceLimit.Type:        ErrBalanceLimit,
-}
 
 // ErrMalformed rejects a command that no caller may send: a defect, not a business refusal, hence never recorded.
 var ErrMalformed = fault.BadArgument("Comando de movimentação inválido.")
 
-// MaxBalance is the highest balance, in cents, that a deposit or a transfer may lead to: 1,000,000,000,000,000.00. A refund
-// may exceed it, since the money has to go back to where it came from.
-const MaxBalance money.Cents = 100_000_000_000_000_000
+// MaxBalance is the highest balance, in cents, that a deposit or a transfer may lead to.
+const MaxBalance = accountapi.MaxBalance
 
 // MaxReturns is the highest sum of Account.Balance and Account.InTransit, in cents, that a deposit or a transfer may lead
 // to. Refunds move money from InTransit to Balance, so no balance ever exceeds MaxReturns, however many refunds come. It is
@@ -91,6 +79,10 @@ type Command struct {
 	// the caller sent none.
 	TransferRequestID   string
 	TransferFingerprint string
+
+	// Then is decided right after this command, in the same transaction, if this one is applied, now or earlier. It is a
+	// command of its own in all else, and has no Then itself.
+	Then *Command
 }
 
 // Movement is one immutable row of the ledger.
@@ -111,6 +103,8 @@ type Movement struct {
 	CreatedAt    time.Time
 
 	TransferRequestID, TransferFingerprint string // as in Command; Store.Statement leaves them out
+
+	CounterpartyName string // of the other customer, if any; only Ledger.Statement fills it in
 }
 
 // Account is the part of an account that commands change. Version counts its movements.
@@ -133,13 +127,16 @@ type Decision struct {
 	Refusal     string
 }
 
-// Result answers one command: applied (Refusal and Err nil), refused for ever under its key (Refusal), or not
-// decided at all (Err: malformed, or the key belongs to another payload).
+// Result answers one command: a definitive outcome or, if Err is not nil, none (malformed, or the key belongs to another
+// payload). The zero value says that it is applied.
 type Result struct {
-	Refusal  *fault.Error
-	Replayed bool // decided by an earlier command with the same key
+	Refusal  *accountapi.Refusal // nil: applied
+	Replayed bool                // decided by an earlier request with the same key
 	Err      error
+	Then     *Result // answers Command.Then; nil: not decided
 }
+
+func (r Result) applied() bool { return r.Refusal == nil && r.Err == nil }
 
 // contra is the other side of each kind.
 var contra = map[Kind]Contra{
@@ -163,29 +160,29 @@ func (c Command) wellFormed() bool {
 	_, ok := directions[c.Kind][c.Type]
 	moves := c.Kind == Transfer || c.Kind == Refund || c.Kind == Fee
 	return ok && c.RequestKey != "" && c.Fingerprint != "" && c.Amount > 0 && moves == (c.TransferID != "") &&
-		(c.Kind != Transfer || c.Counterparty != "")
+		(c.Kind != Transfer || c.Counterparty != "") && (c.Then == nil || c.Then.Then == nil && c.Then.wellFormed())
 }
 
 // refuse returns the business rule that forbids c, or nil. It never refuses a refund to an existing account: the money has
 // to go back where it came from, even if the account was closed meanwhile.
-func (c Command) refuse(account, counterparty *Account) *fault.Error {
+func (c Command) refuse(account, counterparty *Account) *accountapi.Refusal {
 	switch {
 	case account == nil:
-		return ErrUnknownAccount
+		return accountapi.UnknownAccount
 	case !account.Active && c.Kind != Refund:
-		return ErrInactiveAccount
+		return accountapi.InactiveAccount
 	case c.Type == Credit && c.Kind != Refund && (account.Balance > MaxBalance-c.Amount || account.InTransit > MaxReturns-account.Balance-c.Amount):
-		return ErrBalanceLimit
+		return accountapi.BalanceLimit
 	case c.Type == Credit:
 		return nil
 	case c.Kind == Transfer && counterparty == nil:
-		return ErrUnknownAccount
+		return accountapi.UnknownAccount
 	case c.Kind == Transfer && counterparty == account:
-		return ErrInvalidTransfer
+		return accountapi.SameAccount
 	case c.Kind == Transfer && !counterparty.Active:
-		return ErrInactiveAccount
+		return accountapi.InactiveAccount
 	case account.Balance < c.Amount:
-		return ErrInsufficientBalance
+		return accountapi.InsufficientBalance
 	default:
 		return nil
 	}

@@ -13,8 +13,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/bankmore/bankmore/account-svc/internal/account"
+	"github.com/bankmore/bankmore/account-svc/internal/customer"
 	"github.com/bankmore/bankmore/account-svc/internal/ledger"
+	"github.com/bankmore/bankmore/platform/batch"
 	"github.com/bankmore/bankmore/platform/fault"
 	"github.com/bankmore/bankmore/platform/money"
 )
@@ -25,19 +26,20 @@ var requests = promauto.NewCounterVec(prometheus.CounterOpts{
 
 // Store is the store behind the cache.
 type Store interface {
-	account.Store
+	customer.Store
 	ledger.Store
 }
 
 // Balances is a store that looks for balances in Redis first. Decisions about money read the database.
 type Balances struct {
 	Store
-	client *Client
+	client  *Client
+	entries *batch.Batcher[string, []any] // by key: the fields of an entry
 }
 
 // NewBalances puts a cache in front of a store.
 func NewBalances(store Store, client *Client) *Balances {
-	return &Balances{Store: store, client: client}
+	return &Balances{Store: store, client: client, entries: batch.New(client.entries, batch.Options{MaxFlights: 2})}
 }
 
 // The key of an account holds a Redis hash. It is either an entry of an active account, with the fields version, balance,
@@ -45,6 +47,9 @@ func NewBalances(store Store, client *Client) *Balances {
 
 // leaseLife is how long a reader may take to read the database and fill the cache.
 const leaseLife = 500 * time.Millisecond
+
+// entryFields are the fields of an entry.
+var entryFields = []string{"version", "balance", "number", "owner"}
 
 // readOrLease returns the entry, or OK if the caller now has the lease, or nil if another reader has it.
 var readOrLease = redis.NewScript(`
@@ -107,7 +112,7 @@ func (b *Balances) Apply(ctx context.Context, commands []ledger.Command, decide 
 	return err
 }
 
-// Deactivate implements account.Store.
+// Deactivate implements customer.Store.
 func (b *Balances) Deactivate(ctx context.Context, accountID string, at time.Time) error {
 	err := b.Store.Deactivate(ctx, accountID, at)
 	switch {
@@ -167,30 +172,64 @@ func (b *Balances) read(ctx context.Context, accountID string) (a *ledger.Accoun
 	if !b.client.trusted() {
 		return nil, ""
 	}
-	token := rand.Text()
-	var found any
-	err := b.client.try(ctx, func(ctx context.Context) (err error) {
-		found, err = readOrLease.Run(ctx, b.client.redis, []string{b.key(accountID)}, token, leaseLife.Milliseconds()).Result()
-		if errors.Is(err, redis.Nil) {
-			err = nil
-		}
-		return err
-	})
+	// Most readings are hits, so a plain command comes first: a script costs Redis and this process more. Readers share a round
+	// trip, since with TLS that costs both sides more than the command does.
+	bounded, cancel := context.WithTimeout(ctx, b.client.wait)
+	defer cancel()
+	fields, err := b.entries.Do(bounded, b.key(accountID))
+	if err == nil && fields[0] == nil {
+		fields, lease, err = b.client.entryOrLease(ctx, b.key(accountID))
+	}
 	if err != nil {
 		return nil, ""
 	}
 	result = "miss"
-	fields, ok := found.([]any)
-	if !ok {
-		if found == "OK" {
-			lease = token
-		}
+	if fields == nil {
 		return nil, lease
 	}
 	if a = parse(accountID, fields); a != nil {
 		result = "hit"
 	}
 	return a, ""
+}
+
+// entries reads the entries of many keys in one round trip. A field that is not there is nil.
+func (c *Client) entries(ctx context.Context, keys []string) ([][]any, error) {
+	found := make([][]any, len(keys))
+	err := c.try(ctx, func(ctx context.Context) error {
+		answers, err := c.redis.Pipelined(ctx, func(pipeline redis.Pipeliner) error {
+			for _, key := range keys {
+				pipeline.HMGet(ctx, key, entryFields...)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for i, answer := range answers {
+			found[i] = answer.(*redis.SliceCmd).Val()
+		}
+		return nil
+	})
+	return found, err
+}
+
+// entryOrLease returns the fields of an entry, or a lease for making one, or neither.
+func (c *Client) entryOrLease(ctx context.Context, key string) (fields []any, lease string, err error) {
+	token := rand.Text()
+	var found any
+	err = c.try(ctx, func(ctx context.Context) (err error) {
+		found, err = readOrLease.Run(ctx, c.redis, []string{key}, token, leaseLife.Milliseconds()).Result()
+		if errors.Is(err, redis.Nil) {
+			err = nil
+		}
+		return err
+	})
+	if found == "OK" {
+		lease = token
+	}
+	fields, _ = found.([]any)
+	return fields, lease, err
 }
 
 // parse reads the fields of an entry. It returns nil if a field is missing, empty or malformed.

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bankmore/bankmore/account-svc/internal/account"
+	"github.com/bankmore/bankmore/account-svc/internal/customer"
 	"github.com/bankmore/bankmore/account-svc/internal/ledger"
 	"github.com/bankmore/bankmore/account-svc/internal/rediscache"
 	"github.com/bankmore/bankmore/account-svc/internal/sqlstore"
@@ -22,8 +22,8 @@ import (
 func BenchmarkBalance(b *testing.B) {
 	for _, engine := range sqldbtest.Engines {
 		store := anybody{sqlstore.New(engine.Open(b, sqlstore.Migrations()))}
-		if err := store.Register(b.Context(), account.Registration{
-			Customer: account.Customer{AccountID: "id-11", Number: "11", Name: "Ana"}, CPFHash: "cpf", CreatedAt: time.Now(),
+		if err := store.Register(b.Context(), customer.Registration{
+			Customer: customer.Customer{AccountID: "id-11", Number: "11", Name: "Ana"}, CPFHash: "cpf", CreatedAt: time.Now(),
 		}); err != nil {
 			b.Fatal(err)
 		}

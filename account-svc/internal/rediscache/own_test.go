@@ -75,28 +75,31 @@ func (s ownServer) signal(t *testing.T, signal syscall.Signal) {
 // usual returns one replica with the usual timeout, for tests in which Redis fails. The replica reads entries at once.
 func usual(t *testing.T, config rediscache.Config) *rediscache.Balances {
 	t.Helper()
-	store := rediscache.NewBalances(replicas(t, config, 1)[0].Store, open(t, config))
-	time.Sleep(config.BalanceTTL + 10*time.Millisecond)
-	return store
+	client := open(t, config)
+	client.Trust()
+	return rediscache.NewBalances(replicas(t, config, 1)[0].Store, client)
 }
 
 // When a paused server goes on, it executes the commands that have waited in its sockets. No reader gets an old balance from
 // that, whether or not the entries have expired meanwhile, although Redis was never told of the newest commit.
 func TestPauseBringsNoOldBalanceBack(t *testing.T) {
 	for _, pause := range []time.Duration{0, 2500 * time.Millisecond} {
-		server := startServer(t)
-		store := usual(t, server.config)
-		want(t, store, 1000)
-		server.signal(t, syscall.SIGSTOP)
-		deposit(t, store, "second", 100) // sent, and not answered
-		deposit(t, store, "third", 100)  // not sent: the client does not call Redis after a failure
-		want(t, store, 1200)
-		time.Sleep(pause)
-		server.signal(t, syscall.SIGCONT)
-		for range 25 {
+		t.Run(pause.String(), func(t *testing.T) {
+			t.Parallel()
+			server := startServer(t)
+			store := usual(t, server.config)
+			want(t, store, 1000)
+			server.signal(t, syscall.SIGSTOP)
+			deposit(t, store, "second", 100) // sent, and not answered
+			deposit(t, store, "third", 100)  // not sent: the client does not call Redis after a failure
 			want(t, store, 1200)
-			time.Sleep(100 * time.Millisecond)
-		}
+			time.Sleep(pause)
+			server.signal(t, syscall.SIGCONT)
+			for range 25 { // until after the client has called Redis again, and read entries again
+				want(t, store, 1200)
+				time.Sleep(100 * time.Millisecond)
+			}
+		})
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/redis/go-redis/v9"
+	"github.com/sony/gobreaker/v2"
 )
 
 // Config says where Redis is. Without a URL there is none.
@@ -31,11 +32,12 @@ func (c Config) Validate() error {
 }
 
 const (
-	// patience is how long a request waits for Redis at most, whatever is wrong with it.
+	// patience is how long a request waits at most for a call to Redis, whatever is wrong with it. A balance that is not in the cache takes
+	// two calls before the database and one after it.
 	patience = 100 * time.Millisecond
-	// rest is how long the client does not call Redis after a failure. Until Redis answers, one call then tries it at a time,
-	// with a rest in between.
-	rest = time.Second
+	// breakerTimeout is how long the breaker stays open after a failure: the client does not call Redis. After it one call
+	// tries Redis, while the others still do without it.
+	breakerTimeout = time.Second
 )
 
 var (
@@ -47,18 +49,19 @@ var (
 	})
 )
 
-var errResting = errors.New("redis is left alone after a failure")
+// errCallerLeft is the error of a call whose caller did not wait for the answer, which says nothing about Redis.
+var errCallerLeft = errors.New("the caller left")
 
 // Client is a connection to Redis whose calls never take long.
 type Client struct {
-	redis  *redis.Client
-	prefix string
-	ttl    time.Duration
-	wait   time.Duration // for one call
+	redis   *redis.Client
+	breaker *gobreaker.CircuitBreaker[struct{}]
+	prefix  string
+	ttl     time.Duration
+	wait    time.Duration // for one call
 
 	mu          sync.Mutex
-	away        bool
-	restUntil   time.Time // no calls before
+	lastFailure error     // of a call
 	trustedFrom time.Time // no reads before: see missed
 }
 
@@ -75,62 +78,57 @@ func open(config Config, wait time.Duration) (*Client, error) {
 	options.ContextTimeoutEnabled = true
 	options.MaxRetries = -1 // none: every caller can do without Redis
 	options.MinIdleConns = 2
+	options.Protocol = 2 // with 3, the client looks for messages that the server pushes, before and after each command
+	return newClient(redis.NewClient(options), config, wait), nil
+}
+
+func newClient(redis *redis.Client, config Config, wait time.Duration) *Client {
 	up.Set(1)
-	c := &Client{redis: redis.NewClient(options), prefix: config.KeyPrefix, ttl: config.BalanceTTL, wait: wait}
+	c := &Client{redis: redis, prefix: config.KeyPrefix, ttl: config.BalanceTTL, wait: wait}
+	c.breaker = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
+		Timeout:       breakerTimeout,
+		ReadyToTrip:   func(gobreaker.Counts) bool { return true }, // the first failure opens it
+		IsExcluded:    func(err error) bool { return errors.Is(err, errCallerLeft) },
+		OnStateChange: c.changed,
+	})
 	c.missed() // the process before this one may have been killed before it told Redis of a commit
-	return c, nil
+	return c
 }
 
 // Close closes the connections.
 func (c *Client) Close() error { return c.redis.Close() }
 
-// try runs call within patience, or returns errResting while the client must not call Redis.
+// try runs call within patience. While the breaker is open it returns an error at once.
 func (c *Client) try(ctx context.Context, call func(ctx context.Context) error) error {
-	if c.resting() {
-		return errResting
-	}
-	bounded, cancel := context.WithTimeout(ctx, c.wait)
-	defer cancel()
-	err := call(bounded)
-	if err != nil && ctx.Err() != nil {
-		return err // the caller has gone, which says nothing about Redis
-	}
-	c.note(ctx, err)
+	_, err := c.breaker.Execute(func() (struct{}, error) {
+		bounded, cancel := context.WithTimeout(ctx, c.wait)
+		defer cancel()
+		err := call(bounded)
+		switch {
+		case err != nil && ctx.Err() != nil:
+			err = fmt.Errorf("%w: %w", errCallerLeft, err)
+		case err != nil:
+			failures.Inc()
+			c.mu.Lock()
+			c.lastFailure = err
+			c.mu.Unlock()
+		}
+		return struct{}{}, err
+	})
 	return err
 }
 
-// resting reports whether the caller must not call Redis. While Redis fails, one caller may try it after each rest.
-func (c *Client) resting() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := time.Now()
-	if now.Before(c.restUntil) {
-		return true
-	}
-	if c.away {
-		c.restUntil = now.Add(rest)
-	}
-	return false
-}
-
-// note records whether a call succeeded, and logs a change.
-func (c *Client) note(ctx context.Context, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	was := c.away
-	c.away = err != nil
-	c.restUntil = time.Time{}
-	if c.away {
-		failures.Inc()
-		c.restUntil = time.Now().Add(rest)
-	}
+// changed shows and logs when Redis stops answering, and when it answers again.
+func (c *Client) changed(_ string, from, to gobreaker.State) {
 	switch {
-	case c.away && !was:
+	case from == gobreaker.StateClosed:
 		up.Set(0)
-		slog.WarnContext(ctx, "redis does not answer; going on without it", "error", err)
-	case was && !c.away:
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		slog.Warn("redis does not answer; going on without it", "error", c.lastFailure)
+	case to == gobreaker.StateClosed:
 		up.Set(1)
-		slog.InfoContext(ctx, "redis answers again")
+		slog.Info("redis answers again")
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/bankmore/bankmore/account-svc/internal/account"
+	"github.com/bankmore/bankmore/account-svc/internal/customer"
 	"github.com/bankmore/bankmore/account-svc/internal/ledger"
 	"github.com/bankmore/bankmore/account-svc/internal/rediscache"
 	"github.com/bankmore/bankmore/account-svc/internal/sqlstore"
@@ -32,7 +32,7 @@ var redisServers = map[string]func(t *testing.T) (url string){
 type scene struct {
 	*testing.T
 	redis    *redis.Client
-	store    *sqlstore.Store
+	store    sqlstore.Store
 	config   rediscache.Config
 	replicas []*replica
 }
@@ -272,13 +272,44 @@ func TestClosingTakesTheEntryAway(t *testing.T) {
 	})
 }
 
+// A replica tells Redis of both accounts of a transfer whose legs travel in one command.
+func TestCommitTellsOfBothAccountsOfAPair(t *testing.T) {
+	onEachRedis(t, func(s scene) {
+		err := s.store.Register(s.Context(), customer.Registration{
+			Customer: customer.Customer{AccountID: "id-22", Number: "22", Name: "Bia"}, CPFHash: "22", CreatedAt: time.Now(),
+		})
+		if err != nil {
+			s.Fatal(err)
+		}
+		reader := s.replicas[1]
+		balances := func(when string, of11, of22 money.Cents) {
+			for id, want := range map[string]money.Cents{"id-11": of11, "id-22": of22} {
+				if a, err := reader.Balance(s.Context(), id); err != nil || a.Balance != want {
+					s.Errorf("%s, %s has %s, %v, want %s", when, id, a.Balance, err, want)
+				}
+			}
+		}
+		balances("before", 1000, 0) // makes the entries
+		pay := func(key, from, to string, how ledger.Type, then *ledger.Command) ledger.Command {
+			return ledger.Command{
+				RequestKey: key, Fingerprint: key, AccountNumber: from, Type: how, Kind: ledger.Transfer, Amount: 300,
+				Counterparty: to, TransferID: "t", Then: then,
+			}
+		}
+		credit := pay("t:credit", "22", "11", ledger.Credit, nil)
+		apply(s.T, s.replicas[0], pay("t:debit", "11", "22", ledger.Debit, &credit))
+		reader.asked = func() { s.Error("the database was asked, though both accounts have an entry") }
+		balances("after the pair", 700, 300)
+	})
+}
+
 // A replica tells Redis of every account that a commit has changed.
 func TestCommitTellsOfAllItsAccounts(t *testing.T) {
 	onEachRedis(t, func(s scene) {
 		numbers := []string{"11", "22", "33", "44"}
 		for _, number := range numbers[1:] {
-			err := s.store.Register(s.Context(), account.Registration{
-				Customer: account.Customer{AccountID: "id-" + number, Number: number, Name: "Bia"}, CPFHash: number, CreatedAt: time.Now(),
+			err := s.store.Register(s.Context(), customer.Registration{
+				Customer: customer.Customer{AccountID: "id-" + number, Number: number, Name: "Bia"}, CPFHash: number, CreatedAt: time.Now(),
 			})
 			if err != nil {
 				s.Fatal(err)
@@ -289,15 +320,13 @@ func TestCommitTellsOfAllItsAccounts(t *testing.T) {
 				s.Fatal(err)
 			}
 		}
-		book := ledger.New(s.replicas[0])
-		defer book.Close()
 		var commands []ledger.Command
 		for _, number := range numbers {
 			commands = append(commands, ledger.Command{
 				RequestKey: "to " + number, Fingerprint: number, AccountNumber: number, Type: ledger.Credit, Kind: ledger.Deposit, Amount: 500,
 			})
 		}
-		if _, err := book.Apply(s.Context(), commands); err != nil {
+		if _, err := ledger.New(s.replicas[0]).Apply(s.Context(), commands); err != nil {
 			s.Fatal(err)
 		}
 		s.fromCache(s.replicas[1])

@@ -11,9 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/bankmore/bankmore/account-svc/internal/account"
+	"github.com/bankmore/bankmore/account-svc/internal/customer"
+	"github.com/bankmore/bankmore/account-svc/internal/groupcommit"
 	"github.com/bankmore/bankmore/account-svc/internal/ledger"
 	"github.com/bankmore/bankmore/account-svc/internal/sqlstore"
+	"github.com/bankmore/bankmore/account-svc/internal/sqlstore/portable"
 	"github.com/bankmore/bankmore/account-svc/internal/sqlstore/storetest"
 	"github.com/bankmore/bankmore/platform/sqldb"
 	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
@@ -63,14 +65,17 @@ func testSchemaRefuses(t *testing.T, engine sqldbtest.Engine) {
 	}
 }
 
-// Each invariant of verify finds its violation.
+// Each invariant of verify finds its violation, and each has one.
 func TestVerifyFinds(t *testing.T) { sqldbtest.Each(t, testVerifyFinds) }
 
 func testVerifyFinds(t *testing.T, engine sqldbtest.Engine) {
+	var violated sqldbtest.Violated
+	defer func() { violated.WantAll(t) }()
 	for name, statement := range map[string]string{
 		"balance is the sum of the movements":  "UPDATE accounts SET balance = 999",
 		"no balance is negative":               "UPDATE accounts SET balance = -1",
 		"movements are numbered without a gap": "UPDATE movements SET seq = 2",
+		"movements are numbered without a gap: account 11 has version 2 and 1 movements up to 1": "UPDATE accounts SET version = 2",
 		"movements are numbered without a gap: account 11 has version 3 and 3 movements up to 3": withoutKeys + `
 			INSERT INTO movements VALUES ('m2', 'k2', 'f', 'a', 1, 'C', 1, 'cash', 'deposit', '', '', '', 1001, 0, NULL, NULL),
 				('m3', 'k3', 'f', 'a', 3, 'C', 1, 'cash', 'deposit', '', '', '', 1002, 0, NULL, NULL);
@@ -97,7 +102,7 @@ func testVerifyFinds(t *testing.T, engine sqldbtest.Engine) {
 			db := engine.Open(t, sqlstore.Migrations())
 			seed(t, db)
 			var out bytes.Buffer
-			if err := sqlstore.New(db).Verify(t.Context(), &out); err != nil {
+			if err := sqlstore.New(db).Verify(t.Context(), &out, time.Minute); err != nil {
 				t.Fatalf("before: %v\n%s", err, &out)
 			}
 			engine.Unguard(t, db)
@@ -105,9 +110,10 @@ func testVerifyFinds(t *testing.T, engine sqldbtest.Engine) {
 				t.Fatal(err)
 			}
 			out.Reset()
-			if err := sqlstore.New(db).Verify(t.Context(), &out); err == nil || !strings.Contains(out.String(), "VIOLATION "+name) {
+			if err := sqlstore.New(db).Verify(t.Context(), &out, time.Minute); err == nil || !strings.Contains(out.String(), "VIOLATION "+name) {
 				t.Errorf("not found: %v\n%s", err, &out)
 			}
+			violated.Add(out.String())
 		})
 	}
 }
@@ -121,7 +127,7 @@ func TestVerifyWarnsOfMoneyOnClosedAccounts(t *testing.T) {
 			t.Fatal(err)
 		}
 		var out bytes.Buffer
-		if err := sqlstore.New(db).Verify(t.Context(), &out); err != nil {
+		if err := sqlstore.New(db).Verify(t.Context(), &out, time.Minute); err != nil {
 			t.Error(err)
 		}
 		for _, want := range []string{"WARNING a closed account holds no money: account 11 holds 1000\n", " 0 violations, 1 warnings\n"} {
@@ -134,7 +140,7 @@ func TestVerifyWarnsOfMoneyOnClosedAccounts(t *testing.T) {
 
 // verify does not sort the keys of millions of movements: it reads them from an index, in order.
 func TestVerifySortsNoKeys(t *testing.T) {
-	plan := sqldbtest.SQLite.Plan(t, sqldbtest.SQLite.Open(t, sqlstore.Migrations()), sqlstore.DuplicateRequests)
+	plan := sqldbtest.SQLite.Plan(t, sqldbtest.SQLite.Open(t, sqlstore.Migrations()), portable.DuplicateRequests)
 	if !strings.Contains(plan, "USING COVERING INDEX") || strings.Contains(plan, "TEMP B-TREE") {
 		t.Error(plan)
 	}
@@ -159,9 +165,7 @@ func TestDebitKeepsItsRequest(t *testing.T) { sqldbtest.Each(t, testDebitKeepsIt
 func testDebitKeepsItsRequest(t *testing.T, engine sqldbtest.Engine) {
 	db := engine.Open(t, sqlstore.Migrations())
 	seed(t, db)
-	l := ledger.New(sqlstore.New(db))
-	defer l.Close()
-	results, err := l.Apply(t.Context(), []ledger.Command{
+	results, err := ledger.New(sqlstore.New(db)).Apply(t.Context(), []ledger.Command{
 		{RequestKey: "t:fee", Fingerprint: "f", AccountNumber: "11", Type: ledger.Debit, Kind: ledger.Fee, Amount: 1, TransferID: "t",
 			TransferRequestID: "pedido || ção", TransferFingerprint: "of the request"},
 		{RequestKey: "k", Fingerprint: "f", AccountNumber: "11", Type: ledger.Debit, Kind: ledger.Withdrawal, Amount: 1},
@@ -180,13 +184,13 @@ func testDebitKeepsItsRequest(t *testing.T, engine sqldbtest.Engine) {
 }
 
 // withoutKeys drops the UNIQUE keys of movements, which Unguard leaves and which keep violations out.
-const withoutKeys = "CREATE TABLE copy AS SELECT * FROM movements; DROP TABLE movements; ALTER TABLE copy RENAME TO movements;"
+const withoutKeys = "DROP VIEW books_movements; CREATE TABLE copy AS SELECT * FROM movements; DROP TABLE movements; ALTER TABLE copy RENAME TO movements;"
 
 // seed adds account 11 with one deposit of 10.00.
 func seed(t *testing.T, db *sqldb.DB) {
 	t.Helper()
-	err := sqlstore.New(db).Register(t.Context(), account.Registration{
-		Customer: account.Customer{AccountID: "a", Number: "11", Name: "Ana"}, CPFHash: "cpf", CreatedAt: time.Now(),
+	err := sqlstore.New(db).Register(t.Context(), customer.Registration{
+		Customer: customer.Customer{AccountID: "a", Number: "11", Name: "Ana"}, CPFHash: "cpf", CreatedAt: time.Now(),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -206,12 +210,13 @@ func exec(ctx context.Context, db *sqldb.DB, statement string) error {
 	})
 }
 
-// A command that the database refuses, or whose account another session has locked, fails alone.
+// A command that the database refuses, or whose account another session has locked, fails alone. A command whose Then needs
+// that account is done in time.
 func TestOneBadCommandFailsAlone(t *testing.T) {
 	sqldbtest.Each(t, func(t *testing.T, engine sqldbtest.Engine) {
 		db := engine.Open(t, sqlstore.Migrations())
 		store := sqlstore.New(db)
-		book := ledger.New(store)
+		book := groupcommit.New(ledger.New(store))
 		t.Cleanup(book.Close)
 		names, numbers := []string{"bad"}, map[string]string{"bad": "0"} // the bad one shares its account with others
 		for i := range 40 {
@@ -219,9 +224,17 @@ func TestOneBadCommandFailsAlone(t *testing.T) {
 			names, numbers[name] = append(names, name), strconv.Itoa(i%8)
 		}
 		numbers["locked"] = "99"
+		thens := map[string]string{"locked": "3"} // the accounts of some commands' Thens
+		for i := range 24 {
+			name := "pair " + strconv.Itoa(i)
+			names, numbers[name], thens[name] = append(names, name), strconv.Itoa(i%8), strconv.Itoa((i+1)%8)
+			if i%3 == 0 {
+				thens[name] = "99"
+			}
+		}
 		for _, number := range slices.Compact(slices.Sorted(maps.Values(numbers))) {
-			err := store.Register(t.Context(), account.Registration{
-				Customer: account.Customer{AccountID: "id-" + number, Number: number, Name: "Ana"}, CPFHash: number, CreatedAt: time.Now(),
+			err := store.Register(t.Context(), customer.Registration{
+				Customer: customer.Customer{AccountID: "id-" + number, Number: number, Name: "Ana"}, CPFHash: number, CreatedAt: time.Now(),
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -230,9 +243,15 @@ func TestOneBadCommandFailsAlone(t *testing.T) {
 		engine.FailsAlone(t, db, sqldbtest.Joined{
 			Table: "movements", Column: "request_key", Names: names, Locked: "locked",
 			Do: func(ctx context.Context, name string) error {
-				_, err := book.ApplyOne(ctx, ledger.Command{
+				command := ledger.Command{
 					RequestKey: name, Fingerprint: "f", AccountNumber: numbers[name], Type: ledger.Credit, Kind: ledger.Deposit, Amount: 1,
-				})
+				}
+				if number := thens[name]; number != "" {
+					then := command
+					then.RequestKey, then.AccountNumber = "then "+name, number
+					command.Then = &then
+				}
+				_, err := ledger.ApplyOne(ctx, book, command)
 				return err
 			},
 			Lock: "SELECT 1 FROM accounts WHERE number = '99' FOR UPDATE",

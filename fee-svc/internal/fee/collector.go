@@ -8,13 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
-
 	"github.com/bankmore/bankmore/account-svc/accountapi"
-	"github.com/bankmore/bankmore/platform/batch"
-	"github.com/bankmore/bankmore/platform/crashpoint"
-	"github.com/bankmore/bankmore/platform/worker"
 )
 
 // Ledger applies movements and knows the balances of accounts. *accountapi.Client implements it.
@@ -26,22 +20,20 @@ type Ledger interface {
 	Move(ctx context.Context, m accountapi.Movement) (accountapi.Outcome, error)
 }
 
-// Queue keeps the debtors: accounts with pending fees. One collector at a time has a debtor.
+// Queue keeps the debtors: accounts with pending fees. One collector at a time has a debtor. Only the queue's own clock decides
+// which debtors are due and which claims have ended, so the clocks of replicas do not matter.
 type Queue interface {
-	// Claim claims up to limit debtors that are due at now, preferably those that have been due for longest. No other
-	// collector can claim them before the time until, unless they are released earlier.
-	Claim(ctx context.Context, now, until time.Time, limit int) ([]Debtor, error)
+	// Claim claims up to limit debtors that are due, preferably those that have been due for longest. No other collector can
+	// claim them for the time of the lease, unless they are released earlier.
+	Claim(ctx context.Context, lease time.Duration, limit int) ([]Debtor, error)
 	// Owed returns the pending fees of these accounts, in the order of their ids: of every account the oldest ones, at most
 	// as many as each says.
 	Owed(ctx context.Context, accountNumbers []string, each int) ([]Claim, error)
 	// Settle writes settlements, adds an event for each fee that becomes charged, and releases debtors, all in one
 	// transaction. A settlement takes effect only if its fee is still pending at the settlement's attempt. A release sets
 	// due_at only if no other collector has claimed the debtor since. Settle deletes the debtors among releases that owe
-	// nothing. It returns the settlements that took effect.
-	Settle(ctx context.Context, now time.Time, settlements []Settlement, releases []Release) (effective []Settlement, err error)
-	// Recall repairs debtors. Up to limit debtors whose due time or claim ends after latest become due at now or free. Up to
-	// limit accounts that have pending fees and are no debtors become debtors. Recall returns the number of both.
-	Recall(ctx context.Context, now, latest time.Time, limit int) (int, error)
+	// nothing. It returns the settlements that took effect, also if it fails for some debtors only.
+	Settle(ctx context.Context, settlements []Settlement, releases []Release) (effective []Settlement, err error)
 	// Backlog returns what is pending.
 	Backlog(ctx context.Context) (Backlog, error)
 }
@@ -49,15 +41,18 @@ type Queue interface {
 // Debtor is an account with pending fees that one collector has claimed.
 type Debtor struct {
 	AccountNumber string
-	Waits         bool // for balance, as the last collector found
+	Until         time.Time // the end of the claim by the queue's clock, which identifies the claim
+	Waits         bool      // for balance, as the last collector found
 }
 
 // Backlog counts the pending fees. A fee may wait for its account's balance for months, which is no fault. Any other
 // pending fee is collected at once, unless something is wrong.
 type Backlog struct {
-	ForCollection int       // fees whose account is not known to have too little
-	ForBalance    int       // fees whose account has too little
-	Oldest        time.Time // creation of the oldest fee that waits for collection; zero if there is none
+	ForCollection int // fees whose account is not known to have too little
+	ForBalance    int // fees whose account has too little
+	// Age is of the oldest fee that waits for collection, or of the one that is furthest in the future if the database's clock
+	// has gone back. It is 0 if there is none.
+	Age time.Duration
 }
 
 // Claim is a fee of a debtor, which its collector may charge.
@@ -84,42 +79,10 @@ const (
 	lease    = 15 * time.Second // of a claim; so long the debtors of a killed collector wait for another one
 	patience = lease / 2        // for the ledger's answers; the rest of the lease is for writing them to the database
 	writing  = 5 * time.Second  // timeout of that write
-
-	recallPortion = 10_000
 )
 
 // share returns how many fees of each debtor a round reads.
 func share(debtors int) int { return max(1, min(atOnce, portion/debtors)) }
-
-var (
-	outcomes = promauto.NewCounterVec(prometheus.CounterOpts{
-		Name: "fee_collections_total",
-		Help: "Attempts to collect a fee, by outcome (charged, refused, waived, unknown).",
-	}, []string{"outcome"})
-	asked = promauto.NewCounterVec(prometheus.CounterOpts{
-		Name: "fee_debtors_asked_total", Help: "Accounts whose balance was asked for, by answer (covered, short, inactive, unknown).",
-	}, []string{"answer"})
-	recalls = promauto.NewCounter(prometheus.CounterOpts{
-		Name: "fee_recalls_total", Help: "Accounts with pending fees made due because they had been put off too far, or because nobody had them in view.",
-	})
-	pendingFees = promauto.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "fee_pending", Help: "Fees not yet charged or waived, by what they wait for (collection, balance).",
-	}, []string{"waits_for"})
-	oldestPending = promauto.NewGauge(prometheus.GaugeOpts{
-		Name: "fee_pending_oldest_seconds", Help: "Age of the oldest fee that waits for collection.",
-	})
-)
-
-// init creates every series with the value 0, so that an alert rule can tell "zero" from "no data".
-func init() {
-	for _, outcome := range []string{"charged", "refused", "waived", "unknown"} {
-		outcomes.WithLabelValues(outcome)
-	}
-	for _, answer := range []string{"covered", "short", "inactive", "unknown"} {
-		asked.WithLabelValues(answer)
-	}
-	setPending(Backlog{})
-}
 
 // Collector charges pending fees; no other code does. Any number of replicas may run a collector. Claims keep two
 // collectors from one debtor. If two should charge one fee nevertheless, they use the same key, so it is debited once.
@@ -127,96 +90,48 @@ func init() {
 // A collector asks the ledger for the balances of its debtors before it sends debits, since the ledger stores each refused
 // debit for ever. So an account without balance costs one question per interval, however many fees it owes.
 type Collector struct {
-	queue     Queue
-	ledger    Ledger
-	interval  time.Duration
-	latestDue func(now time.Time) time.Time
-	now       func() time.Time
-	events    worker.Bell
-
-	settlements *batch.Batcher[ending, []Settlement]
+	queue    Queue
+	ledger   Ledger
+	interval time.Duration
+	events   Bell
 }
 
 // NewCollector returns a collector. It rings the bell events when it has charged fees, since their events then wait in the
 // outbox.
-func NewCollector(queue Queue, ledger Ledger, config Config, events worker.Bell) *Collector {
-	return NewCollectorAt(queue, ledger, config, events, time.Now)
+func NewCollector(queue Queue, ledger Ledger, config Config, events Bell) *Collector {
+	return &Collector{queue: queue, ledger: ledger, interval: config.BalanceInterval, events: events}
 }
 
-// NewCollectorAt is NewCollector with a clock. The clock decides which debtors are due; timeouts use the real time.
-func NewCollectorAt(queue Queue, ledger Ledger, config Config, events worker.Bell, clock func() time.Time) *Collector {
-	c := &Collector{
-		queue:     queue,
-		ledger:    ledger,
-		interval:  config.BalanceInterval,
-		latestDue: config.LatestDue,
-		now:       clock,
-		events:    events,
-	}
-	c.settlements = batch.NewDivisible(c.write, func(e ending) string { return e.release.AccountNumber },
-		batch.Options{MaxItems: portion, Timeout: writing})
-	return c
-}
-
-// ending is the result of a round for one debtor.
-type ending struct {
-	at          time.Time
-	settlements []Settlement
-	release     Release
-}
-
-// write writes many endings in one transaction. For each it returns the settlements that took effect.
-func (c *Collector) write(ctx context.Context, endings []ending) ([][]Settlement, error) {
-	var all []Settlement
-	releases := make([]Release, len(endings))
-	for i, e := range endings {
-		all, releases[i] = append(all, e.settlements...), e.release
-	}
-	settled, err := c.queue.Settle(ctx, endings[0].at, all, releases)
-	if err != nil {
-		return nil, err
-	}
-	effective := make([][]Settlement, len(endings))
-	for i, e := range endings {
-		effective[i] = slices.DeleteFunc(slices.Clone(e.settlements), func(s Settlement) bool {
-			return !slices.ContainsFunc(settled, func(t Settlement) bool { return t.ID == s.ID })
-		})
-	}
-	return effective, nil
-}
-
-// Round collects the fees of one portion of debtors; it is a worker.Round. It finishes a portion that it has claimed even if
+// Round collects the fees of one portion of debtors; it is a service.Round. It finishes a portion that it has claimed even if
 // ctx ends meanwhile.
 func (c *Collector) Round(ctx context.Context) (more bool, err error) {
-	now := c.now()
-	until := now.Add(lease)
 	finishing := context.WithoutCancel(ctx)
-	charging, cancel := context.WithTimeout(finishing, patience) // begins with the lease, before the claim
+	charging, cancel := context.WithTimeout(finishing, patience) // begins before the lease, which the claim begins
 	defer cancel()
-	debtors, err := c.queue.Claim(ctx, now, until, portion)
+	debtors, err := c.queue.Claim(ctx, lease, portion)
 	if err != nil || len(debtors) == 0 {
 		return false, err
 	}
-	crashpoint.Reach("fees", "claimed")
 	cases, err := c.ask(charging, debtors)
 	if cases == nil {
 		return false, err // the lease ends by itself
 	}
 	c.charge(charging, cases)
-	crashpoint.Reach("fees", "answered")
 
-	now = c.now()
-	endings := make([]ending, len(cases))
+	var settlements []Settlement
+	releases := make([]Release, len(cases))
 	for i := range cases {
 		own := cases[i].settle()
-		endings[i] = ending{at: now, settlements: own, release: cases[i].release(own, c.interval, until, now)}
-		more = more || cases[i].rest && !endings[i].release.DueAt.After(now)
+		settlements, releases[i] = append(settlements, own...), cases[i].release(own, c.interval)
+		more = more || cases[i].owesMore && releases[i].Pause == 0
 	}
 	settling, cancel := context.WithTimeout(finishing, writing)
 	defer cancel()
-	effective, settleErrs := c.settlements.DoAll(settling, endings)
-	c.count(slices.Concat(effective...))
-	if settleErr := errors.Join(settleErrs...); settleErr != nil {
+	effective, settleErr := c.queue.Settle(settling, settlements, releases)
+	if slices.ContainsFunc(effective, func(s Settlement) bool { return s.Status == Charged }) {
+		c.events.Ring()
+	}
+	if settleErr != nil {
 		return false, errors.Join(err, fmt.Errorf("settling: %w", settleErr))
 	}
 	if err == nil {
@@ -247,7 +162,7 @@ func (c *Collector) ask(ctx context.Context, debtors []Debtor) ([]collection, er
 	cases := make([]collection, len(debtors))
 	questions := make([]accountapi.BalanceQuestion, len(debtors))
 	for i, d := range debtors {
-		cases[i] = collection{debtor: d, rest: len(owed[d.AccountNumber]) == each}
+		cases[i] = collection{debtor: d, owesMore: len(owed[d.AccountNumber]) == each}
 		questions[i].AccountNumber = d.AccountNumber
 		for _, claim := range owed[d.AccountNumber] {
 			questions[i].RequestIDs = append(questions[i].RequestIDs, claim.requestID())
@@ -256,14 +171,12 @@ func (c *Collector) ask(ctx context.Context, debtors []Debtor) ([]collection, er
 	standings, err := c.ledger.Balances(ctx, questions)
 	if err != nil {
 		for i := range cases {
-			cases[i].unanswered = true
+			cases[i].found = Unanswered
 		}
-		asked.WithLabelValues("unknown").Add(float64(len(cases)))
 		return cases, fmt.Errorf("asking for the balances of %d accounts: %w", len(cases), err)
 	}
 	for i, standing := range standings {
 		cases[i].plan(owed[standing.AccountNumber], standing)
-		asked.WithLabelValues(cases[i].answer(standing)).Inc()
 	}
 	return cases, nil
 }
@@ -296,17 +209,6 @@ func (c *Collector) charge(ctx context.Context, cases []collection) {
 	waiting.Wait()
 }
 
-func (c *Collector) count(effective []Settlement) {
-	charged := false
-	for _, s := range effective {
-		outcomes.WithLabelValues(s.outcome()).Inc()
-		charged = charged || s.Status == Charged
-	}
-	if charged {
-		c.events.Ring()
-	}
-}
-
 func firstUnknown(cases []collection) error {
 	var first error
 	unknown, all := 0, 0
@@ -325,33 +227,4 @@ func firstUnknown(cases []collection) error {
 		return nil
 	}
 	return fmt.Errorf("%d of %d fees have an unknown outcome and will be tried again, the first: %w", unknown, all, first)
-}
-
-// Recall makes debtors due that are due later than Config.LatestDue: without it, no collector would ask about them until
-// then. It also adds the debtors that a replica of the version before the table debtors did not add. It is a worker.Round,
-// to be run every RecallInterval.
-func (c *Collector) Recall(ctx context.Context) (more bool, err error) {
-	now := c.now()
-	recalled, err := c.queue.Recall(ctx, now, c.latestDue(now), recallPortion)
-	recalls.Add(float64(recalled))
-	return false, err
-}
-
-// Measure sets the gauges of pending fees; it is a worker.Round.
-func (c *Collector) Measure(ctx context.Context) (more bool, err error) {
-	backlog, err := c.queue.Backlog(ctx)
-	if err != nil {
-		return false, err
-	}
-	setPending(backlog)
-	oldestPending.Set(0)
-	if backlog.ForCollection > 0 {
-		oldestPending.Set(c.now().Sub(backlog.Oldest).Seconds())
-	}
-	return false, nil
-}
-
-func setPending(b Backlog) {
-	pendingFees.WithLabelValues("collection").Set(float64(b.ForCollection))
-	pendingFees.WithLabelValues("balance").Set(float64(b.ForBalance))
 }

@@ -5,21 +5,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/bankmore/bankmore/account-svc/accountapi"
+	"github.com/bankmore/bankmore/account-svc/accountapi/accounttest"
 	"github.com/bankmore/bankmore/fee-svc/internal/fee"
 	"github.com/bankmore/bankmore/fee-svc/internal/sqlstore"
 	"github.com/bankmore/bankmore/platform/money"
+	"github.com/bankmore/bankmore/platform/service"
 	"github.com/bankmore/bankmore/platform/sqldb"
-	"github.com/bankmore/bankmore/platform/worker"
 )
 
 const (
@@ -34,13 +33,13 @@ var config = fee.Config{Amount: 200, BalanceInterval: 30 * time.Second}
 
 var _ fee.Ledger = (*accountapi.Client)(nil)
 
-// bank is a fee database and a ledger.
+// bank is a fee database, which tells the time by clock, and a ledger.
 type bank struct {
 	t      *testing.T
 	path   string
 	db     *sqldb.DB
-	store  *sqlstore.Store
-	ledger *ledger
+	store  sqlstore.Store
+	ledger ledger
 	clock  *clock
 }
 
@@ -53,11 +52,11 @@ func newBank(t *testing.T, balances map[string]money.Cents) *bank {
 
 func (b *bank) open() {
 	b.t.Helper()
-	b.db = openDB(b.t, b.path)
+	b.db = openDB(b.t, b.path, b.clock.Now)
 	b.store = sqlstore.New(b.db)
 }
 
-func openDB(t *testing.T, path string) *sqldb.DB {
+func openDB(t *testing.T, path string, clock func() time.Time) *sqldb.DB {
 	t.Helper()
 	db, err := sqldb.Open(t.Context(), "sqlite:"+path)
 	if err != nil {
@@ -66,14 +65,14 @@ func openDB(t *testing.T, path string) *sqldb.DB {
 	if err := db.Migrate(t.Context(), sqlstore.Migrations()); err != nil {
 		t.Fatal(err)
 	}
+	db.SetClock(clock)
 	return db
 }
 
 // record records the fees of n new transfers from account and returns the transfers' ids.
 func (b *bank) record(account string, n int) []string {
 	b.t.Helper()
-	service := fee.NewService(b.store, config, worker.NewBell())
-	defer service.Close()
+	fees := fee.New(b.store, config, service.NewBell())
 	transfers := make([]fee.Transfer, n)
 	ids := make([]string, n)
 	for i := range transfers {
@@ -81,22 +80,21 @@ func (b *bank) record(account string, n int) []string {
 		transfers[i] = fee.Transfer{ID: ids[i], AccountNumber: account, Amount: 15000}
 	}
 	for chunk := range slices.Chunk(transfers, 500) {
-		if _, errs := service.Record(b.t.Context(), chunk); errors.Join(errs...) != nil {
+		if _, errs := fees.Record(b.t.Context(), chunk); errors.Join(errs...) != nil {
 			b.t.Fatal(errs)
 		}
 	}
-	b.clock.advance(time.Second) // so that the debtor is due
 	return ids
 }
 
 func (b *bank) collector(queue fee.Queue) *fee.Collector {
-	return fee.NewCollectorAt(queue, b.ledger, config, worker.NewBell(), b.clock.Now)
+	return fee.NewCollector(queue, b.ledger, config, service.NewBell())
 }
 
 // drain collects without faults, over time, until only fees that wait for balance are left.
 func (b *bank) drain() {
 	b.t.Helper()
-	b.ledger.way = nil
+	b.ledger.OnMove(nil)
 	for range 6 {
 		b.clock.advance(2 * lease)
 		b.collect()
@@ -152,7 +150,7 @@ func (b *bank) events() (n int) {
 // check compares fees and ledger: each charged fee has exactly one debit and one event, and no other fee has any.
 func (b *bank) check(accounts ...string) {
 	b.t.Helper()
-	charged := 0
+	charged, debits := 0, b.ledger.debits()
 	for _, account := range accounts {
 		for transfer, f := range b.fees(account) {
 			want := 0
@@ -160,7 +158,7 @@ func (b *bank) check(accounts ...string) {
 				want = 1
 				charged++
 			}
-			if got := b.ledger.debits[transfer]; got != want {
+			if got := debits[transfer]; got != want {
 				b.t.Errorf("transfer %s: fee is %s and was debited %d times", transfer, f.Status, got)
 			}
 		}
@@ -168,12 +166,11 @@ func (b *bank) check(accounts ...string) {
 	if got := b.events(); got != charged {
 		b.t.Errorf("%d events for %d charged fees", got, charged)
 	}
-	for _, defect := range b.ledger.defects {
+	for _, defect := range b.ledger.defects() {
 		b.t.Error(defect)
 	}
 	var out bytes.Buffer
-	now := b.clock.Now()
-	if err := b.store.Verify(b.t.Context(), &out, now.Add(-10*time.Minute), config.LatestDue(now)); err != nil {
+	if err := b.store.Verify(b.t.Context(), &out, 10*time.Minute); err != nil {
 		b.t.Errorf("%v\n%s", err, &out)
 	}
 }
@@ -191,18 +188,18 @@ func (b *bank) expect(account string, ids []string, want fee.Status) {
 func TestCollects(t *testing.T) {
 	b := newBank(t, map[string]money.Cents{rich: 100000})
 	ids := b.record(rich, 5)
-	charged := worker.NewBell()
-	more, err := fee.NewCollectorAt(b.store, b.ledger, config, charged, b.clock.Now).Round(t.Context())
+	charged := service.NewBell()
+	more, err := fee.NewCollector(b.store, b.ledger, config, charged).Round(t.Context())
 	if err != nil || more {
 		t.Errorf("more %v, %v", more, err)
 	}
 	b.expect(rich, ids, fee.Charged)
 	b.check(rich)
-	if got := b.ledger.balances[rich]; got != 99000 {
+	if got := b.ledger.Balance(rich); got != 99000 {
 		t.Errorf("balance %s", got)
 	}
 	for _, id := range ids {
-		if _, ok := b.ledger.decided[id+":fee"]; !ok {
+		if _, ok := b.ledger.Decision(id + ":fee"); !ok {
 			t.Errorf("transfer %s was not charged under its first key", id)
 		}
 	}
@@ -233,14 +230,15 @@ func TestCollectsLaterWhenBalanceComes(t *testing.T) {
 	if got := b.fees(poor)[ids[0]].Description(); got != "Tarifa de transferência: aguardando saldo" {
 		t.Errorf("description %q", got)
 	}
-	if b.ledger.calls != 0 || b.ledger.asked < 20 || b.ledger.asked > 28 { // each 22.5 to 30 s
-		t.Errorf("%d debits, %d questions", b.ledger.calls, b.ledger.asked)
+	calls := b.ledger.Calls()
+	if calls.Moves != 0 || calls.Accounts < 20 || calls.Accounts > 28 { // each 22.5 to 30 s
+		t.Errorf("%d debits, %d questions", calls.Moves, calls.Accounts)
 	}
 	b.ledger.deposit(poor, 100)
 	b.pass(time.Minute)
 	b.expect(poor, ids, fee.Charged)
 	b.check(poor)
-	if _, ok := b.ledger.decided[ids[0]+":fee"]; !ok {
+	if _, ok := b.ledger.Decision(ids[0] + ":fee"); !ok {
 		t.Error("it was not charged under its first key")
 	}
 }
@@ -267,12 +265,13 @@ func TestDebtorOfManyFees(t *testing.T) {
 		if b.written() != before {
 			t.Error("fees were written to that wait for balance")
 		}
+		calls := b.ledger.Calls()
 		t.Logf("%d fees, an hour without balance: %d questions about %d accounts, %d debits, %d refusals, %d calls of the store",
-			n, b.ledger.asks, b.ledger.asked, b.ledger.calls, b.ledger.refusals(), queue.calls)
-		if b.ledger.calls != 0 || b.ledger.refusals() != 0 || b.ledger.asked < 100 || b.ledger.asked > 161 || queue.calls != 3*b.ledger.asks {
-			t.Errorf("%d debits, %d questions, %d calls of the store", b.ledger.calls, b.ledger.asked, queue.calls)
+			n, calls.Balances, calls.Accounts, calls.Moves, b.ledger.refusals(), queue.calls)
+		if calls.Moves != 0 || b.ledger.refusals() != 0 || calls.Accounts < 100 || calls.Accounts > 161 || queue.calls != 3*calls.Balances {
+			t.Errorf("%d debits, %d questions, %d calls of the store", calls.Moves, calls.Accounts, queue.calls)
 		}
-		counts = append(counts, fmt.Sprint(b.ledger.calls, b.ledger.refusals()))
+		counts = append(counts, fmt.Sprint(b.ledger.Calls().Moves, b.ledger.refusals()))
 		if n == 1 {
 			continue
 		}
@@ -288,9 +287,9 @@ func TestDebtorOfManyFees(t *testing.T) {
 			age[id] = i
 		}
 		round := func(i int) int { return (i + 28) / 32 } // the first four, then 32 at once, which travel together
-		for i, id := range b.ledger.order {
-			if round(age[id]) != round(i) {
-				t.Fatalf("the %dth debit is of the %dth fee", i, age[id])
+		for i, m := range b.ledger.Movements() {
+			if round(age[m.TransferID]) != round(i) {
+				t.Fatalf("the %dth debit is of the %dth fee", i, age[m.TransferID])
 			}
 		}
 		if refusals := b.ledger.refusals(); refusals != 0 {
@@ -309,8 +308,8 @@ type counted struct {
 	calls int
 }
 
-func (c *counted) Claim(ctx context.Context, now, until time.Time, limit int) ([]fee.Debtor, error) {
-	debtors, err := c.Queue.Claim(ctx, now, until, limit)
+func (c *counted) Claim(ctx context.Context, lease time.Duration, limit int) ([]fee.Debtor, error) {
+	debtors, err := c.Queue.Claim(ctx, lease, limit)
 	if len(debtors) > 0 {
 		c.calls++
 	}
@@ -322,9 +321,9 @@ func (c *counted) Owed(ctx context.Context, accountNumbers []string, each int) (
 	return c.Queue.Owed(ctx, accountNumbers, each)
 }
 
-func (c *counted) Settle(ctx context.Context, now time.Time, settlements []fee.Settlement, releases []fee.Release) ([]fee.Settlement, error) {
+func (c *counted) Settle(ctx context.Context, settlements []fee.Settlement, releases []fee.Release) ([]fee.Settlement, error) {
 	c.calls++
-	return c.Queue.Settle(ctx, now, settlements, releases)
+	return c.Queue.Settle(ctx, settlements, releases)
 }
 
 // written sums up the columns of fees that collectors write, to show whether anything was written.
@@ -347,34 +346,34 @@ func TestManyDebtorsWithoutBalance(t *testing.T) {
 		balances[accounts[i]] = 0
 	}
 	b := newBank(t, balances)
-	service := fee.NewService(b.store, config, worker.NewBell())
-	defer service.Close()
+	fees := fee.New(b.store, config, service.NewBell())
 	for chunk := range slices.Chunk(accounts, 500) {
 		transfers := make([]fee.Transfer, len(chunk))
 		for i, account := range chunk {
 			transfers[i] = fee.Transfer{ID: uuid.Must(uuid.NewV7()).String(), AccountNumber: account, Amount: 15000}
 		}
-		if _, errs := service.Record(t.Context(), transfers); errors.Join(errs...) != nil {
+		if _, errs := fees.Record(t.Context(), transfers); errors.Join(errs...) != nil {
 			t.Fatal(errs)
 		}
 	}
 	const seconds = 50
 	b.pass(seconds * time.Second)
+	calls := b.ledger.Calls()
 	t.Logf("%d accounts, %d s without balance: %d questions about %d accounts, %d debits",
-		many, seconds, b.ledger.asks, b.ledger.asked, b.ledger.calls)
+		many, seconds, calls.Balances, calls.Accounts, calls.Moves)
 	// Jitter spreads the accounts over a quarter of the interval. The test collects once a second, so many portions are not
 	// full.
 	const intervals = seconds/22 + 1
-	if b.ledger.calls != 0 || b.ledger.asked > many*intervals || b.ledger.asked < many*2 || b.ledger.asks > (many/256+10)*intervals {
-		t.Errorf("%d debits, %d questions about %d accounts", b.ledger.calls, b.ledger.asks, b.ledger.asked)
+	if calls.Moves != 0 || calls.Accounts > many*intervals || calls.Accounts < many*2 || calls.Balances > (many/256+10)*intervals {
+		t.Errorf("%d debits, %d questions about %d accounts", calls.Moves, calls.Balances, calls.Accounts)
 	}
 	some := []string{accounts[0], accounts[many/2], accounts[many-1]}
 	for _, account := range some {
 		b.ledger.deposit(account, 200)
 	}
 	b.pass(config.BalanceInterval + time.Second)
-	if b.ledger.calls != len(some) || b.ledger.refusals() != 0 {
-		t.Errorf("%d debits, %d refusals", b.ledger.calls, b.ledger.refusals())
+	if b.ledger.Calls().Moves != len(some) || b.ledger.refusals() != 0 {
+		t.Errorf("%d debits, %d refusals", b.ledger.Calls().Moves, b.ledger.refusals())
 	}
 	for _, account := range accounts {
 		b.ledger.deposit(account, 200)
@@ -383,13 +382,14 @@ func TestManyDebtorsWithoutBalance(t *testing.T) {
 	if got := b.events(); got != many || b.ledger.refusals() != 0 {
 		t.Errorf("%d of %d fees are charged, %d refusals", got, many, b.ledger.refusals())
 	}
-	for id, debits := range b.ledger.debits {
-		if debits != 1 {
-			t.Errorf("transfer %s: its fee was debited %d times", id, debits)
+	debits := b.ledger.debits()
+	for id, n := range debits {
+		if n != 1 {
+			t.Errorf("transfer %s: its fee was debited %d times", id, n)
 		}
 	}
-	if len(b.ledger.debits) != many || len(b.ledger.defects) != 0 {
-		t.Errorf("%d debits for %d fees, %q", len(b.ledger.debits), many, b.ledger.defects)
+	if len(debits) != many || len(b.ledger.defects()) != 0 {
+		t.Errorf("%d debits for %d fees, %q", len(debits), many, b.ledger.defects())
 	}
 }
 
@@ -400,7 +400,7 @@ func TestOldestFirst(t *testing.T) {
 	for _, amount := range []money.Cents{500, 200} {
 		fees := []fee.Fee{{
 			ID: uuid.Must(uuid.NewV7()).String(), TransferID: uuid.Must(uuid.NewV7()).String(), AccountNumber: poor, Amount: amount,
-			Status: fee.Pending, CreatedAt: b.clock.Now(),
+			Status: fee.Pending,
 		}}
 		if _, err := b.store.Add(t.Context(), fees); err != nil {
 			t.Fatal(err)
@@ -421,7 +421,10 @@ func TestOldestFirst(t *testing.T) {
 func TestBalanceThatGoesMeanwhile(t *testing.T) {
 	b := newBank(t, map[string]money.Cents{poor: 0})
 	ids := b.record(poor, 100)
-	b.ledger.spend = func() { b.ledger.balances[poor] = 0 }
+	b.ledger.OnMove(func(accountapi.Movement) accounttest.Fault {
+		b.ledger.Change(poor, func(a *accounttest.Account) { a.Balance = 0 })
+		return accounttest.None
+	})
 	const minutes = 5
 	for range minutes * 60 {
 		b.ledger.deposit(poor, 1<<30)
@@ -430,7 +433,7 @@ func TestBalanceThatGoesMeanwhile(t *testing.T) {
 	if got, most := b.ledger.refusals(), 32*minutes*60/22+32; got == 0 || got > most {
 		t.Errorf("%d refusals in %d minutes, want at most %d", got, minutes, most)
 	}
-	b.ledger.spend = nil
+	b.ledger.OnMove(nil)
 	b.ledger.deposit(poor, 100*200)
 	b.pass(time.Minute)
 	b.expect(poor, ids, fee.Charged)
@@ -459,12 +462,12 @@ func TestForgottenAttemptsAreFoundAtOnce(t *testing.T) {
 		b.ledger.deposit(poor, 200)
 		debit(id + ":fee:30")
 	}
-	before := len(b.ledger.decided)
+	before := len(b.ledger.Decisions())
 	if rounds := b.collect(); rounds > 32 {
 		t.Errorf("%d rounds", rounds)
 	}
 	b.expect(poor, ids, fee.Charged)
-	if got := len(b.ledger.decided); got != before {
+	if got := len(b.ledger.Decisions()); got != before {
 		t.Errorf("%d new decisions", got-before)
 	}
 	b.check(poor)
@@ -475,7 +478,7 @@ func TestForgottenAttemptsAreFoundAtOnce(t *testing.T) {
 func TestLostAnswerThatEmptiedTheAccount(t *testing.T) {
 	for name, queue := range map[string]func(b *bank) fee.Queue{
 		"lost answer": func(b *bank) fee.Queue {
-			b.ledger.way = func(accountapi.Movement) delivery { return lostAnswer }
+			b.ledger.OnMove(func(accountapi.Movement) accounttest.Fault { return accounttest.LostAnswer })
 			return b.store
 		},
 		"crash": func(b *bank) fee.Queue { return &crashing{b.store, "before settling"} },
@@ -486,7 +489,7 @@ func TestLostAnswerThatEmptiedTheAccount(t *testing.T) {
 			if _, err := b.collector(queue(b)).Round(t.Context()); err == nil {
 				t.Error("no error")
 			}
-			b.ledger.way = nil
+			b.ledger.OnMove(nil)
 			b.pass(lease + time.Second)
 			b.expect(poor, ids[:2], fee.Charged)
 			b.expect(poor, ids[2:], fee.Pending)
@@ -503,58 +506,29 @@ func TestUnansweredQuestion(t *testing.T) {
 	b.collect()
 	b.expect(rich, ids, fee.Charged)
 	ids = b.record(rich, 3)
-	b.ledger.unasked = true
-	before := b.ledger.calls
+	b.ledger.OnBalances(func() accounttest.Fault { return accounttest.LostRequest })
+	before := b.ledger.Calls().Moves
 	for range 60 {
 		b.clock.advance(time.Second)
-		if _, err := b.collector(b.store).Round(t.Context()); err != nil && !errors.Is(err, errUnknown) {
+		if _, err := b.collector(b.store).Round(t.Context()); err != nil && !errors.Is(err, accounttest.ErrUnknown) {
 			t.Fatal(err)
 		}
 	}
-	if b.ledger.calls != before {
-		t.Errorf("%d debits without a balance", b.ledger.calls-before)
+	if b.ledger.Calls().Moves != before {
+		t.Errorf("%d debits without a balance", b.ledger.Calls().Moves-before)
 	}
 	if got := b.fees(poor)[poorIDs[0]].Reason; got != fee.ReasonInsufficientBalance {
 		t.Errorf("what was known to wait for balance has reason %q", got)
 	}
-	b.ledger.unasked = false
+	b.ledger.OnBalances(nil)
 	b.pass(2 * time.Second)
 	b.expect(rich, ids, fee.Charged)
 	b.check(rich, poor)
 }
 
-// Replicas whose clocks differ ask about an account without balance more often than every interval, but not in every round.
-func TestReplicasWithDifferentClocks(t *testing.T) {
-	for _, ahead := range []time.Duration{-2 * time.Hour, -20 * time.Minute, 2 * time.Hour} {
-		t.Run(ahead.String(), func(t *testing.T) {
-			b := newBank(t, map[string]money.Cents{poor: 0})
-			b.record(poor, 1)
-			wrong := fee.NewCollectorAt(b.store, b.ledger, config, worker.NewBell(), func() time.Time { return b.clock.Now().Add(ahead) })
-			const minutes = 60
-			for second := 0; second < minutes*60; second += 5 {
-				for _, c := range []*fee.Collector{b.collector(b.store), wrong} {
-					rounds := []worker.Round{c.Round}
-					if second%int(fee.RecallInterval.Seconds()) == 0 {
-						rounds = append(rounds, c.Recall)
-					}
-					for _, round := range rounds {
-						if _, err := round(t.Context()); err != nil {
-							t.Fatal(err)
-						}
-					}
-				}
-				b.clock.advance(5 * time.Second)
-			}
-			if b.ledger.asked < minutes-1 || b.ledger.asked > 2*3*minutes {
-				t.Errorf("%d questions in %d minutes", b.ledger.asked, minutes)
-			}
-		})
-	}
-}
-
 func TestPermanentRefusalWaives(t *testing.T) {
 	b := newBank(t, map[string]money.Cents{rich: 100000})
-	b.ledger.inactive[rich] = true
+	b.ledger.Change(rich, func(a *accounttest.Account) { a.Inactive = true })
 	closed, unknown := b.record(rich, 2), b.record("999", 2)
 	b.drain()
 	b.expect(rich, closed, fee.Waived)
@@ -562,96 +536,39 @@ func TestPermanentRefusalWaives(t *testing.T) {
 	if got := b.fees(rich)[closed[0]].Description(); got != "Tarifa de transferência dispensada: conta inativa" {
 		t.Errorf("description %q", got)
 	}
-	b.ledger.inactive[rich] = false
+	b.ledger.Change(rich, func(a *accounttest.Account) { a.Inactive = false })
 	b.drain()
 	b.check(rich, "999")
 }
 
 // After an unknown outcome the collector sends the same debit with the same key again.
 func TestUnknownOutcomeRepeatsTheKey(t *testing.T) {
-	for name, way := range map[string]delivery{
-		"lost request": lostRequest, "lost answer": lostAnswer, "late request": lateRequest, "rejected": rejected,
-	} {
-		t.Run(name, func(t *testing.T) {
+	for _, way := range []accounttest.Fault{accounttest.LostRequest, accounttest.LostAnswer, accounttest.Late, accounttest.Rejected} {
+		t.Run(string(way), func(t *testing.T) {
 			b := newBank(t, map[string]money.Cents{rich: 100000, poor: 100})
 			ids, poorIDs := b.record(rich, 3), b.record(poor, 3)
-			b.ledger.way = func(accountapi.Movement) delivery { return way }
+			b.ledger.OnMove(func(accountapi.Movement) accounttest.Fault { return way })
 			for range 4 {
-				if _, err := b.collector(b.store).Round(t.Context()); !errors.Is(err, errUnknown) {
+				if _, err := b.collector(b.store).Round(t.Context()); !errors.Is(err, accounttest.ErrUnknown) {
 					t.Fatalf("got %v", err)
 				}
 				b.expect(rich, ids, fee.Pending)
 				b.expect(poor, poorIDs, fee.Pending)
 				b.clock.advance(time.Minute)
 			}
-			if got := b.ledger.calls; got != 4*3 { // the others have no balance
+			if got := b.ledger.Calls().Moves; got != 4*3 { // the others have no balance
 				t.Errorf("%d calls", got)
 			}
 			b.drain()
-			b.ledger.deliverLate()
+			b.ledger.Deliver()
 			b.expect(rich, ids, fee.Charged)
 			b.expect(poor, poorIDs, fee.Pending)
 			for _, id := range ids {
-				if _, ok := b.ledger.decided[id+":fee"]; !ok {
+				if _, ok := b.ledger.Decision(id + ":fee"); !ok {
 					t.Errorf("transfer %s was not charged under its first key", id)
 				}
 			}
 			b.check(rich, poor)
 		})
 	}
-}
-
-// The gauges distinguish fees that wait for balance, perhaps for months, from fees that an operator must look after.
-func TestMeasureTellsWhatFeesWaitFor(t *testing.T) {
-	const collection, balance, age = "fee_pending collection", "fee_pending balance", "fee_pending_oldest_seconds"
-	from := gauges(t)
-	for _, name := range []string{collection, balance, age} {
-		if _, ok := from[name]; !ok {
-			t.Errorf("%s is not there from the start", name)
-		}
-	}
-	b := newBank(t, map[string]money.Cents{rich: 100000, poor: 0})
-	expect := func(when string, wantCollection, wantBalance, wantAge float64) {
-		t.Helper()
-		if _, err := b.collector(b.store).Measure(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		got := gauges(t)
-		if got[collection] != wantCollection || got[balance] != wantBalance || math.Abs(got[age]-wantAge) > 60 {
-			t.Errorf("%s: %g wait for collection, the oldest for %g s, and %g for balance", when, got[collection], got[age], got[balance])
-		}
-	}
-	expect("nothing", 0, 0, 0)
-	b.record(poor, 3)
-	b.clock.advance(10 * time.Minute)
-	expect("recorded", 3, 0, 600)
-	b.drain()
-	expect("without balance", 0, 3, 0)
-	b.clock = newClock()
-	b.record(rich, 2)
-	b.clock.advance(10 * time.Minute)
-	expect("recorded beside those", 2, 3, 600)
-	b.drain()
-	expect("charged", 0, 3, 0)
-	b.check(rich, poor)
-}
-
-// gauges returns the process's gauges, by name and labels.
-func gauges(t *testing.T) map[string]float64 {
-	t.Helper()
-	families, err := prometheus.DefaultGatherer.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	all := map[string]float64{}
-	for _, family := range families {
-		for _, m := range family.GetMetric() {
-			name := family.GetName()
-			for _, label := range m.GetLabel() {
-				name += " " + label.GetValue()
-			}
-			all[name] = m.GetGauge().GetValue()
-		}
-	}
-	return all
 }

@@ -20,6 +20,7 @@ import (
 // database is fee-svc's store in memory, for the model test. It reports every change to onChange.
 type database struct {
 	mu       sync.Mutex
+	clock    func() time.Time
 	rows     []*row // in the order of their creation
 	byID     map[string]*row
 	debtors  map[string]*debtor // by account number
@@ -30,15 +31,21 @@ type database struct {
 // row is a fee with its attempt.
 type row struct{ fee.Claim }
 
-// debtor is an account that owes fees, and when a collector may claim it.
+// debtor is an account that owes fees, and when a collector may claim it. Its claim ends at Debtor.Until.
 type debtor struct {
 	fee.Debtor
-	due, claimed time.Time
+	due time.Time
 }
 
 func newDatabase(onChange func(before, after row)) *database {
-	return &database{byID: map[string]*row{}, debtors: map[string]*debtor{}, onChange: onChange}
+	return &database{byID: map[string]*row{}, debtors: map[string]*debtor{}, onChange: onChange, clock: time.Now}
 }
+
+// SetClock implements storetest.Store.
+func (d *database) SetClock(clock func() time.Time) { d.clock = clock }
+
+// now is the time as a database keeps it: in UTC and whole microseconds.
+func (d *database) now() time.Time { return d.clock().UTC().Truncate(time.Microsecond) }
 
 // Add implements fee.Store.
 func (d *database) Add(ctx context.Context, fees []fee.Fee) (added []bool, _ error) {
@@ -52,6 +59,7 @@ func (d *database) Add(ctx context.Context, fees []fee.Fee) (added []bool, _ err
 		if added = append(added, !present); present {
 			continue
 		}
+		f.CreatedAt = d.now()
 		r := &row{fee.Claim{Fee: f, Attempt: 1}}
 		d.rows, d.byID[f.ID] = append(d.rows, r), r
 		if f.Status == fee.Pending {
@@ -116,14 +124,14 @@ func (d *database) sorted() []*debtor {
 }
 
 // Claim implements fee.Queue.
-func (d *database) Claim(_ context.Context, now, until time.Time, limit int) (claimed []fee.Debtor, _ error) {
+func (d *database) Claim(_ context.Context, lease time.Duration, limit int) (claimed []fee.Debtor, _ error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	byDue := d.sorted()
 	slices.SortStableFunc(byDue, func(a, b *debtor) int { return a.due.Compare(b.due) })
 	for _, owing := range byDue {
-		if len(claimed) < limit && !owing.due.After(now) && !owing.claimed.After(now) {
-			owing.claimed = until
+		if len(claimed) < limit && !owing.due.After(d.now()) && !owing.Until.After(d.now()) {
+			owing.Until = d.now().Add(lease)
 			claimed = append(claimed, owing.Debtor)
 		}
 	}
@@ -149,28 +157,8 @@ func (d *database) Owed(ctx context.Context, accountNumbers []string, each int) 
 	return claims, nil
 }
 
-// Recall implements fee.Queue.
-func (d *database) Recall(_ context.Context, now, latest time.Time, limit int) (recalled int, _ error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, owing := range d.sorted() {
-		late := owing.due.After(latest) || owing.claimed.After(latest)
-		if recalled == limit || !late {
-			continue
-		}
-		recalled++
-		if owing.due.After(latest) {
-			owing.due = now
-		}
-		if owing.claimed.After(latest) {
-			owing.claimed = time.Time{}
-		}
-	}
-	return recalled, nil
-}
-
 // Settle implements fee.Queue.
-func (d *database) Settle(ctx context.Context, now time.Time, settlements []fee.Settlement, releases []fee.Release) (effective []fee.Settlement, _ error) {
+func (d *database) Settle(ctx context.Context, settlements []fee.Settlement, releases []fee.Release) (effective []fee.Settlement, _ error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -189,9 +177,9 @@ func (d *database) Settle(ctx context.Context, now time.Time, settlements []fee.
 		before := *r
 		r.Status, r.Reason, r.Attempt, r.Unknowns = s.Status, s.Reason, s.Next, s.Unknowns
 		if r.Status == fee.Charged {
-			r.ChargedAt = now
+			r.ChargedAt = d.now()
 			d.events = append(d.events, feeapi.Charged{
-				ID: r.ID, TransferID: r.TransferID, AccountNumber: r.AccountNumber, Amount: r.Amount, ChargedAt: now,
+				ID: r.ID, TransferID: r.TransferID, AccountNumber: r.AccountNumber, Amount: r.Amount, ChargedAt: r.ChargedAt,
 			})
 		}
 		d.onChange(before, *r)
@@ -209,8 +197,8 @@ func (d *database) release(r fee.Release) {
 	case owing == nil:
 	case !slices.ContainsFunc(d.rows, func(f *row) bool { return f.AccountNumber == r.AccountNumber && f.Status == fee.Pending }):
 		delete(d.debtors, r.AccountNumber)
-	case owing.claimed.Equal(r.Until):
-		owing.due, owing.claimed, owing.Waits = r.DueAt, time.Time{}, r.Waits
+	case owing.Until.Equal(r.Until):
+		owing.due, owing.Until, owing.Waits = d.now().Add(r.Pause), time.Time{}, r.Waits
 	}
 }
 
@@ -224,9 +212,8 @@ func (d *database) Backlog(context.Context) (b fee.Backlog, _ error) {
 		case d.debtors[r.AccountNumber].Waits:
 			b.ForBalance++
 		default:
-			if b.ForCollection++; b.ForCollection == 1 || r.CreatedAt.Before(b.Oldest) {
-				b.Oldest = r.CreatedAt
-			}
+			b.ForCollection++
+			b.Age = max(b.Age, d.now().Sub(r.CreatedAt).Abs())
 		}
 	}
 	return b, nil
@@ -240,7 +227,7 @@ func (d *database) Events(*testing.T) []feeapi.Charged {
 }
 
 // Verify implements storetest.Store.
-func (d *database) Verify(_ context.Context, out io.Writer, _, _ time.Time) error {
+func (d *database) Verify(_ context.Context, out io.Writer, _ time.Duration) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, r := range d.rows {

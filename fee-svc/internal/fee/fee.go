@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/bankmore/bankmore/account-svc/accountapi"
 	"github.com/bankmore/bankmore/platform/fault"
 	"github.com/bankmore/bankmore/platform/money"
 )
@@ -29,9 +30,9 @@ type Reason string
 const (
 	ReasonNone                Reason = ""
 	ReasonDisabled            Reason = "FEES_DISABLED"
-	ReasonInsufficientBalance Reason = "INSUFFICIENT_BALANCE" // the fee stays pending
-	ReasonUnknownAccount      Reason = "INVALID_ACCOUNT"
-	ReasonInactiveAccount     Reason = "INACTIVE_ACCOUNT"
+	ReasonInsufficientBalance Reason = accountapi.TypeInsufficientBalance // the fee stays pending
+	ReasonUnknownAccount      Reason = accountapi.TypeUnknownAccount
+	ReasonInactiveAccount     Reason = accountapi.TypeInactiveAccount
 )
 
 // The errors of queries.
@@ -40,7 +41,7 @@ var (
 	ErrForeign  = fault.New(fault.Forbidden, "INVALID_OPERATION", "Operação não permitida: a tarifa é de outra conta.")
 )
 
-// Fee is the fee of one transfer.
+// Fee is the fee of one transfer. Its times are the database's.
 type Fee struct {
 	ID            string      // UUIDv7: ordered by time
 	TransferID    string      // one fee for each
@@ -90,14 +91,13 @@ func canonicalID(s string) bool {
 }
 
 // newFee returns a new fee for t: pending, or waived if amount is 0.
-func newFee(t Transfer, amount money.Cents, now time.Time) Fee {
+func newFee(t Transfer, amount money.Cents) Fee {
 	f := Fee{
 		ID:            uuid.Must(uuid.NewV7()).String(),
 		TransferID:    t.ID,
 		AccountNumber: t.AccountNumber,
 		Amount:        amount,
 		Status:        Pending,
-		CreatedAt:     now,
 	}
 	if amount == 0 {
 		f.Status, f.Reason = Waived, ReasonDisabled

@@ -11,7 +11,6 @@ import (
 const transferID = "0190f3a1-7b00-7000-8000-000000000001"
 
 func TestNewFee(t *testing.T) {
-	now := time.Now()
 	transfer := Transfer{ID: transferID, AccountNumber: "18", Amount: 15000}
 	for _, test := range []struct {
 		amount money.Cents
@@ -22,8 +21,8 @@ func TestNewFee(t *testing.T) {
 		{1, Pending, ReasonNone},
 		{0, Waived, ReasonDisabled},
 	} {
-		f := newFee(transfer, test.amount, now)
-		want := Fee{ID: f.ID, TransferID: transferID, AccountNumber: "18", Amount: test.amount, Status: test.status, Reason: test.reason, CreatedAt: now}
+		f := newFee(transfer, test.amount)
+		want := Fee{ID: f.ID, TransferID: transferID, AccountNumber: "18", Amount: test.amount, Status: test.status, Reason: test.reason}
 		if f != want || !canonicalID(f.ID) {
 			t.Errorf("amount %s: got %+v, want %+v", test.amount, f, want)
 		}

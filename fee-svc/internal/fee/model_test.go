@@ -14,16 +14,18 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/bankmore/bankmore/account-svc/accountapi"
+	"github.com/bankmore/bankmore/account-svc/accountapi/accounttest"
 	"github.com/bankmore/bankmore/fee-svc/internal/fee"
+	"github.com/bankmore/bankmore/fee-svc/internal/groupcommit"
 	"github.com/bankmore/bankmore/platform/money"
 	"github.com/bankmore/bankmore/platform/schedtest"
-	"github.com/bankmore/bankmore/platform/worker"
+	"github.com/bankmore/bankmore/platform/service"
 )
 
 // TestModel runs two replicas of the service through random schedules. Events arrive, several times and at both replicas.
-// Each call of the database or the ledger is answered, is lost, or arrives late. Replicas crash, clocks are ahead, balances
-// change, accounts close, and time passes. After every move the rules in check must hold. Once the faults end, every fee
-// must become charged or waived.
+// Each call of the database or the ledger is answered, is lost, or arrives late. Replicas crash, the database moves to servers
+// with other clocks, balances change, accounts close, and time passes. After every move the rules in check must hold. Once the
+// faults end, every fee must become charged or waived.
 //
 // If a schedule fails, rapid shrinks it, and the test prints it move by move. rapid keeps it in a file in testdata/rapid,
 // which later runs try first. -rapid.checks=N runs N schedules.
@@ -121,20 +123,19 @@ var moves = map[string]func(w *world, which int){
 		w.untilDebits(w.replicas[i%2])
 		w.pay([]string{poor, rich}[i/2%2], -5000)
 	},
-	"recall":  func(w *world, i int) { w.recall(w.replicas[i%2]) },
-	"advance": func(w *world, i int) { w.advance(w.replicas[i%2]) },
-	"wait":    func(w *world, i int) { w.wait([]time.Duration{time.Second, 6 * time.Second, 5 * time.Minute}[i%3]) },
-	"crash":   func(w *world, i int) { w.crash(i%2, i/2%2 == 1) },
-	"pay in":  func(w *world, i int) { w.pay([]string{poor, rich}[i%2], 200) },
-	"pay out": func(w *world, i int) { w.pay([]string{poor, rich}[i%2], -5000) },
-	"close":   func(w *world, i int) { w.close([]string{poor, rich}[i%2]) },
+	"failover": func(w *world, i int) { w.failover([]time.Duration{0, 3 * time.Hour, -3 * time.Hour}[i%3]) },
+	"wait":     func(w *world, i int) { w.wait([]time.Duration{time.Second, 6 * time.Second, 5 * time.Minute}[i%3]) },
+	"crash":    func(w *world, i int) { w.crash(i%2, i/2%2 == 1) },
+	"pay in":   func(w *world, i int) { w.pay([]string{poor, rich}[i%2], 200) },
+	"pay out":  func(w *world, i int) { w.pay([]string{poor, rich}[i%2], -5000) },
+	"close":    func(w *world, i int) { w.close([]string{poor, rich}[i%2]) },
 }
 
 // verbs holds each name as often as its weight says. Harmless moves come first, since rapid shrinks towards the first.
 var verbs = slices.Concat(
 	slices.Repeat([]string{"answer"}, 12), slices.Repeat([]string{"wait"}, 4), slices.Repeat([]string{"collect", "collect and ask"}, 2),
 	slices.Repeat([]string{"event", "pay in", "lose answer", "lose request", "delay", "deliver late"}, 2),
-	[]string{"deliver again", "crash", "pay out", "race", "close", "recall", "advance"},
+	[]string{"deliver again", "crash", "pay out", "race", "close", "failover"},
 )
 
 func pick[T any](from []T, which int, do func(T)) {
@@ -158,10 +159,12 @@ var pacing = fee.Config{Amount: 200, BalanceInterval: 30 * time.Second}
 type world struct {
 	*schedtest.Schedule
 	db        *database
-	ledger    *ledger
+	ledger    ledger
 	replicas  []*replica
 	born      int
-	unclaimed bool // a clock was ahead, or Recall ended a claim: two collectors may have one debtor since
+	offset    atomic.Int64  // of the database's clock, in nanoseconds
+	setBack   time.Duration // by which failovers have set the database's clock back, at most
+	unclaimed bool          // a failover has set the clock ahead: two collectors may have one debtor since
 	running   []*delivered
 	wrong     string          // the first rule that was broken
 	seen      map[string]bool // corners that this schedule has reached
@@ -180,9 +183,9 @@ type world struct {
 // sending is a debit as its collector sends it.
 type sending struct {
 	movement accountapi.Movement
-	at       time.Time
-	known    bool // the ledger has answered that it has decided the key
-	covered  bool // the ledger has answered with enough balance
+	at       time.Time // by the database's clock
+	known    bool      // the ledger has answered that it has decided the key
+	covered  bool      // the ledger has answered with enough balance
 }
 
 // delivered is the delivery of an event to a replica.
@@ -202,6 +205,7 @@ func newWorld() *world {
 		w.Name(t.ID, fmt.Sprint("fee ", i+1))
 	}
 	w.db = newDatabase(w.changed)
+	w.db.SetClock(func() time.Time { return time.Now().Add(time.Duration(w.offset.Load())) })
 	w.replicas = []*replica{w.start(), w.start()}
 	return w
 }
@@ -211,11 +215,10 @@ type replica struct {
 	fee.Store
 	*schedtest.Process
 	world      *world
+	commits    *groupcommit.Store
 	service    *fee.Service
 	collector  *fee.Collector
 	collecting atomic.Bool
-	recalling  atomic.Bool
-	ahead      atomic.Int64 // how far its clock is ahead, in nanoseconds
 
 	mu      sync.Mutex
 	covered map[string]money.Cents // what is left of the last answered balance, by account
@@ -225,8 +228,9 @@ type replica struct {
 func (w *world) start() *replica {
 	w.born++
 	r := &replica{Process: w.Process(fmt.Sprint("replica ", w.born)), world: w}
-	r.service = fee.NewService(r, pacing, worker.NewBell())
-	r.collector = fee.NewCollectorAt(r, r, pacing, worker.NewBell(), func() time.Time { return time.Now().Add(time.Duration(r.ahead.Load())) })
+	r.commits = groupcommit.New(r)
+	r.service = fee.New(r.commits, pacing, service.NewBell())
+	r.collector = fee.NewCollector(r.commits, r, pacing, service.NewBell())
 	return r
 }
 
@@ -242,9 +246,9 @@ func (r *replica) Add(ctx context.Context, fees []fee.Fee) ([]bool, error) {
 }
 
 // Claim implements fee.Queue.
-func (r *replica) Claim(ctx context.Context, now, until time.Time, limit int) ([]fee.Debtor, error) {
+func (r *replica) Claim(ctx context.Context, lease time.Duration, limit int) ([]fee.Debtor, error) {
 	return schedtest.Ask(ctx, r.Process, "claim", func() ([]fee.Debtor, error) {
-		debtors, err := r.world.db.Claim(context.Background(), now, until, limit)
+		debtors, err := r.world.db.Claim(context.Background(), lease, limit)
 		for _, d := range debtors {
 			r.world.Tell("    account %s is claimed", d.AccountNumber)
 		}
@@ -259,19 +263,8 @@ func (r *replica) Owed(ctx context.Context, accountNumbers []string, each int) (
 	})
 }
 
-// Recall implements fee.Queue.
-func (r *replica) Recall(ctx context.Context, now, latest time.Time, limit int) (int, error) {
-	return schedtest.Ask(ctx, r.Process, "recall", func() (int, error) {
-		recalled, err := r.world.db.Recall(context.Background(), now, latest, limit)
-		r.world.Tell("    %d debtors are recalled", recalled)
-		r.world.sees("a debtor that was put off too far", recalled > 0)
-		r.world.unclaimed = r.world.unclaimed || recalled > 0 // a late call may still do so
-		return recalled, err
-	})
-}
-
 // Settle implements fee.Queue.
-func (r *replica) Settle(ctx context.Context, now time.Time, settlements []fee.Settlement, releases []fee.Release) ([]fee.Settlement, error) {
+func (r *replica) Settle(ctx context.Context, settlements []fee.Settlement, releases []fee.Release) ([]fee.Settlement, error) {
 	w := r.world
 	var words []string
 	for _, s := range settlements {
@@ -283,7 +276,7 @@ func (r *replica) Settle(ctx context.Context, now time.Time, settlements []fee.S
 	}
 	slices.Sort(words)
 	return schedtest.Ask(ctx, r.Process, "settle ["+strings.Join(words, "; ")+"]", func() ([]fee.Settlement, error) {
-		effective, err := w.db.Settle(context.Background(), now, settlements, releases)
+		effective, err := w.db.Settle(context.Background(), settlements, releases)
 		w.sees("a settlement that arrives late", ctx.Err() != nil && len(effective) > 0)
 		w.sees("a settlement after another collector's", len(effective) < len(settlements))
 		return effective, err
@@ -329,7 +322,7 @@ func (r *replica) Move(ctx context.Context, m accountapi.Movement) (accountapi.O
 		covered := r.covered[m.AccountNumber] >= 0
 		r.mu.Unlock()
 		r.world.mu.Lock()
-		r.world.debits = append(r.world.debits, sending{m, time.Now(), known, covered})
+		r.world.debits = append(r.world.debits, sending{m, r.world.db.now(), known, covered})
 		r.world.mu.Unlock()
 	}
 	return schedtest.Ask(ctx, r.Process, r.world.debit(m), func() (accountapi.Outcome, error) {
@@ -345,7 +338,7 @@ func (w *world) debit(m accountapi.Movement) string {
 
 // apply is the ledger's part of a debit.
 func (w *world) apply(m accountapi.Movement) accountapi.Outcome {
-	before := w.ledger.balances[m.AccountNumber]
+	before := w.ledger.Balance(m.AccountNumber)
 	outcome, err := w.ledger.Move(context.Background(), m)
 	switch {
 	case err != nil:
@@ -356,7 +349,7 @@ func (w *world) apply(m accountapi.Movement) accountapi.Outcome {
 		w.Tell("    the ledger has done it")
 	}
 	w.sees("a debit decided before", outcome.Replayed)
-	w.moved[m.TransferID] += before - w.ledger.balances[m.AccountNumber]
+	w.moved[m.TransferID] += before - w.ledger.Balance(m.AccountNumber)
 	w.sent = append(w.sent, m)
 	return outcome
 }
@@ -398,23 +391,15 @@ func (w *world) untilDebits(r *replica) {
 	}
 }
 
-func (w *world) recall(r *replica) {
-	if r.recalling.Swap(true) {
-		return
+// failover moves the database to another server, whose clock differs from the true time by offset.
+func (w *world) failover(offset time.Duration) {
+	delta := offset - time.Duration(w.offset.Swap(int64(offset)))
+	w.Tell("the database's clock changes by %s", delta)
+	w.setBack = max(w.setBack, -delta)
+	w.unclaimed = w.unclaimed || delta > 0
+	for _, d := range w.db.debtors {
+		w.sees("a debtor that was put off too far", delta < 0 && max(d.due.Sub(w.db.now()), d.Until.Sub(w.db.now())) > time.Minute)
 	}
-	w.Tell("%s recalls", r.Name)
-	go func() {
-		_, _ = r.collector.Recall(context.Background()) // as with collect
-		r.recalling.Store(false)
-	}()
-	w.Pass(time.Millisecond)
-}
-
-// advance sets a replica's clock ahead, by more than the longest lease or pause.
-func (w *world) advance(r *replica) {
-	w.Tell("the clock of %s runs ahead", r.Name)
-	r.ahead.Store(int64(3 * time.Hour))
-	w.unclaimed = true
 }
 
 func (w *world) wait(d time.Duration) {
@@ -431,14 +416,14 @@ func (w *world) crash(i int, lost bool) {
 
 // pay moves money into an account, or out of it.
 func (w *world) pay(account string, amount money.Cents) {
-	amount = max(amount, -w.ledger.balances[account])
+	amount = max(amount, -w.ledger.Balance(account))
 	w.ledger.deposit(account, amount)
 	w.cash += amount
-	w.Tell("account %s has %s now", account, w.ledger.balances[account])
+	w.Tell("account %s has %s now", account, w.ledger.Balance(account))
 }
 
 func (w *world) close(account string) {
-	w.ledger.inactive[account] = true
+	w.ledger.Change(account, func(a *accounttest.Account) { a.Inactive = true })
 	w.Tell("account %s is closed", account)
 }
 
@@ -471,7 +456,7 @@ func (w *world) changed(before, after row) {
 	if before.Attempt > 1 {
 		key += fmt.Sprint(":", before.Attempt)
 	}
-	decided, ok := w.ledger.decided[key]
+	decided, ok := w.ledger.Decision(key)
 	refused := ok && decided.Refusal != nil
 	switch {
 	case before.Status != fee.Pending:
@@ -487,15 +472,15 @@ func (w *world) changed(before, after row) {
 func (w *world) check() {
 	w.hear()
 	w.checkLeases()
-	for _, defect := range w.ledger.defects {
+	for _, defect := range w.ledger.defects() {
 		w.breaks("%s", defect)
 	}
 	total := money.Cents(0)
 	for _, account := range []string{poor, rich} {
-		if w.ledger.balances[account] < 0 {
+		if w.ledger.Balance(account) < 0 {
 			w.breaks("account %s is overdrawn", account)
 		}
-		total += w.ledger.balances[account]
+		total += w.ledger.Balance(account)
 	}
 	for id, amount := range w.moved {
 		total += amount
@@ -550,7 +535,7 @@ func (w *world) checkLeases() {
 		switch {
 		case r == nil:
 			w.breaks("a debit is sent for a fee that is in no database")
-		case !w.unclaimed && r.Status == fee.Pending && (d == nil || !d.claimed.After(s.at)):
+		case !w.unclaimed && r.Status == fee.Pending && (d == nil || !d.Until.After(s.at)):
 			w.breaks("%s is sent without a claim", w.debit(s.movement))
 		case !s.known && !s.covered:
 			w.breaks("%s is sent, and the ledger has not said that there is balance for it", w.debit(s.movement))
@@ -585,9 +570,6 @@ func (w *world) hear() {
 // change nothing.
 func (w *world) finish() {
 	w.Tell("all faults end")
-	for _, r := range w.replicas {
-		r.ahead.Store(0)
-	}
 	for _, t := range transfers {
 		w.event(t, w.replicas[0]) // the broker delivers until it is acknowledged
 	}
@@ -614,10 +596,9 @@ func (w *world) calm() {
 		if backlog, _ := w.db.Backlog(context.Background()); w.wrong != "" || (backlog == fee.Backlog{} && len(w.running) == 0) {
 			return
 		}
-		w.wait(time.Minute)
+		w.wait(time.Minute + w.setBack)
 		for _, r := range w.replicas {
 			w.collect(r)
-			w.recall(r)
 		}
 		w.check()
 	}
@@ -631,6 +612,6 @@ func (w *world) end() {
 	}
 	time.Sleep(24 * time.Hour) // goroutines of dead replicas reach their deadlines
 	for _, r := range w.replicas {
-		r.service.Close()
+		r.commits.Close()
 	}
 }

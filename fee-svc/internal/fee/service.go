@@ -7,10 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/bankmore/bankmore/platform/batch"
-	"github.com/bankmore/bankmore/platform/crashpoint"
 	"github.com/bankmore/bankmore/platform/money"
-	"github.com/bankmore/bankmore/platform/worker"
 )
 
 // Config is the configuration of fees.
@@ -39,8 +36,8 @@ func (c Config) Validate() error {
 
 // Store keeps fees.
 type Store interface {
-	// Add inserts fees in one transaction and reports of each whether it was added. It leaves out a fee whose transfer has
-	// a fee already. Of two fees for one transfer it adds the first.
+	// Add inserts fees, as created now, and reports of each whether it was added. It leaves out a fee whose transfer has a fee
+	// already. Of two fees for one transfer it adds the first. If it fails for some fees only, the error is Failures.
 	Add(ctx context.Context, fees []Fee) (added []bool, err error)
 	// Get returns a fee, or ErrNotFound.
 	Get(ctx context.Context, id string) (Fee, error)
@@ -48,38 +45,53 @@ type Store interface {
 	List(ctx context.Context, accountNumber, before string, limit int) ([]Fee, error)
 }
 
+// Failures is the error of an Add that has not failed for all fees alike. It has one error per fee, which is nil if the fee
+// is in the database.
+type Failures []error
+
+// Error returns the texts of all errors.
+func (f Failures) Error() string { return errors.Join(f...).Error() }
+
+// Unwrap returns the errors.
+func (f Failures) Unwrap() []error { return f }
+
+// each returns the error of each of n fees, given the error of their Add.
+func each(err error, n int) []error {
+	var some Failures
+	if errors.As(err, &some) {
+		return some
+	}
+	return slices.Repeat([]error{err}, n)
+}
+
+// Bell wakes a worker. Ringing never blocks.
+type Bell interface{ Ring() }
+
 // Service records fees and answers queries.
 type Service struct {
-	store   Store
-	amount  money.Cents
-	due     worker.Bell
-	commits *batch.Batcher[Fee, bool]
+	store  Store
+	amount money.Cents
+	due    Bell
 }
 
-// maxJoined bounds how many fees share a transaction.
-const maxJoined = 1024
-
-// NewService returns a service. It rings the bell due when it has recorded fees.
-func NewService(store Store, config Config, due worker.Bell) *Service {
-	s := &Service{store: store, amount: config.Amount, due: due}
-	s.commits = batch.NewDivisible(s.store.Add, func(f Fee) string { return f.AccountNumber }, batch.Options{MaxItems: maxJoined})
-	return s
+// New returns a service. It rings the bell due when it has recorded fees.
+func New(store Store, config Config, due Bell) *Service {
+	return &Service{store: store, amount: config.Amount, due: due}
 }
-
-// Close waits for the fees that the service has accepted.
-func (s *Service) Close() { s.commits.Close() }
 
 // Record makes sure that each transfer has its fee. The transfers must be valid. For each, it reports whether the fee is new,
 // or returns an error if it is not known whether the fee is in the database; then the caller may record the transfer again.
 func (s *Service) Record(ctx context.Context, transfers []Transfer) (added []bool, errs []error) {
-	now := time.Now()
 	fees := make([]Fee, len(transfers))
 	for i, t := range transfers {
-		fees[i] = newFee(t, s.amount, now)
+		fees[i] = newFee(t, s.amount)
 	}
-	added, errs = s.commits.DoAll(ctx, fees)
+	added, err := s.store.Add(ctx, fees)
+	if added == nil {
+		added = make([]bool, len(fees))
+	}
+	errs = each(err, len(fees))
 	if slices.Contains(errs, nil) {
-		crashpoint.Reach("fees", "recorded")
 		s.due.Ring()
 	}
 	return added, errs

@@ -10,24 +10,37 @@ import (
 
 // Settlement is the next state of a claimed fee.
 type Settlement struct {
-	ID       string
-	Attempt  int // the attempt that was made; the settlement takes effect only if the fee is still at it
-	Status   Status
-	Reason   Reason
-	Next     int // the fee's attempt afterwards
-	Unknowns int // the fee's unknown outcomes of attempt Next
+	ID            string
+	AccountNumber string // the debtor's
+	Attempt       int    // the attempt that was made; the settlement takes effect only if the fee is still at it
+	Status        Status
+	Reason        Reason
+	Next          int // the fee's attempt afterwards
+	Unknowns      int // the fee's unknown outcomes of attempt Next
 }
 
 // Release ends a collector's claim of a debtor.
 type Release struct {
 	AccountNumber string
-	Until         time.Time // the end of the claim, which identifies it
-	DueAt         time.Time // no collector claims the debtor before
-	Waits         bool      // the balance does not cover the oldest fee
+	Until         time.Time     // Debtor.Until of the claim
+	Pause         time.Duration // for so long no collector claims the debtor
+	Waits         bool          // the balance does not cover the oldest fee
+	Found         Finding       // not stored
 }
 
-// outcome returns the name of s in metrics.
-func (s Settlement) outcome() string {
+// Finding is what the ledger said when the collector asked for a debtor's balance.
+type Finding string
+
+// The findings.
+const (
+	Covered    Finding = "covered"  // the balance covers all claims of the round
+	Short      Finding = "short"    // it does not
+	Inactive   Finding = "inactive" // the account is closed, or does not exist
+	Unanswered Finding = "unknown"  // the ledger did not answer
+)
+
+// Outcome says what became of the attempt: "charged", "waived", "refused" or "unknown".
+func (s Settlement) Outcome() string {
 	switch {
 	case s.Status == Charged:
 		return "charged"
@@ -49,12 +62,12 @@ const (
 
 // collection is one debtor's part of a round.
 type collection struct {
-	debtor     Debtor
-	unanswered bool     // the ledger did not answer the question for the balance
-	short      bool     // the balance does not cover all claims: the oldest claim that is not tried has to wait
-	rest       bool     // the debtor may owe fees that this round has not read or not settled
-	tries      []Claim  // the claims to debit, in the order of their ids
-	answers    []answer // one for each of tries
+	debtor   Debtor
+	found    Finding
+	short    bool     // the balance does not cover all claims: the oldest claim that is not tried has to wait
+	owesMore bool     // the debtor may owe fees that this round has not read or not settled
+	tries    []Claim  // the claims to debit, in the order of their ids
+	answers  []answer // one for each of tries
 }
 
 // plan chooses the claims to debit. claims are the debtor's oldest fees.
@@ -77,17 +90,13 @@ func (c *collection) plan(claims []Claim, standing accountapi.Standing) {
 		c.tries = append(c.tries, claim)
 	}
 	c.answers = make([]answer, len(c.tries))
-}
-
-// answer returns the name of the ledger's answer in metrics.
-func (c *collection) answer(standing accountapi.Standing) string {
 	switch {
 	case !standing.Active:
-		return "inactive"
+		c.found = Inactive
 	case c.short:
-		return "short"
+		c.found = Short
 	default:
-		return "covered"
+		c.found = Covered
 	}
 }
 
@@ -102,7 +111,7 @@ func (c *collection) settle() []Settlement {
 
 // settle returns the settlement of claim that follows from the ledger's answer.
 func settle(claim Claim, a answer) Settlement {
-	s := Settlement{ID: claim.ID, Attempt: claim.Attempt, Next: claim.Attempt}
+	s := Settlement{ID: claim.ID, AccountNumber: claim.AccountNumber, Attempt: claim.Attempt, Next: claim.Attempt}
 	refusal := a.outcome.Refusal
 	switch {
 	case a.err != nil:
@@ -125,44 +134,32 @@ func settle(claim Claim, a answer) Settlement {
 //   - If a fee was charged or waived, it is due at once, since the balance may cover the next fee, or the ledger may have
 //     decided it. The same holds after a replayed refusal: it says nothing about the present balance.
 //   - Else, if the balance was too small, it is due after interval.
-func (c *collection) release(settlements []Settlement, interval time.Duration, until, now time.Time) Release {
-	r := Release{AccountNumber: c.debtor.AccountNumber, Until: until, DueAt: now, Waits: c.short}
-	if c.unanswered {
-		r.DueAt, r.Waits = now.Add(jitter(unanswered)), c.debtor.Waits
+func (c *collection) release(settlements []Settlement, interval time.Duration) Release {
+	r := Release{AccountNumber: c.debtor.AccountNumber, Until: c.debtor.Until, Waits: c.short, Found: c.found}
+	if c.found == Unanswered {
+		r.Pause, r.Waits = jitter(unanswered), c.debtor.Waits
 		return r
 	}
 	moved, unknowns := false, 0
 	for i, s := range settlements {
 		switch {
-		case s.outcome() == "unknown":
+		case s.Outcome() == "unknown":
 			unknowns = max(unknowns, s.Unknowns)
-		case s.outcome() == "refused" && !c.answers[i].outcome.Replayed:
+		case s.Outcome() == "refused" && !c.answers[i].outcome.Replayed:
 			r.Waits = true // the balance went after the question
 		default:
 			moved = true
 		}
 	}
-	c.rest = c.rest || r.Waits || slices.ContainsFunc(settlements, func(s Settlement) bool { return s.Status == Pending })
+	c.owesMore = c.owesMore || r.Waits || slices.ContainsFunc(settlements, func(s Settlement) bool { return s.Status == Pending })
 	switch {
 	case unknowns > 0:
-		r.DueAt = now.Add(jitter(grow(unknownMin, unknownMax, unknowns-1)))
+		r.Pause = jitter(grow(unknownMin, unknownMax, unknowns-1))
 	case r.Waits && !moved:
-		r.DueAt = now.Add(jitter(interval))
+		r.Pause = jitter(interval)
 	}
 	return r
 }
-
-// clockTolerance is how far apart the clocks of replicas may be before Recall intervenes.
-const clockTolerance = 5 * time.Minute
-
-// LatestDue returns the latest time at which, seen from now, a debtor can be due or a claim can end. A later time was written
-// by a replica whose clock was ahead, or that had a longer FEE_BALANCE_INTERVAL.
-func (c Config) LatestDue(now time.Time) time.Time {
-	return now.Add(max(c.BalanceInterval, unknownMax, lease) + clockTolerance)
-}
-
-// RecallInterval is how often to run Collector.Recall.
-const RecallInterval = time.Minute
 
 // grow returns least, doubled as often as times says, but at most most.
 func grow(least, most time.Duration, times int) time.Duration {

@@ -7,11 +7,10 @@ import (
 	"time"
 
 	"github.com/bankmore/bankmore/account-svc/accountapi"
-	"github.com/bankmore/bankmore/platform/fault"
 )
 
 func refused(typ string) answer {
-	return answer{outcome: accountapi.Outcome{Refusal: fault.New(fault.Refused, typ, "não")}}
+	return answer{outcome: accountapi.Outcome{Refusal: &accountapi.Refusal{Type: typ, Message: "não"}}}
 }
 
 func TestSettle(t *testing.T) {
@@ -25,15 +24,15 @@ func TestSettle(t *testing.T) {
 		"done":         {Claim{Attempt: 1}, done, Settlement{Attempt: 1, Status: Charged, Next: 1}, "charged"},
 		"done at last": {Claim{Fee: Fee{Reason: ReasonInsufficientBalance}, Attempt: 7, Unknowns: 3}, done, Settlement{Attempt: 7, Status: Charged, Next: 7}, "charged"},
 		"no balance": {
-			Claim{Attempt: 1}, refused("INSUFFICIENT_BALANCE"),
+			Claim{Attempt: 1}, refused(accountapi.TypeInsufficientBalance),
 			Settlement{Attempt: 1, Status: Pending, Reason: ReasonInsufficientBalance, Next: 2}, "refused",
 		},
 		"no balance after lost answers": {
-			Claim{Attempt: 2, Unknowns: 5}, refused("INSUFFICIENT_BALANCE"),
+			Claim{Attempt: 2, Unknowns: 5}, refused(accountapi.TypeInsufficientBalance),
 			Settlement{Attempt: 2, Status: Pending, Reason: ReasonInsufficientBalance, Next: 3}, "refused",
 		},
-		"inactive":   {Claim{Attempt: 1}, refused("INACTIVE_ACCOUNT"), Settlement{Attempt: 1, Status: Waived, Reason: ReasonInactiveAccount, Next: 1}, "waived"},
-		"no account": {Claim{Attempt: 3}, refused("INVALID_ACCOUNT"), Settlement{Attempt: 3, Status: Waived, Reason: ReasonUnknownAccount, Next: 3}, "waived"},
+		"inactive":   {Claim{Attempt: 1}, refused(accountapi.TypeInactiveAccount), Settlement{Attempt: 1, Status: Waived, Reason: ReasonInactiveAccount, Next: 1}, "waived"},
+		"no account": {Claim{Attempt: 3}, refused(accountapi.TypeUnknownAccount), Settlement{Attempt: 3, Status: Waived, Reason: ReasonUnknownAccount, Next: 3}, "waived"},
 		"a refusal of the future": {
 			Claim{Attempt: 1}, refused("SOMETHING_NEW"), Settlement{Attempt: 1, Status: Waived, Reason: "SOMETHING_NEW", Next: 1}, "waived",
 		},
@@ -48,8 +47,8 @@ func TestSettle(t *testing.T) {
 			if got != test.want {
 				t.Errorf("got %+v, want %+v", got, test.want)
 			}
-			if got.outcome() != test.outcome {
-				t.Errorf("outcome %s, want %s", got.outcome(), test.outcome)
+			if got.Outcome() != test.outcome {
+				t.Errorf("outcome %s, want %s", got.Outcome(), test.outcome)
 			}
 		})
 	}
@@ -92,53 +91,48 @@ func TestPlan(t *testing.T) {
 // release says when a debtor is due again. The debtor's first fee is at attempt 1, with some unknown outcomes.
 func TestRelease(t *testing.T) {
 	const interval = 20 * time.Second
-	now := time.Now()
+	until := time.Now()
 	done, unknown := answer{}, answer{err: errors.New("timeout")}
-	replayed := refused("INSUFFICIENT_BALANCE")
+	replayed := refused(accountapi.TypeInsufficientBalance)
 	replayed.outcome.Replayed = true
 	for name, test := range map[string]struct {
 		short    bool
 		unknowns int
 		answers  []answer
 		waits    bool
-		earliest time.Duration // from now
-		latest   time.Duration
-		rest     bool
+		least    time.Duration // of the pause
+		most     time.Duration
+		owesMore bool
 	}{
 		"nothing owed":              {false, 0, nil, false, 0, 0, false},
 		"all charged":               {false, 0, []answer{done, done}, false, 0, 0, false},
 		"some charged":              {true, 0, []answer{done}, true, 0, 0, true},
 		"no balance":                {true, 0, nil, true, 15 * time.Second, interval, true},
-		"refused":                   {false, 0, []answer{refused("INSUFFICIENT_BALANCE")}, true, 15 * time.Second, interval, true},
-		"one charged, one refused":  {false, 0, []answer{done, refused("INSUFFICIENT_BALANCE")}, true, 0, 0, true},
+		"refused":                   {false, 0, []answer{refused(accountapi.TypeInsufficientBalance)}, true, 15 * time.Second, interval, true},
+		"one charged, one refused":  {false, 0, []answer{done, refused(accountapi.TypeInsufficientBalance)}, true, 0, 0, true},
 		"a refusal replayed":        {false, 0, []answer{replayed}, false, 0, 0, true},
 		"replayed, and no balance":  {true, 0, []answer{replayed}, true, 0, 0, true},
-		"waived":                    {false, 0, []answer{refused("INACTIVE_ACCOUNT")}, false, 0, 0, false},
+		"waived":                    {false, 0, []answer{refused(accountapi.TypeInactiveAccount)}, false, 0, 0, false},
 		"unknown":                   {false, 0, []answer{unknown}, false, 150 * time.Millisecond, 200 * time.Millisecond, true},
 		"unknown beside charged":    {false, 0, []answer{unknown, done}, false, 150 * time.Millisecond, 200 * time.Millisecond, true},
 		"unknown again":             {false, 2, []answer{unknown}, false, 600 * time.Millisecond, 800 * time.Millisecond, true},
 		"unknown for long":          {true, 1_000_000, []answer{unknown}, true, 22500 * time.Millisecond, 30 * time.Second, true},
 		"unknown beside no balance": {true, 0, []answer{unknown}, true, 150 * time.Millisecond, 200 * time.Millisecond, true},
-		"unknown beside a refusal":  {false, 0, []answer{unknown, refused("INSUFFICIENT_BALANCE")}, true, 150 * time.Millisecond, 200 * time.Millisecond, true},
+		"unknown beside a refusal":  {false, 0, []answer{unknown, refused(accountapi.TypeInsufficientBalance)}, true, 150 * time.Millisecond, 200 * time.Millisecond, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for range 20 { // the jitter is random
-				c := collection{debtor: Debtor{AccountNumber: "18"}, short: test.short, answers: test.answers}
+				c := collection{debtor: Debtor{AccountNumber: "18", Until: until}, short: test.short, answers: test.answers}
 				for range test.answers {
 					c.tries = append(c.tries, Claim{Attempt: 1, Unknowns: test.unknowns})
 				}
-				until := now.Add(lease)
-				got := c.release(c.settle(), interval, until, now)
-				wait := got.DueAt.Sub(now)
-				if wait < test.earliest || wait > test.latest {
-					t.Errorf("due in %s, want %s to %s", wait, test.earliest, test.latest)
+				got := c.release(c.settle(), interval)
+				if got.Pause < test.least || got.Pause > test.most {
+					t.Errorf("due in %s, want %s to %s", got.Pause, test.least, test.most)
 				}
-				got.DueAt = time.Time{}
-				if want := (Release{AccountNumber: "18", Until: until, Waits: test.waits}); got != want || c.rest != test.rest {
-					t.Errorf("got %+v, rest %t", got, c.rest)
-				}
-				if latest := (Config{BalanceInterval: interval}).LatestDue(now); now.Add(wait).After(latest) {
-					t.Errorf("due in %s, would be recalled", wait)
+				got.Pause = 0
+				if want := (Release{AccountNumber: "18", Until: until, Waits: test.waits}); got != want || c.owesMore != test.owesMore {
+					t.Errorf("got %+v, owes more %t", got, c.owesMore)
 				}
 			}
 		})
@@ -147,11 +141,10 @@ func TestRelease(t *testing.T) {
 
 // If the ledger does not answer for a debtor, Waits stays as it was, and the collector asks again soon.
 func TestReleaseUnanswered(t *testing.T) {
-	now := time.Now()
 	for _, waits := range []bool{false, true} {
-		c := collection{debtor: Debtor{AccountNumber: "18", Waits: waits}, unanswered: true}
-		got := c.release(nil, time.Minute, now, now)
-		if wait := got.DueAt.Sub(now); got.Waits != waits || wait < 750*time.Millisecond || wait > time.Second {
+		c := collection{debtor: Debtor{AccountNumber: "18", Waits: waits}, found: Unanswered}
+		got := c.release(nil, time.Minute)
+		if got.Waits != waits || got.Pause < 750*time.Millisecond || got.Pause > time.Second {
 			t.Errorf("waits %t: %+v", waits, got)
 		}
 	}
@@ -161,18 +154,6 @@ func TestShare(t *testing.T) {
 	for debtors, want := range map[int]int{1: 32, 8: 32, 9: 28, 100: 2, 128: 2, 129: 1, 256: 1} {
 		if got := share(debtors); got != want || got*debtors > accountapi.MaxBalanceKeys || got*debtors > 256 {
 			t.Errorf("%d debtors: %d fees of each", debtors, got)
-		}
-	}
-}
-
-// For every FEE_BALANCE_INTERVAL, Recall leaves correct claims and pauses alone.
-func TestLatestDue(t *testing.T) {
-	now := time.Now()
-	for interval, want := range map[time.Duration]time.Duration{
-		time.Second: 30*time.Second + 5*time.Minute, 40 * time.Second: 40*time.Second + 5*time.Minute,
-	} {
-		if got := (Config{BalanceInterval: interval}).LatestDue(now).Sub(now); got != want {
-			t.Errorf("%s: got %s, want %s", interval, got, want)
 		}
 	}
 }

@@ -4,7 +4,7 @@ import "testing"
 
 // Once account-svc has listed an account as closed, fee-svc refuses reads with its token.
 func TestClosedAccountReadsNothing(t *testing.T) {
-	s := newService(t, 200)
+	s := newEdge(t, 200)
 	refresh := func(closed ...string) {
 		t.Helper()
 		s.closings = closed

@@ -19,9 +19,6 @@ import (
 	"github.com/bankmore/bankmore/transfer-svc/transferapi"
 )
 
-// DeadLetterTopic is the topic of the events that fee-svc cannot understand. They are kept unchanged.
-const DeadLetterTopic = transferapi.TopicCompleted + "-dead-letter"
-
 // maxDeliveryBytes bounds a delivery. A bulk of 100 entries fits, each at the broker's limit of 1 MiB for a message and with
 // its envelope. If fee-svc refused a delivery for its size, daprd would repeat it for ever.
 const maxDeliveryBytes = 128 << 20

@@ -7,11 +7,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/uuid"
 
 	"github.com/bankmore/bankmore/fee-svc/internal/fee"
 	"github.com/bankmore/bankmore/fee-svc/internal/httpapi"
@@ -70,7 +68,7 @@ func statuses(all ...string) string {
 }
 
 func TestBulkDelivery(t *testing.T) {
-	s := newService(t, 200)
+	s := newEdge(t, 200)
 	bad := `{"a":1}`
 	status, answer := s.deliver(bulk(
 		cloudEvent(completed(transferID(1))),
@@ -117,7 +115,7 @@ func TestBulkDelivery(t *testing.T) {
 }
 
 func TestSingleDelivery(t *testing.T) {
-	s := newService(t, 200)
+	s := newEdge(t, 200)
 	event := cloudEvent(completed(transferID(1)))
 	for _, body := range []string{event, event, wrapped(event)} {
 		if status, answer := s.deliver(body); status != 200 || answer != `{"status":"SUCCESS"}` {
@@ -131,7 +129,7 @@ func TestSingleDelivery(t *testing.T) {
 
 // An event may have members that this version does not know, and its amount may be a JSON number.
 func TestEventsMayHaveMore(t *testing.T) {
-	s := newService(t, 200)
+	s := newEdge(t, 200)
 	event := strings.Replace(cloudEvent(strings.Replace(completed(transferID(1)), `"150.00"`, `150, "channel": {"app": [1, null]}`, 1)),
 		`"specversion"`, `"tenant":"x","specversion"`, 1)
 	for _, body := range []string{bulk(event), parsedBulk(event)} {
@@ -187,7 +185,7 @@ var badEvents = map[string]string{
 func TestBadEventsAreKeptAsDeadLetters(t *testing.T) {
 	for name, event := range badEvents {
 		t.Run(name, func(t *testing.T) {
-			s := newService(t, 200)
+			s := newEdge(t, 200)
 			good, alsoGood := cloudEvent(completed(transferID(8))), cloudEvent(completed(transferID(9)))
 			deliveries := []struct{ body, want string }{
 				{bulk(event), statuses("SUCCESS")},
@@ -221,7 +219,7 @@ func TestBadEventsAreKeptAsDeadLetters(t *testing.T) {
 
 func TestGarbageIsKeptAsADeadLetter(t *testing.T) {
 	for _, message := range []string{"", "hello", "{", `{"entries":`, `{"entries":1}`, `{"entries":{}}`, "\xff\xfe\x00", `{"id":"\ud800"}`, strings.Repeat("[", 20000)} {
-		s := newService(t, 200)
+		s := newEdge(t, 200)
 		good := cloudEvent(completed(transferID(1)))
 		if status, answer := s.deliver(bulk(message, good)); status != 200 || answer != statuses("SUCCESS", "SUCCESS") {
 			t.Errorf("%.20q: %d %s", message, status, answer)
@@ -242,7 +240,7 @@ func TestGarbageIsKeptAsADeadLetter(t *testing.T) {
 
 // A malformed entry, such as daprd never sends, does no harm to the other entries.
 func TestStrangeEntries(t *testing.T) {
-	s := newService(t, 200)
+	s := newEdge(t, 200)
 	good := cloudEvent(completed(transferID(1)))
 	status, answer := s.deliver(`{"entries":[1, {}, {"entryId":5,"event":{}}, {"entryId":"e"}, {"entryId":"d","event":{"a":1,"a":2}},` +
 		`{"entryId":"x","event":"` + "\xff" + `"}, {"entryId":"g","event":` + good + `}], "entries2": null, "id":1}`)
@@ -256,7 +254,7 @@ func TestStrangeEntries(t *testing.T) {
 }
 
 func TestDatabaseAwayMeansRetry(t *testing.T) {
-	s := newService(t, 200)
+	s := newEdge(t, 200)
 	if err := s.db.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -274,7 +272,7 @@ func TestDatabaseAwayMeansRetry(t *testing.T) {
 
 // While fees are off, each transfer still gets a fee, which is waived with the reason.
 func TestFeesTurnedOff(t *testing.T) {
-	s := newService(t, 0)
+	s := newEdge(t, 0)
 	if status, answer := s.deliver(bulk(cloudEvent(completed(transferID(1))))); status != 200 || answer != statuses("SUCCESS") {
 		t.Errorf("%d %s", status, answer)
 	}
@@ -291,7 +289,7 @@ func TestFeesTurnedOff(t *testing.T) {
 }
 
 func TestOnlyTheSidecarDelivers(t *testing.T) {
-	s := newService(t, 200)
+	s := newEdge(t, 200)
 	for name, set := range map[string]func(http.Header){
 		"no token":    func(http.Header) {},
 		"other token": func(h http.Header) { h.Set("dapr-api-token", appToken+"x") },
@@ -311,7 +309,7 @@ func TestOnlyTheSidecarDelivers(t *testing.T) {
 }
 
 func TestDeliveryTooLarge(t *testing.T) {
-	s := newService(t, 200)
+	s := newEdge(t, 200)
 	r := httptest.NewRequest(http.MethodPost, httpapi.CompletedPath, bytes.NewReader(make([]byte, 129<<20)))
 	r.Header.Set("dapr-api-token", appToken)
 	if status, body, _ := s.do(r); status != 413 || body != `{"message":"Corpo da requisição grande demais.","type":"PAYLOAD_TOO_LARGE"}` {
@@ -319,27 +317,5 @@ func TestDeliveryTooLarge(t *testing.T) {
 	}
 	if len(s.broker.kept) != 0 {
 		t.Error("something was kept")
-	}
-}
-
-// If overlapping deliveries arrive at the same time, as after a rebalance, each transfer has one fee.
-func TestConcurrentDeliveries(t *testing.T) {
-	s := newService(t, 200)
-	events := make([]string, 50)
-	for i := range events {
-		events[i] = cloudEvent(completed(uuid.NewString()))
-	}
-	var waiting sync.WaitGroup
-	for i := range 16 {
-		body := bulk(events[i*2 : i*2+18]...)
-		waiting.Go(func() {
-			if status, answer := s.deliver(body); status != 200 || strings.Count(answer, "SUCCESS") != 18 {
-				t.Errorf("%d %s", status, answer)
-			}
-		})
-	}
-	waiting.Wait()
-	if got := len(s.fees(ana)); got != 48 {
-		t.Errorf("%d fees for 48 transfers", got)
 	}
 }

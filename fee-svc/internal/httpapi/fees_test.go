@@ -20,21 +20,19 @@ func feeID(n int) string      { return fmt.Sprintf("0190f3a1-7c00-7000-8000-%012
 func transferID(n int) string { return fmt.Sprintf("0190f3a1-7b00-7000-8000-%012d", n) }
 
 // seed stores fees 1 (charged), 2 (pending), 3 (waiting for balance), 4 (waived) of Ana and 5 (pending) of Bia.
-func seed(t *testing.T, s *service) {
+func seed(t *testing.T, s *edge) {
 	t.Helper()
-	created := time.Date(2026, 1, 2, 3, 4, 5, 678901000, time.UTC)
-	fees := make([]fee.Fee, 5)
-	for i := range fees {
-		fees[i] = fee.Fee{
-			ID: feeID(i + 1), TransferID: transferID(i + 1), AccountNumber: ana, Amount: 200, Status: fee.Pending,
-			CreatedAt: created.Add(time.Duration(i) * time.Second),
+	now := time.Date(2026, 1, 2, 3, 4, 5, 678901000, time.UTC)
+	s.db.SetClock(func() time.Time { return now })
+	for i, account := range []string{ana, ana, ana, ana, bia} {
+		f := fee.Fee{ID: feeID(i + 1), TransferID: transferID(i + 1), AccountNumber: account, Amount: 200, Status: fee.Pending}
+		if _, err := s.store.Add(t.Context(), []fee.Fee{f}); err != nil {
+			t.Fatal(err)
 		}
+		now = now.Add(time.Second)
 	}
-	fees[4].AccountNumber = bia
-	if _, err := s.store.Add(t.Context(), fees); err != nil {
-		t.Fatal(err)
-	}
-	_, err := s.store.Settle(t.Context(), created.Add(time.Minute), []fee.Settlement{
+	now = now.Add(55 * time.Second)
+	_, err := s.store.Settle(t.Context(), []fee.Settlement{
 		{ID: feeID(1), Attempt: 1, Status: fee.Charged, Next: 1},
 		{ID: feeID(3), Attempt: 1, Status: fee.Pending, Reason: fee.ReasonInsufficientBalance, Next: 2},
 		{ID: feeID(4), Attempt: 1, Status: fee.Waived, Reason: fee.ReasonInactiveAccount, Next: 1},
@@ -71,7 +69,7 @@ const (
 )
 
 func TestFees(t *testing.T) {
-	s := newService(t, 200)
+	s := newEdge(t, 200)
 	seed(t, s)
 	const none = `{"items":[],"next_cursor":null}`
 	for _, test := range []struct {
@@ -128,7 +126,7 @@ func TestFees(t *testing.T) {
 }
 
 func TestPagesHoldEachFeeOnce(t *testing.T) {
-	s := newService(t, 200)
+	s := newEdge(t, 200)
 	seed(t, s)
 	want := []string{feeID(4), feeID(3), feeID(2), feeID(1)}
 	for _, path := range []string{"/api/fee/my/", "/api/fee/7907027952/"} {
@@ -161,7 +159,7 @@ func TestPagesHoldEachFeeOnce(t *testing.T) {
 }
 
 func TestEveryRouteWantsAToken(t *testing.T) {
-	s := newService(t, 200)
+	s := newEdge(t, 200)
 	seed(t, s)
 	unsigned := "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.eyJhY2NvdW50X251bWJlciI6Ijc5MDcwMjc5NTIifQ."
 	for _, path := range []string{"/api/fee/my/", "/api/fee/7907027952/", "/api/fee/detail/" + feeID(1) + "/"} {
@@ -194,7 +192,7 @@ func TestEveryRouteWantsAToken(t *testing.T) {
 }
 
 func TestMethods(t *testing.T) {
-	s := newService(t, 200)
+	s := newEdge(t, 200)
 	for _, path := range []string{"/api/fee/my/", "/api/fee/7907027952/", "/api/fee/detail/" + feeID(1) + "/"} {
 		r := httptest.NewRequest(http.MethodPost, path, strings.NewReader("{}"))
 		r.Header.Set("Authorization", "Bearer "+s.token(ana, time.Hour))
@@ -205,7 +203,7 @@ func TestMethods(t *testing.T) {
 }
 
 func TestDatabaseAway(t *testing.T) {
-	s := newService(t, 200)
+	s := newEdge(t, 200)
 	if err := s.db.Close(); err != nil {
 		t.Fatal(err)
 	}

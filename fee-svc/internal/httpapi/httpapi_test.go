@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-chi/chi/v5"
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/bankmore/bankmore/account-svc/accountapi"
@@ -21,8 +22,10 @@ import (
 	"github.com/bankmore/bankmore/fee-svc/internal/sqlstore"
 	"github.com/bankmore/bankmore/platform/auth"
 	"github.com/bankmore/bankmore/platform/money"
+	"github.com/bankmore/bankmore/platform/ratelimit"
+	"github.com/bankmore/bankmore/platform/service"
 	"github.com/bankmore/bankmore/platform/sqldb"
-	"github.com/bankmore/bankmore/platform/worker"
+	"github.com/bankmore/bankmore/platform/web/webtest"
 )
 
 const (
@@ -36,14 +39,14 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// service is fee-svc without its collector and its sidecar.
-type service struct {
+// edge is fee-svc without its collector and its sidecar.
+type edge struct {
 	t       *testing.T
 	handler http.Handler
 	db      *sqldb.DB
-	store   *sqlstore.Store
+	store   sqlstore.Store
 	tokens  *auth.Tokens
-	due     worker.Bell
+	due     service.Bell
 	broker  broker
 
 	closed   *accountapi.Closed
@@ -75,7 +78,18 @@ func (b *broker) keep(_ context.Context, event []byte) error {
 	return nil
 }
 
-func newService(t *testing.T, amount money.Cents) *service {
+func newEdge(t *testing.T, amount money.Cents) *edge {
+	t.Helper()
+	return newLimitedEdge(t, amount, ratelimit.Rules{"*": 1_000_000})
+}
+
+// A customer over the limit of a route is refused, on each route.
+func TestRoutesAreLimited(t *testing.T) {
+	s := newLimitedEdge(t, 200, ratelimit.Rules{"*": 1})
+	webtest.RoutesAreLimited(t, s.handler.(*chi.Mux), s.token("11", time.Hour))
+}
+
+func newLimitedEdge(t *testing.T, amount money.Cents, rules ratelimit.Rules) *edge {
 	t.Helper()
 	db, err := sqldb.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "fee.db"))
 	if err != nil {
@@ -89,12 +103,11 @@ func newService(t *testing.T, amount money.Cents) *service {
 	if err := keys.UnmarshalText([]byte("a-secret-of-the-tests-0123456789")); err != nil {
 		t.Fatal(err)
 	}
-	s := &service{
-		t: t, db: db, store: sqlstore.New(db), due: worker.NewBell(),
+	s := &edge{
+		t: t, db: db, store: sqlstore.New(db), due: service.NewBell(),
 		tokens: auth.New(auth.Config{Keys: keys, Issuer: "bankmore", Audience: "bankmore-api", TTL: time.Hour}),
 	}
-	fees := fee.NewService(s.store, fee.Config{Amount: amount}, s.due)
-	t.Cleanup(fees.Close)
+	fees := fee.New(s.store, fee.Config{Amount: amount}, s.due)
 	openAPI, err := os.ReadFile("../../openapi.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -102,11 +115,12 @@ func newService(t *testing.T, amount money.Cents) *service {
 	s.closed = accountapi.NewClosed(&s.closings)
 	s.handler = httpapi.New(httpapi.Deps{
 		Fees: fees, Tokens: s.tokens, Closed: s.closed, AppToken: appToken, OpenAPI: openAPI, DeadLetter: s.broker.keep,
+		RateLimits: ratelimit.NewLocal(rules),
 	})
 	return s
 }
 
-func (s *service) token(account string, ttl time.Duration) string {
+func (s *edge) token(account string, ttl time.Duration) string {
 	s.t.Helper()
 	claims := accountapi.Claims{RegisteredClaims: s.tokens.Registered("id-of-"+account, time.Now()), AccountNumber: account}
 	claims.ExpiresAt = jwt.NewNumericDate(time.Now().Add(ttl))
@@ -117,7 +131,7 @@ func (s *service) token(account string, ttl time.Duration) string {
 	return token
 }
 
-func (s *service) do(r *http.Request) (status int, body string, header http.Header) {
+func (s *edge) do(r *http.Request) (status int, body string, header http.Header) {
 	s.t.Helper()
 	r.Header.Set("X-Request-ID", "req-1")
 	recorder := httptest.NewRecorder()
@@ -130,7 +144,7 @@ func (s *service) do(r *http.Request) (status int, body string, header http.Head
 }
 
 // get sends a GET request with the token of account's owner.
-func (s *service) get(account, path string) (status int, body string) {
+func (s *edge) get(account, path string) (status int, body string) {
 	s.t.Helper()
 	r := httptest.NewRequest(http.MethodGet, path, nil)
 	r.Header.Set("Authorization", "Bearer "+s.token(account, time.Hour))
@@ -139,7 +153,7 @@ func (s *service) get(account, path string) (status int, body string) {
 }
 
 // deliver posts body as the sidecar does.
-func (s *service) deliver(body string) (status int, answer string) {
+func (s *edge) deliver(body string) (status int, answer string) {
 	s.t.Helper()
 	r := httptest.NewRequest(http.MethodPost, httpapi.CompletedPath, strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
@@ -149,7 +163,7 @@ func (s *service) deliver(body string) (status int, answer string) {
 }
 
 // fees returns all fees of account, newest first.
-func (s *service) fees(account string) []fee.Fee {
+func (s *edge) fees(account string) []fee.Fee {
 	s.t.Helper()
 	fees, err := s.store.List(s.t.Context(), account, "", 1000)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 )
 
 func TestRoutesMatchTheOpenAPIDocument(t *testing.T) {
-	s := newService(t, 200)
+	s := newEdge(t, 200)
 	token := s.token(ana, time.Hour)
 	webtest.MatchesDocument(t, "../../openapi.yaml", s.handler.(chi.Routes), func(r *http.Request) {
 		r.Header.Set("Authorization", "Bearer "+token)
@@ -20,7 +20,7 @@ func TestRoutesMatchTheOpenAPIDocument(t *testing.T) {
 }
 
 func TestSchemaIsServed(t *testing.T) {
-	s := newService(t, 200)
+	s := newEdge(t, 200)
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "/api/schema/fee", nil)
 	if err != nil {
 		t.Fatal(err)

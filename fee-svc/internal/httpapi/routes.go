@@ -1,4 +1,4 @@
-// Package httpapi holds fee-svc's HTTP handlers.
+// Package httpapi is fee-svc's HTTP edge.
 package httpapi
 
 import (
@@ -10,17 +10,19 @@ import (
 	"github.com/bankmore/bankmore/account-svc/accountapi"
 	"github.com/bankmore/bankmore/fee-svc/internal/fee"
 	"github.com/bankmore/bankmore/platform/auth"
+	"github.com/bankmore/bankmore/platform/ratelimit"
 	"github.com/bankmore/bankmore/platform/web"
 )
 
 // Deps is what the handlers work with.
 type Deps struct {
-	Fees     *fee.Service
-	Tokens   *auth.Tokens
-	Closed   *accountapi.Closed
-	AppToken string
-	OpenAPI  []byte
-	// DeadLetter publishes a message unchanged to DeadLetterTopic. It returns nil once the broker has it.
+	Fees       *fee.Service
+	Tokens     *auth.Tokens
+	Closed     *accountapi.Closed
+	AppToken   string
+	RateLimits *ratelimit.Customers // of requests with a token
+	OpenAPI    []byte
+	// DeadLetter publishes a message unchanged to feeapi.TopicDeadLetter. It returns nil once the broker has it.
 	DeadLetter func(ctx context.Context, message []byte) error
 }
 
@@ -35,13 +37,14 @@ func New(deps Deps) *chi.Mux {
 	r := web.NewRouter()
 	r.Route("/api/fee", func(r chi.Router) {
 		r.Use(auth.RequireToken[accountapi.Claims](deps.Tokens), auth.RequireClaims(deps.Closed.Check))
+		r = r.With(deps.RateLimits.Middleware(accountapi.CallerID))
 		r.Method(http.MethodGet, "/my", web.Handler(h.mine).Accepting("cursor", "limit"))
 		r.Method(http.MethodGet, "/{account_number}", web.Handler(h.ofAccount).Accepting("cursor", "limit"))
 		r.Method(http.MethodGet, "/detail/{id}", web.Handler(h.detail).Accepting())
 	})
 	events := subscriber{recorder: deps.Fees, deadLetter: deps.DeadLetter}
 	r.With(auth.RequireAppToken(deps.AppToken)).Method(http.MethodPost, CompletedPath, web.Handler(events.completed))
-	web.MountDocs(r, "fee", "BankMore: tarifas", deps.OpenAPI)
+	web.MountSchema(r, "fee", deps.OpenAPI)
 	return r
 }
 

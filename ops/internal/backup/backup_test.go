@@ -139,6 +139,12 @@ func testBackup(t *testing.T, engine sqldbtest.Engine) {
 	if all, _ := customers(t, s.dbs["account"]); n < before || n > all-20 || last != fmt.Sprint(1000+n-1) {
 		t.Errorf("%d customers up to %s of %d", n, last, all)
 	}
+	for service, view := range map[string]string{"account": "books_movements", "transfer": "books_transfers", "fee": "books_fees"} {
+		var rows int
+		if err := sqldbtest.Look(t, empty[service]).Read().QueryRowContext(t.Context(), "SELECT count(*) FROM "+view).Scan(&rows); err != nil {
+			t.Errorf("the view %s is not restored: %v", view, err)
+		}
+	}
 	for _, c := range done {
 		if err := backup.Check(t.Context(), c, empty[c.Service]); err != nil {
 			t.Error(err)

@@ -1,5 +1,5 @@
-// Package books checks what no service can check alone: that the three databases agree about the money. It reads them with
-// SQL of its own, while the system runs or at rest.
+// Package books checks what no service can check alone: that the three databases agree about the money. It reads the views that
+// the services publish for it, whose names begin with books_ (docs/adr/0032), while the system runs or at rest.
 package books
 
 import (
@@ -15,6 +15,7 @@ import (
 
 	"github.com/bankmore/bankmore/platform/money"
 	"github.com/bankmore/bankmore/platform/sqldb"
+	"github.com/bankmore/bankmore/platform/verify"
 )
 
 // Databases are the services' databases, opened for reading.
@@ -29,7 +30,7 @@ type Options struct {
 }
 
 // Check reads the books once, in the order of the transfers' ids. It writes each violation of a law to out, then a summary.
-// It returns sqldb.ErrViolated if there is a violation.
+// It returns verify.ErrViolated if there is a violation.
 //
 // Check gives no false alarm while the system runs, because of the order of its three snapshots: first fees, then transfers,
 // then movements. fee-svc records a fee after the transfer is completed, and transfer-svc writes a state after the movements
@@ -37,7 +38,7 @@ type Options struct {
 // may have happened between the snapshots: it counts as in flight for up to Options.Grace, and as a violation afterwards.
 func Check(ctx context.Context, out io.Writer, dbs Databases, o Options) error {
 	a := &audit{
-		Options: o, report: sqldb.NewReport(out), youngSince: sqldb.Micros(time.Now().Add(-o.Grace)),
+		Options: o, report: verify.NewReport(out), youngSince: sqldb.Micros(time.Now().Add(-o.Grace)),
 		transfers: map[string]int{}, fees: map[string]int{}, flying: map[string]int{},
 	}
 	fees, err := begin(ctx, dbs.Fee, a.selectEvents(), &a.feeEvents.events, &a.feeEvents.old, &a.feeEvents.oldest)
@@ -51,7 +52,7 @@ func Check(ctx context.Context, out io.Writer, dbs Databases, o Options) error {
 	}
 	defer transfers.Rollback() //nolint:errcheck // nothing was written
 	var balances halves
-	movements, err := begin(ctx, dbs.Account, "SELECT "+sumOf("balance")+" FROM accounts", &balances.high, &balances.low)
+	movements, err := begin(ctx, dbs.Account, "SELECT "+sumOf("balance")+" FROM books_accounts", &balances.high, &balances.low)
 	if err != nil {
 		return fmt.Errorf("account-svc: %w", err)
 	}
@@ -67,9 +68,9 @@ func Check(ctx context.Context, out io.Writer, dbs Databases, o Options) error {
 	a.judgeTotals()
 	a.summarize(out)
 	if o.AtRest {
-		return a.report.Close(always + 1)
+		return a.report.Close(len(laws) + 1)
 	}
-	return a.report.Close(always)
+	return a.report.Close(len(laws))
 }
 
 // begin starts a snapshot at the moment of query, which returns one row.
@@ -87,7 +88,7 @@ func begin(ctx context.Context, db *sqldb.DB, query string, into ...any) (*sql.T
 // audit is one check of the books.
 type audit struct {
 	Options
-	report     *sqldb.Report
+	report     *verify.Report
 	youngSince int64 // microseconds since 1970
 
 	customers                 total
@@ -107,7 +108,7 @@ type outbox struct {
 }
 
 func (a *audit) selectEvents() string {
-	return fmt.Sprintf("SELECT count(*), count(CASE WHEN created_at < %d THEN 1 END), coalesce(min(created_at), 0) FROM outbox", a.youngSince)
+	return fmt.Sprintf("SELECT count(*), count(CASE WHEN created_at < %d THEN 1 END), coalesce(min(created_at), 0) FROM books_events", a.youngSince)
 }
 
 // sum adds up the balances of the internal accounts. A credit of a customer is a debit of the contra account, and the
@@ -118,7 +119,7 @@ func (a *audit) sum(ctx context.Context, tx *sql.Tx) error {
 		sumOf("CASE WHEN contra = 'cash' THEN change END")+", "+
 		sumOf("CASE WHEN contra = 'transit' THEN change END")+", "+
 		sumOf("CASE WHEN contra = 'fee-revenue' THEN change END")+
-		" FROM (SELECT contra, CASE type WHEN 'C' THEN -amount ELSE amount END AS change FROM movements) m").
+		" FROM (SELECT contra, CASE type WHEN 'C' THEN -amount ELSE amount END AS change FROM books_movements) m").
 		Scan(&a.movements, &cash.high, &cash.low, &transit.high, &transit.low, &feeRevenue.high, &feeRevenue.low)
 	a.cash, a.transit, a.feeRevenue = cash.total(), transit.total(), feeRevenue.total()
 	return err
@@ -170,16 +171,14 @@ func least(id *string, heads ...func() (string, bool)) (found bool) {
 
 // The queries of the three streams. Both engines sort ids byte by byte.
 const (
-	selectTransfers = `SELECT id, request_id, fingerprint, origin_account_number, destination_account_number, amount, state, created_at,
-		coalesce(completed_at, 0) FROM transfers ORDER BY id`
-	selectLegs = `SELECT m.transfer_id, m.kind, m.type, a.number, m.counterparty, m.amount, m.created_at,
-		coalesce(m.transfer_request_id, ''), coalesce(m.transfer_fingerprint, '') FROM movements m JOIN accounts a ON a.id = m.account_id WHERE m.kind IN ('transfer', 'refund', 'fee') ORDER BY m.transfer_id`
-	// A pending fee waits for balance if its debtor does. The fee's own reason may be out of date.
-	selectFees = `SELECT transfer_id, account_number, amount, status, CASE
-			WHEN status <> 'PENDING' THEN reason
-			WHEN EXISTS (SELECT 1 FROM debtors WHERE debtors.account_number = fees.account_number AND debtors.waits) THEN 'INSUFFICIENT_BALANCE'
-			ELSE '' END, created_at
-		FROM fees ORDER BY transfer_id`
+	selectTransfers = `SELECT id, request_id, request_fingerprint, origin_account_number, destination_account_number, amount, state,
+			created_at, coalesce(completed_at, 0)
+		FROM books_transfers ORDER BY id`
+	selectLegs = `SELECT m.transfer_id, m.kind, m.type, a.number, m.counterparty, m.amount, m.created_at, m.request_id, m.request_fingerprint
+		FROM books_movements m JOIN books_accounts a ON a.id = m.account_id
+		WHERE m.kind IN ('transfer', 'refund', 'fee') ORDER BY m.transfer_id`
+	selectFees = `SELECT transfer_id, account_number, amount, status, reason, waits_for_balance, created_at
+		FROM books_fees ORDER BY transfer_id`
 )
 
 // request is a customer's request: its key, and the fingerprint of its payload. In the ledger only the debits of transfers
@@ -216,11 +215,12 @@ type fee struct {
 	account        string
 	amount         money.Cents
 	status, reason string
+	waits          bool // for its account's balance
 	created        int64
 }
 
 func scanFee(rows *sql.Rows) (id string, f fee, err error) {
-	err = rows.Scan(&id, &f.account, &f.amount, &f.status, &f.reason, &f.created)
+	err = rows.Scan(&id, &f.account, &f.amount, &f.status, &f.reason, &f.waits, &f.created)
 	return id, f, err
 }
 

@@ -27,8 +27,10 @@ const (
 	restLaw       = "nothing is in flight"
 )
 
-// always is how many of the laws are checked in every run. The last law is checked with Options.AtRest only.
-const always = 12
+// laws are checked in every run. restLaw is checked with Options.AtRest only.
+var laws = []string{
+	completedLaw, failedLaw, unfinishedLaw, stuckLaw, orphanLaw, requestLaw, feeLaw, chargeLaw, pendingLaw, eventLaw, sumLaw, transitLaw,
+}
 
 // evidence is what the three databases say about one transfer. Its size does not depend on the number of rows.
 type evidence struct {
@@ -182,7 +184,8 @@ func (a *audit) judgeTransfer(e evidence) {
 }
 
 // underWay reports whether the movements of an unfinished transfer fit its state. There may be more movements than the state
-// says, since the transfer may have gone on between the two snapshots.
+// says. The ledger may have answered what the state asks for, which in PENDING is both the debit and the credit, and transfer-svc
+// may not have recorded it yet. And the transfer may have gone on between the two snapshots.
 func (e evidence) underWay() bool {
 	begun := e.debited() && (e.moved() == 1 || e.moved() == 2 && (e.credited() || e.refunded()))
 	switch e.transfer.state {
@@ -208,9 +211,6 @@ func (a *audit) judgeFee(e evidence) {
 	}
 }
 
-// insufficientBalance is the reason with which a fee may stay pending for any time.
-const insufficientBalance = "INSUFFICIENT_BALANCE"
-
 func (a *audit) judgeCharge(e evidence) {
 	if e.charge.n > 1 || e.charge.n == 1 && e.transfers > 0 && e.transfer.state == "FAILED" {
 		a.violation(chargeLaw, e)
@@ -227,7 +227,7 @@ func (a *audit) judgeCharge(e evidence) {
 		a.violation(chargeLaw, e)
 	case e.fee.status == "PENDING" && charged:
 		a.flyingOr(chargeLaw, "fees charged and not yet recorded so", e, e.charge.created)
-	case e.fee.status == "PENDING" && e.fee.reason == insufficientBalance:
+	case e.fee.status == "PENDING" && e.fee.waits:
 		a.waitingFees++
 	case e.fee.status == "PENDING":
 		a.flyingOr(pendingLaw, "pending fees", e, e.fee.created)

@@ -19,13 +19,14 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/bankmore/bankmore/fee-svc/feeapi"
 	"github.com/bankmore/bankmore/ops/internal/broker"
 	"github.com/bankmore/bankmore/transfer-svc/transferapi"
 )
 
 // The topics: Topic holds the letters, and Target is the topic they came from and go back to.
 const (
-	Topic  = transferapi.TopicCompleted + "-dead-letter"
+	Topic  = feeapi.TopicDeadLetter
 	Target = transferapi.TopicCompleted
 )
 

@@ -74,11 +74,11 @@ func (s *search) look(ctx context.Context) error {
 		ids = append(ids, c.ID)
 		numbers = append(numbers, c.OriginAccountNumber, c.DestinationAccountNumber)
 	}
-	present, err := pairs(ctx, s.transfer, "SELECT id, '' FROM transfers WHERE id IN ("+sqldb.Args(1, len(ids))+")", ids)
+	present, err := pairs(ctx, s.transfer, "SELECT id, '' FROM books_transfers WHERE id IN ("+sqldb.Args(1, len(ids))+")", ids)
 	if err != nil {
 		return fmt.Errorf("transfer-svc: %w", err)
 	}
-	accounts, err := pairs(ctx, s.account, "SELECT number, id FROM accounts WHERE number IN ("+sqldb.Args(1, len(numbers))+")", numbers)
+	accounts, err := pairs(ctx, s.account, "SELECT number, id FROM books_accounts WHERE number IN ("+sqldb.Args(1, len(numbers))+")", numbers)
 	if err != nil {
 		return fmt.Errorf("account-svc: %w", err)
 	}
@@ -86,7 +86,7 @@ func (s *search) look(ctx context.Context) error {
 		if _, ok := present[c.ID]; ok || s.named[c.ID] {
 			continue
 		}
-		again, err := pairs(ctx, s.transfer, "SELECT id, '' FROM transfers WHERE origin_account_id = $1 AND request_id = $2",
+		again, err := pairs(ctx, s.transfer, "SELECT id, '' FROM books_transfers WHERE origin_account_id = $1 AND request_id = $2",
 			[]any{accounts[c.OriginAccountNumber], c.RequestID})
 		if err != nil {
 			return fmt.Errorf("transfer-svc: %w", err)

@@ -41,9 +41,8 @@ func Transfers(ctx context.Context, out io.Writer, ledger, transfers *sqldb.DB, 
 	}
 	defer tx.Rollback() //nolint:errcheck // nothing was written
 	rows, err := tx.QueryContext(ctx, `
-		SELECT m.transfer_id, coalesce(m.transfer_request_id, ''), coalesce(m.transfer_fingerprint, ''), a.id, a.number,
-			m.counterparty, m.amount, m.created_at
-		FROM movements m JOIN accounts a ON a.id = m.account_id
+		SELECT m.transfer_id, m.request_id, m.request_fingerprint, a.id, a.number, m.counterparty, m.amount, m.created_at
+		FROM books_movements m JOIN books_accounts a ON a.id = m.account_id
 		WHERE m.kind = 'transfer' AND m.type = 'D' AND m.created_at >= $1 ORDER BY m.transfer_id`, sqldb.Micros(since))
 	if err != nil {
 		return 0, fmt.Errorf("reading the ledger: %w", err)

@@ -5,6 +5,7 @@ package sqldbtest
 import (
 	"database/sql"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -153,4 +154,19 @@ func texts(rows *sql.Rows, err error) ([]string, error) {
 		all = append(all, text)
 	}
 	return all, rows.Err()
+}
+
+// Documented returns the statement of a Markdown file that begins with start, so that a test can run what an operator would.
+func Documented(t testing.TB, path, start string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(text), "\n"+start)
+	statement, _, ended := strings.Cut(rest, ";\n")
+	if !found || !ended {
+		t.Fatalf("%s has no statement %q", path, start)
+	}
+	return start + statement
 }

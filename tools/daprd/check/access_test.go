@@ -154,11 +154,11 @@ func TestAccessControl(t *testing.T) {
 			"fee-svc":      {"POST /internal/movements", "POST /internal/balances", "POST /internal/closed-accounts"},
 			"ingress": {
 				"GET /api/account/balance", "POST /api/account/movement", "DELETE /api/account/balance", "GET /api/schema/account",
-				"GET /swagger/account", "GET /swagger/account/swagger-ui.css", "GET /healthz",
+				"GET /swagger", "GET /swagger/swagger-ui.css", "GET /healthz",
 			},
 		},
-		"transfer-svc": {"ingress": {"POST /api/transfer", "GET /api/transfer/list", "GET /api/schema/transfer", "GET /swagger/transfer", "GET /healthz"}},
-		"fee-svc":      {"ingress": {"GET /api/fee/my", "GET /api/fee/detail/1", "GET /api/schema/fee", "GET /swagger/fee", "GET /healthz"}},
+		"transfer-svc": {"ingress": {"POST /api/transfer", "GET /api/transfer/list", "GET /api/schema/transfer", "GET /healthz"}},
+		"fee-svc":      {"ingress": {"GET /api/fee/my", "GET /api/fee/detail/1", "GET /api/schema/fee", "GET /healthz"}},
 		"ingress":      {},
 	}
 	operations := map[string]bool{

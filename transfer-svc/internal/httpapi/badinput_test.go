@@ -32,18 +32,16 @@ func (a *api) wantNoTrace() {
 			a.t.Errorf("in the database: %v, %v", found, err)
 		}
 	}
-	if a.ledger.Movements() != 0 || a.state.len() != 0 {
-		a.t.Errorf("%d movements, %d remembered answers", a.ledger.Movements(), a.state.len())
+	if len(a.ledger.Movements()) != 0 || a.state.len() != 0 {
+		a.t.Errorf("%d movements, %d remembered answers", len(a.ledger.Movements()), a.state.len())
 	}
 }
 
+// A transfer reads its body by the rules of web.Decode, money and web.RequestID, whose tests have all the cases.
 func TestBadBodies(t *testing.T) {
 	a := newAPI(t)
 	missing := func(field string) string {
 		return `{"message":"Campo obrigatório: ` + field + `.","type":"INVALID_ARGUMENT"}`
-	}
-	wrongType := func(field string) string {
-		return `{"message":"Campo com tipo inválido: ` + field + `.","type":"INVALID_ARGUMENT"}`
 	}
 	long := strings.Repeat("x", 256)
 	for _, test := range []struct {
@@ -52,42 +50,17 @@ func TestBadBodies(t *testing.T) {
 		want   string
 	}{
 		{`{`, 400, malformedBody},
-		{`[]`, 400, wrongType("")},
-		{`null`, 400, missing("request_id")},
-		{`"x"`, 400, wrongType("")},
 		{`{}`, 400, missing("request_id")},
-		{`{} {}`, 400, malformedBody},
-		{"{\"request_id\":\"\xff\"}", 400, malformedBody},
-		{`{"request_id":"1","request_id":"1","destination_account_number":"22","amount":1}`, 400, malformedBody},
 		{`{"request_id":"1","destination_account_number":"22","amount":1,"fee":0}`, 400, `{"message":"Campo desconhecido: fee.","type":"INVALID_ARGUMENT"}`},
-		{`{"Request_ID":"1","destination_account_number":"22","amount":1}`, 400, `{"message":"Campo desconhecido: Request_ID.","type":"INVALID_ARGUMENT"}`},
-		{`{"request_id":1,"destination_account_number":"22","amount":1}`, 400, wrongType("request_id")},
-		{`{"request_id":"1","destination_account_number":22,"amount":1}`, 400, wrongType("destination_account_number")},
 		{`{"request_id":"1","amount":1}`, 400, missing("destination_account_number")},
 		{`{"request_id":"1","destination_account_number":"22"}`, 400, missingAmountBody},
 		{body("1", "22", `null`), 400, missingAmountBody},
 		{`{"destination_account_number":"22","amount":1}`, 400, missing("request_id")},
 		{body("", "22", `1`), 400, missing("request_id")},
 		{body("   ", "22", `1`), 400, badRequestIDBody},
-		{`{"request_id":"a\u0000b","destination_account_number":"22","amount":1}`, 400, badRequestIDBody},
-		{`{"request_id":"a\nb","destination_account_number":"22","amount":1}`, 400, badRequestIDBody},
 		{body(long, "22", `1`), 400, badRequestIDBody},
 		{body("1", "22", `0`), 400, badValueBody},
-		{body("1", "22", `-1`), 400, badValueBody},
-		{body("1", "22", `"-1"`), 400, badValueBody},
 		{body("1", "22", `0.001`), 400, badValueBody},
-		{body("1", "22", `1e2`), 400, badValueBody},
-		{body("1", "22", `1e400`), 400, badValueBody},
-		{body("1", "22", `"NaN"`), 400, badValueBody},
-		{body("1", "22", `"Infinity"`), 400, badValueBody},
-		{body("1", "22", `""`), 400, badValueBody},
-		{body("1", "22", `" 1"`), 400, badValueBody},
-		{body("1", "22", `"1,00"`), 400, badValueBody},
-		{body("1", "22", `1234567890123456`), 400, badValueBody},
-		{body("1", "22", `"12345678901234.56"`), 400, badValueBody},
-		{body("1", "22", `true`), 400, badValueBody},
-		{body("1", "22", `{}`), 400, badValueBody},
-		{body("1", "22", `[1]`), 400, badValueBody},
 		{body("1", "2x", `1`), 400, badAccountBody},
 		{body("1", "12345678901", `1`), 400, badAccountBody},
 		{body("1", " 22", `1`), 400, badAccountBody},

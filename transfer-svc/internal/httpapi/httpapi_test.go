@@ -11,18 +11,21 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-chi/chi/v5"
 	"github.com/go-json-experiment/json"
 
 	"github.com/bankmore/bankmore/account-svc/accountapi"
+	"github.com/bankmore/bankmore/account-svc/accountapi/accounttest"
 	"github.com/bankmore/bankmore/platform/auth"
 	"github.com/bankmore/bankmore/platform/idempotency"
+	"github.com/bankmore/bankmore/platform/ratelimit"
+	"github.com/bankmore/bankmore/platform/service"
 	"github.com/bankmore/bankmore/platform/sidecar"
 	"github.com/bankmore/bankmore/platform/sqldb"
-	"github.com/bankmore/bankmore/platform/worker"
+	"github.com/bankmore/bankmore/platform/web/webtest"
 	"github.com/bankmore/bankmore/transfer-svc/internal/httpapi"
 	"github.com/bankmore/bankmore/transfer-svc/internal/sqlstore"
 	"github.com/bankmore/bankmore/transfer-svc/internal/transfer"
-	"github.com/bankmore/bankmore/transfer-svc/internal/transfer/ledgertest"
 )
 
 // stateStore is a fake of the sidecar's state store. The end-to-end suite uses the real one.
@@ -71,9 +74,9 @@ type api struct {
 	t         *testing.T
 	router    http.Handler
 	tokens    *auth.Tokens
-	store     *sqlstore.Store
+	store     sqlstore.Store
 	state     *stateStore
-	ledger    *ledgertest.Ledger
+	ledger    *accounttest.Ledger
 	transfers *transfer.Service
 	db        *sqldb.DB
 	closed    *accountapi.Closed
@@ -113,6 +116,17 @@ var secret = strings.Repeat("k", 32)
 // newAPI returns an API whose requests wait for the ledger for at most half a second.
 func newAPI(t *testing.T) *api {
 	t.Helper()
+	return newLimitedAPI(t, ratelimit.Rules{"*": 1_000_000})
+}
+
+// A customer over the limit of a route is refused, on each route.
+func TestRoutesAreLimited(t *testing.T) {
+	a := newLimitedAPI(t, ratelimit.Rules{"*": 1})
+	webtest.RoutesAreLimited(t, a.router.(*chi.Mux), a.token(accountapi.Claims{AccountNumber: "11"}))
+}
+
+func newLimitedAPI(t *testing.T, rules ratelimit.Rules) *api {
+	t.Helper()
 	db, err := sqldb.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "transfer.db"))
 	if err != nil {
 		t.Fatal(err)
@@ -123,16 +137,21 @@ func newAPI(t *testing.T) *api {
 	}
 	a := &api{
 		t: t, db: db, store: sqlstore.New(db), tokens: tokensFor(t, secret, time.Hour), state: &stateStore{data: map[string][]byte{}},
-		ledger: ledgertest.New(map[string]ledgertest.Account{"11": {Balance: 100000}, "22": {}, "33": {Inactive: true}, "44": {}}),
+		ledger: accounttest.New(map[string]accounttest.Account{"11": {Balance: 100000}, "22": {}, "33": {Inactive: true}, "44": {}}),
 	}
 	a.transfers = transfer.New(a.store, a.ledger, transfer.Config{Deadline: 500 * time.Millisecond, AttemptTimeout: 200 * time.Millisecond},
-		transfer.Bells{Completed: worker.NewBell(), Overdue: worker.NewBell()})
-	t.Cleanup(a.transfers.Close)
+		transfer.Bells{Completed: service.NewBell(), Overdue: service.NewBell()})
+	t.Cleanup(func() {
+		for _, misuse := range a.ledger.Misuses() {
+			t.Error(misuse)
+		}
+	})
 	memory := idempotency.New(a.state, idempotency.Config{TTL: time.Hour}, [][]byte{[]byte("a key of the memory")})
 	t.Cleanup(memory.Close)
 	a.closed = accountapi.NewClosed(&a.closings)
 	a.router = httpapi.New(httpapi.Deps{
 		Transfers: a.transfers, Memory: memory, Tokens: a.tokens, Closed: a.closed, OpenAPI: []byte("openapi: 3.1.0"),
+		RateLimits: ratelimit.NewLocal(rules),
 	})
 	return a
 }
@@ -231,7 +250,7 @@ func (a *api) field(body, name string) string {
 // recoverAll drives all unfinished transfers to their end.
 func (a *api) recoverAll() {
 	a.t.Helper()
-	a.ledger.OnMove(func(accountapi.Movement) ledgertest.Fault { return ledgertest.None })
+	a.ledger.OnMove(func(accountapi.Movement) accounttest.Fault { return accounttest.None })
 	for range 100 {
 		if _, err := a.transfers.Recover(a.t.Context()); err != nil {
 			a.t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/bankmore/bankmore/account-svc/accountapi"
-	"github.com/bankmore/bankmore/transfer-svc/internal/transfer/ledgertest"
+	"github.com/bankmore/bankmore/account-svc/accountapi/accounttest"
 )
 
 const (
@@ -64,7 +64,7 @@ func TestDetail(t *testing.T) {
 
 func TestDetailOfPending(t *testing.T) {
 	a := newAPI(t)
-	a.ledger.OnMove(func(accountapi.Movement) ledgertest.Fault { return ledgertest.LostAnswer })
+	a.ledger.OnMove(func(accountapi.Movement) accounttest.Fault { return accounttest.LostAnswer })
 	id := a.field(a.send(body("1", "22", `150`)).body, "transfer_id")
 	a.want("the destination of a pending transfer", a.get("/api/transfer/"+id+"/", bia), http.StatusForbidden, notPartyBody)
 	if got := a.get("/api/transfer/list/", bia); got.body != `{"items":[],"next_cursor":null}` {
@@ -78,7 +78,7 @@ func TestDetailOfPending(t *testing.T) {
 func TestList(t *testing.T) {
 	a := newAPI(t)
 	a.want("empty", a.get("/api/transfer/list/", ana), http.StatusOK, `{"items":[],"next_cursor":null}`)
-	a.ledger.Change("22", func(account *ledgertest.Account) { account.Balance = 100000 })
+	a.ledger.Change("22", func(account *accounttest.Account) { account.Balance = 100000 })
 	var sent []string // what Ana sees, oldest first
 	for i := range 7 {
 		sent = append(sent, a.field(a.send(body(fmt.Sprint(i), "22", `1`)).body, "transfer_id"))

@@ -1,4 +1,4 @@
-// Package httpapi holds transfer-svc's HTTP handlers.
+// Package httpapi is transfer-svc's HTTP edge.
 package httpapi
 
 import (
@@ -9,17 +9,19 @@ import (
 	"github.com/bankmore/bankmore/account-svc/accountapi"
 	"github.com/bankmore/bankmore/platform/auth"
 	"github.com/bankmore/bankmore/platform/idempotency"
+	"github.com/bankmore/bankmore/platform/ratelimit"
 	"github.com/bankmore/bankmore/platform/web"
 	"github.com/bankmore/bankmore/transfer-svc/internal/transfer"
 )
 
 // Deps is what the handlers work with.
 type Deps struct {
-	Transfers *transfer.Service
-	Memory    *idempotency.Memory
-	Tokens    *auth.Tokens
-	Closed    *accountapi.Closed
-	OpenAPI   []byte
+	Transfers  *transfer.Service
+	Memory     *idempotency.Memory
+	Tokens     *auth.Tokens
+	Closed     *accountapi.Closed
+	RateLimits *ratelimit.Customers // of requests with a token
+	OpenAPI    []byte
 }
 
 type handlers struct{ Deps }
@@ -30,14 +32,15 @@ func New(deps Deps) *chi.Mux {
 	r := web.NewRouter()
 	r.Route("/api/transfer", func(r chi.Router) {
 		r.Use(auth.RequireToken[accountapi.Claims](deps.Tokens))
-		r.Method(http.MethodPost, "/", web.Handler(h.transfer).Accepting())
-		r.Group(func(r chi.Router) { // not for POST: account-svc decides whether the sender's account is open
+		limited := r.With(deps.RateLimits.Middleware(accountapi.CallerID))
+		limited.Method(http.MethodPost, "/", web.Handler(h.transfer).Accepting())
+		limited.Group(func(r chi.Router) { // not for POST: account-svc decides whether the sender's account is open
 			r.Use(auth.RequireClaims(deps.Closed.Check))
 			r.Method(http.MethodGet, "/list", web.Handler(h.list).Accepting("cursor", "limit"))
 			r.Method(http.MethodGet, "/{id}", web.Handler(h.detail).Accepting())
 		})
 	})
-	web.MountDocs(r, "transfer", "BankMore: transferências", deps.OpenAPI)
+	web.MountSchema(r, "transfer", deps.OpenAPI)
 	return r
 }
 

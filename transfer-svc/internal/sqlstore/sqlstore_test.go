@@ -10,17 +10,20 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/bankmore/bankmore/account-svc/accountapi"
+	"github.com/bankmore/bankmore/account-svc/accountapi/accounttest"
+	"github.com/bankmore/bankmore/platform/service"
 	"github.com/bankmore/bankmore/platform/sqldb"
 	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
-	"github.com/bankmore/bankmore/platform/worker"
+	"github.com/bankmore/bankmore/transfer-svc/internal/groupcommit"
 	"github.com/bankmore/bankmore/transfer-svc/internal/sqlstore"
+	"github.com/bankmore/bankmore/transfer-svc/internal/sqlstore/portable"
 	"github.com/bankmore/bankmore/transfer-svc/internal/sqlstore/storetest"
 	"github.com/bankmore/bankmore/transfer-svc/internal/transfer"
-	"github.com/bankmore/bankmore/transfer-svc/internal/transfer/ledgertest"
 )
 
 type store struct {
-	*sqlstore.Store
+	sqlstore.Store
 	db *sqldb.DB
 }
 
@@ -30,6 +33,10 @@ func open(t testing.TB, engine sqldbtest.Engine) store {
 	return store{sqlstore.New(db), db}
 }
 
+// SetClock implements storetest.Store.
+func (s store) SetClock(clock func() time.Time) { s.db.SetClock(clock) }
+
+// Events implements storetest.Store.
 func (s store) Events(t *testing.T) map[string]string {
 	t.Helper()
 	rows, err := s.db.Read().QueryContext(t.Context(),
@@ -81,22 +88,26 @@ func (s store) exec(ctx context.Context, statements ...string) error {
 
 var began = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-// with returns a store with one transfer, in the state to which the verdicts lead.
-func with(t *testing.T, engine sqldbtest.Engine, verdicts ...transfer.Verdict) store {
+// The ledger's answers to a leg.
+var applied, refusal = accountapi.Outcome{}, accountapi.Outcome{Refusal: &accountapi.Refusal{Type: "T", Message: "M"}}
+
+// with returns a store with one transfer, in the state to which the answers lead. Its clock stands still at began.
+func with(t *testing.T, engine sqldbtest.Engine, answers ...accountapi.Outcome) store {
 	t.Helper()
 	s := open(t, engine)
+	s.db.SetClock(func() time.Time { return began })
 	tr := transfer.Transfer{
 		ID: uuid.Must(uuid.NewV7()).String(), RequestID: "1", Fingerprint: "f", Origin: transfer.Party{AccountID: "a", AccountNumber: "11"},
-		Destination: "22", Amount: 100, State: transfer.Pending, CreatedAt: began, UpdatedAt: began, LeaseUntil: began,
+		Destination: "22", Amount: 100, State: transfer.Pending,
 	}
 	changes := transfer.Changes{Creates: []transfer.Transfer{tr}}
 	if _, err := s.Commit(t.Context(), changes); err != nil {
 		t.Fatal(err)
 	}
-	for _, verdict := range verdicts {
-		after := transfer.Next(tr, transfer.Answer{Verdict: verdict, Refusal: transfer.Failure{Type: "T", Message: "M"}}, began)
+	for _, answer := range answers {
+		after := transfer.Next(tr, answer)
 		done, err := s.Commit(t.Context(), transfer.Changes{Steps: []transfer.Step{{From: tr.State, After: after}}})
-		if err != nil || !done.Stepped[0] {
+		if err != nil || done.Stepped[0].IsZero() {
 			t.Fatalf("step to %s: %v, %v", after.State, done, err)
 		}
 		tr = after
@@ -108,15 +119,19 @@ func with(t *testing.T, engine sqldbtest.Engine, verdicts ...transfer.Verdict) s
 func TestSchemaRefuses(t *testing.T) { sqldbtest.Each(t, testSchemaRefuses) }
 
 func testSchemaRefuses(t *testing.T, engine sqldbtest.Engine) {
-	completed := []transfer.Verdict{transfer.Done, transfer.Done}
+	completed := []accountapi.Outcome{applied, applied}
 	for _, test := range []struct {
 		statement string
-		verdicts  []transfer.Verdict
+		answers   []accountapi.Outcome
 	}{
-		{"UPDATE transfers SET state = 'COMPLETED', completed_at = 1, lease_until = NULL", nil},
-		{"UPDATE transfers SET state = 'REFUNDING', failure_type = 'T', failure_message = 'M'", nil},
-		{"UPDATE transfers SET state = 'PENDING'", []transfer.Verdict{transfer.Done}},
-		{"UPDATE transfers SET state = 'FAILED', failure_type = 'T', failure_message = 'M', lease_until = NULL", []transfer.Verdict{transfer.Done}},
+		{"UPDATE transfers SET state = 'COMPLETED', completed_at = 1, lease_until = NULL, failure_type = NULL, failure_message = NULL",
+			[]accountapi.Outcome{applied, refusal}},
+		{"UPDATE transfers SET state = 'DEBITED', failure_type = NULL, failure_message = NULL", []accountapi.Outcome{applied, refusal}},
+		{"UPDATE transfers SET state = 'COMPLETED', lease_until = NULL", nil},
+		{"UPDATE transfers SET state = 'REFUNDING'", nil},
+		{"UPDATE transfers SET state = 'PENDING', failure_type = NULL, failure_message = NULL", []accountapi.Outcome{applied, refusal}},
+		{"UPDATE transfers SET state = 'PENDING'", []accountapi.Outcome{applied}},
+		{"UPDATE transfers SET state = 'FAILED', failure_type = 'T', failure_message = 'M', lease_until = NULL", []accountapi.Outcome{applied}},
 		{"UPDATE transfers SET state = 'FAILED', failure_type = 'T', failure_message = 'M', completed_at = NULL", completed},
 		{"UPDATE transfers SET state = 'PENDING', completed_at = NULL, lease_until = 1", completed},
 		{"UPDATE transfers SET claims = 1", completed},
@@ -135,9 +150,9 @@ func testSchemaRefuses(t *testing.T, engine sqldbtest.Engine) {
 		{"UPDATE transfers SET created_at = 1", nil},
 		{"DELETE FROM transfers", nil},
 	} {
-		s := with(t, engine, test.verdicts...)
+		s := with(t, engine, test.answers...)
 		if err := s.exec(t.Context(), test.statement); err == nil {
-			t.Errorf("after %v the schema allows %s", test.verdicts, test.statement)
+			t.Errorf("after %v the schema allows %s", test.answers, test.statement)
 		}
 	}
 }
@@ -145,15 +160,15 @@ func testSchemaRefuses(t *testing.T, engine sqldbtest.Engine) {
 // A completion and its event are one transaction: if the event cannot be written, the transfer is not completed.
 func TestCompletionNeedsItsEvent(t *testing.T) {
 	sqldbtest.Each(t, func(t *testing.T, engine sqldbtest.Engine) {
-		s := with(t, engine, transfer.Done)
-		debited, err := s.Claim(t.Context(), began, began.Add(time.Hour), 1)
+		s := with(t, engine, applied)
+		debited, err := s.Claim(t.Context(), time.Hour, 1)
 		if err != nil || len(debited) != 1 {
 			t.Fatalf("%v, %v", debited, err)
 		}
-		if err := s.exec(t.Context(), "DROP TABLE outbox"); err != nil {
+		if err := s.exec(t.Context(), "DROP VIEW books_events; DROP TABLE outbox"); err != nil {
 			t.Fatal(err)
 		}
-		completed := transfer.Next(debited[0], transfer.Answer{Verdict: transfer.Done}, began)
+		completed := transfer.Next(debited[0], applied)
 		step := transfer.Step{From: transfer.Debited, After: completed}
 		if done, err := s.Commit(t.Context(), transfer.Changes{Steps: []transfer.Step{step}}); err == nil {
 			t.Errorf("completed without an event: %+v", done)
@@ -167,46 +182,47 @@ func TestCompletionNeedsItsEvent(t *testing.T) {
 func TestVerify(t *testing.T) { sqldbtest.Each(t, testVerify) }
 
 func testVerify(t *testing.T, engine sqldbtest.Engine) {
-	completed := []transfer.Verdict{transfer.Done, transfer.Done}
+	var violated sqldbtest.Violated // every invariant has a breach below
+	defer func() { violated.WantAll(t) }()
+	completed := []accountapi.Outcome{applied, applied}
 	for _, test := range []struct {
-		name     string
-		verdicts []transfer.Verdict
-		harm     string
-		want     string // in the violation, after the invariant's name
+		name    string
+		answers []accountapi.Outcome
+		harm    string
+		want    string // in the violation, after the invariant's name
 	}{
 		{"pending", nil, "", ""},
-		{"debited", []transfer.Verdict{transfer.Done}, "", ""},
-		{"refunding", []transfer.Verdict{transfer.Done, transfer.Refused}, "", ""},
-		{"failed", []transfer.Verdict{transfer.Refused}, "", ""},
-		{"refunded", []transfer.Verdict{transfer.Done, transfer.Refused, transfer.Done}, "", ""},
+		{"debited", []accountapi.Outcome{applied}, "", ""},
+		{"refunding", []accountapi.Outcome{applied, refusal}, "", ""},
+		{"failed", []accountapi.Outcome{refusal}, "", ""},
+		{"refunded", []accountapi.Outcome{applied, refusal, applied}, "", ""},
 		{"completed", completed, "", ""},
 		{"event is out", completed, "DELETE FROM outbox", ""},
-		{"two of a request", completed, `CREATE TABLE keyless AS SELECT * FROM transfers; DROP TABLE transfers; ALTER TABLE keyless RENAME TO transfers;
+		{"two of a request", completed, `DROP VIEW books_transfers; CREATE TABLE keyless AS SELECT * FROM transfers; DROP TABLE transfers; ALTER TABLE keyless RENAME TO transfers;
 			INSERT INTO transfers SELECT * FROM transfers`, "request 1 of account a has 2 transfers"},
 		{"unknown state", nil, "UPDATE transfers SET state = 'DONE'", "is DONE"},
 		{"no amount", nil, "UPDATE transfers SET amount = -100", "moves -100 from 11 to 22"},
 		{"to itself", nil, "UPDATE transfers SET destination_account_number = '11'", "moves 100 from 11 to 11"},
-		{"failed for no reason", []transfer.Verdict{transfer.Refused}, "UPDATE transfers SET failure_type = NULL", "is FAILED with failure none"},
+		{"failed for no reason", []accountapi.Outcome{refusal}, "UPDATE transfers SET failure_type = NULL", "is FAILED with failure none"},
 		{"completed with a failure", completed, "UPDATE transfers SET failure_type = 'T', failure_message = 'M'", "is COMPLETED with failure T"},
 		{"completed at no time", completed, "UPDATE transfers SET completed_at = NULL", "is COMPLETED, completed at 0"},
 		{"pending but completed", nil, "UPDATE transfers SET completed_at = 5", "is PENDING, completed at 5"},
 		{"ends before it begins", completed, "UPDATE transfers SET completed_at = 1", "completed at 1"},
 		{"lost to recovery", nil, "UPDATE transfers SET lease_until = NULL", "is PENDING with lease 0"},
 		{"driven for ever", completed, "UPDATE transfers SET lease_until = 7", "is COMPLETED with lease 7"},
-		{"stuck", []transfer.Verdict{transfer.Done}, "UPDATE transfers SET created_at = created_at - 1", "is DEBITED since"},
-		{"lease that may be", nil, "UPDATE transfers SET lease_until = lease_until + 3600000000, created_at = created_at + 3600000000, updated_at = updated_at + 3600000000", ""},
-		{"lease of tomorrow", nil, "UPDATE transfers SET lease_until = lease_until + 86400000000", "is PENDING, began at"},
-		{"begins tomorrow", nil, "UPDATE transfers SET created_at = created_at + 86400000000, updated_at = updated_at + 86400000000", "with lease 1795"},
+		{"stuck", []accountapi.Outcome{applied}, "UPDATE transfers SET created_at = created_at - 1", "is DEBITED since"},
+		{"begins tomorrow", nil, "UPDATE transfers SET created_at = created_at + 86400000000, updated_at = updated_at + 86400000000", "is PENDING since"},
 		{"of tomorrow, but it has ended", completed, "UPDATE transfers SET created_at = created_at + 86400000000, " +
 			"updated_at = updated_at + 86400000000, completed_at = completed_at + 86400000000", ""},
+		{"stuck, with a lease of tomorrow", nil, "UPDATE transfers SET created_at = created_at - 1, lease_until = lease_until + 86400000000", "is PENDING since"},
 		{"event of nothing", nil, "INSERT INTO outbox VALUES ('x', 'transfers-completed', '11', '{}', 0, 0)", "event x for transfers-completed of transfer unknown"},
-		{"event too early", []transfer.Verdict{transfer.Done},
+		{"event too early", []accountapi.Outcome{applied},
 			"INSERT INTO outbox SELECT id, 'transfers-completed', '11', '{}', 0, 0 FROM transfers", "of transfer DEBITED"},
 		{"event on another topic", completed, "UPDATE outbox SET topic = 'x'", "for x of transfer COMPLETED"},
 		{"event out of order", completed, "UPDATE outbox SET partition_key = '22'", "of transfer COMPLETED"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := with(t, engine, test.verdicts...)
+			s := with(t, engine, test.answers...)
 			if test.harm != "" {
 				engine.Unguard(t, s.db)
 				if err := s.exec(t.Context(), test.harm); err != nil {
@@ -214,18 +230,18 @@ func testVerify(t *testing.T, engine sqldbtest.Engine) {
 				}
 			}
 			var out strings.Builder
-			err := s.Verify(t.Context(), &out, began, 0)
-			violated := err != nil
-			if violated != (test.want != "") || !strings.Contains(out.String(), test.want) || (violated && !strings.Contains(out.String(), "VIOLATION")) {
+			err := s.Verify(t.Context(), &out, 0)
+			if (err != nil) != (test.want != "") || !strings.Contains(out.String(), test.want) || (err != nil && !strings.Contains(out.String(), "VIOLATION")) {
 				t.Errorf("Verify = %v, wrote:\n%swant %q", err, out.String(), test.want)
 			}
+			violated.Add(out.String())
 		})
 	}
 }
 
 // verify reads the keys from their index, so that it need not sort them.
 func TestVerifySortsNoKeys(t *testing.T) {
-	plan := sqldbtest.SQLite.Plan(t, open(t, sqldbtest.SQLite).db, sqlstore.RequestsTwice)
+	plan := sqldbtest.SQLite.Plan(t, open(t, sqldbtest.SQLite).db, portable.RequestsTwice)
 	if !strings.Contains(plan, "COVERING INDEX") || strings.Contains(plan, "TEMP B-TREE") {
 		t.Error(plan)
 	}
@@ -236,11 +252,10 @@ func TestQueriesUseIndexes(t *testing.T) {
 	engine := sqldbtest.SQLite
 	s := open(t, engine)
 	for query, want := range map[string][]string{
-		sqlstore.SelectList: {"INDEX transfers_sent", "INDEX transfers_received"},
-		sqlstore.AnyOverdue: {"INDEX transfers_unfinished (lease_until<?)"},
-		"SELECT id FROM transfers WHERE lease_until > 1 LIMIT 1":                                                                        {"INDEX transfers_unfinished (lease_until>?)"},
-		"SELECT id FROM transfers WHERE lease_until <= 1 ORDER BY lease_until LIMIT 1":                                                  {"INDEX transfers_unfinished"},
-		"SELECT state, count(*), min(created_at) FROM transfers WHERE lease_until IS NOT NULL GROUP BY state":                           {"INDEX transfers_unfinished"},
+		portable.SelectList(s.db.Now()):    {"INDEX transfers_sent", "INDEX transfers_received"},
+		portable.AnyOverdue(s.db.Now()):    {"INDEX transfers_unfinished (lease_until<?)"},
+		portable.SelectOverdue(s.db.Now()): {"INDEX transfers_unfinished (lease_until<?)"},
+		"SELECT state, count(*), max(abs(1 - created_at)) FROM transfers WHERE lease_until IS NOT NULL GROUP BY state":                  {"INDEX transfers_unfinished"},
 		"SELECT 1 FROM transfers WHERE (origin_account_id, request_id) IN (VALUES ('a', '1'), ('a', '2'))":                              {"SEARCH transfers USING"},
 		"WITH step (id, f) AS (VALUES ('a', 'b')) UPDATE transfers SET claims = 1 FROM step WHERE transfers.id = step.id AND state = f": {"SEARCH transfers USING"},
 	} {
@@ -264,10 +279,11 @@ func TestQueriesUseIndexes(t *testing.T) {
 func TestOneBadTransferFailsAlone(t *testing.T) {
 	sqldbtest.Each(t, func(t *testing.T, engine sqldbtest.Engine) {
 		s := open(t, engine)
-		ledger := ledgertest.New(map[string]ledgertest.Account{"11": {Balance: 1_000_000}, "22": {}})
-		transfers := transfer.New(s.Store, ledger, transfer.Config{Deadline: 8 * time.Second, AttemptTimeout: time.Second},
-			transfer.Bells{Completed: worker.NewBell(), Overdue: worker.NewBell()})
-		t.Cleanup(transfers.Close)
+		ledger := accounttest.New(map[string]accounttest.Account{"11": {Balance: 1_000_000}, "22": {}})
+		commits := groupcommit.New(s.Store)
+		t.Cleanup(commits.Close)
+		transfers := transfer.New(commits, ledger, transfer.Config{Deadline: 8 * time.Second, AttemptTimeout: time.Second},
+			transfer.Bells{Completed: service.NewBell(), Overdue: service.NewBell()})
 		names := []string{"bad"}
 		for i := range 40 {
 			names = append(names, "transfer "+strconv.Itoa(i))

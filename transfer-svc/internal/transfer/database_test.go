@@ -18,16 +18,38 @@ import (
 // database is a transfer.Store in memory, for the model test. It reports every change to onMove.
 type database struct {
 	mu     sync.Mutex
-	rows   []*transfer.Transfer // in the order of their creation
-	byID   map[string]*transfer.Transfer
+	clock  func() time.Time
+	rows   []*row // in the order of their creation
+	byID   map[string]*row
 	events []transfer.Transfer
 	onMove func(before, after transfer.Transfer) // called for each creation (before is zero) and each step that takes effect
+}
+
+// row is a stored transfer. It has leaseUntil instead of Lease.
+type row struct {
+	transfer.Transfer
+	leaseUntil time.Time // by the database's clock
 }
 
 var _ transfer.Store = (*database)(nil)
 
 func newDatabase(onMove func(before, after transfer.Transfer)) *database {
-	return &database{byID: map[string]*transfer.Transfer{}, onMove: onMove}
+	return &database{byID: map[string]*row{}, onMove: onMove, clock: time.Now}
+}
+
+// SetClock implements storetest.Store.
+func (d *database) SetClock(clock func() time.Time) { d.clock = clock }
+
+// now is the time as a database keeps it: in UTC and whole microseconds.
+func (d *database) now() time.Time { return d.clock().UTC().Truncate(time.Microsecond) }
+
+// read returns a row as a query does.
+func (d *database) read(r *row) transfer.Transfer {
+	t := r.Transfer
+	if t.Lease = 0; !t.State.Final() {
+		t.Lease = max(0, r.leaseUntil.Sub(d.now()))
+	}
+	return t
 }
 
 // Commit implements transfer.Store.
@@ -45,7 +67,7 @@ func (d *database) Commit(ctx context.Context, changes transfer.Changes) (done t
 	}
 	for _, r := range changes.Releases {
 		if row := d.byID[r.ID]; row != nil && row.Claims == r.Claims && !row.State.Final() {
-			row.LeaseUntil = r.Until
+			row.leaseUntil = d.now().Add(r.Pause)
 		}
 	}
 	return done, nil
@@ -53,16 +75,18 @@ func (d *database) Commit(ctx context.Context, changes transfer.Changes) (done t
 
 func (d *database) create(t transfer.Transfer) transfer.Transfer {
 	if row := d.withKey(t.Origin.AccountID, t.RequestID); row != nil {
-		return *row
+		return d.read(row)
 	}
-	d.rows = append(d.rows, &t)
-	d.byID[t.ID] = &t
+	t.CreatedAt, t.UpdatedAt = d.now(), d.now()
+	added := &row{t, d.now().Add(t.Lease)}
+	d.rows = append(d.rows, added)
+	d.byID[t.ID] = added
 	d.onMove(transfer.Transfer{}, t)
 	return t
 }
 
-func (d *database) withKey(accountID, requestID string) *transfer.Transfer {
-	i := slices.IndexFunc(d.rows, func(t *transfer.Transfer) bool {
+func (d *database) withKey(accountID, requestID string) *row {
+	i := slices.IndexFunc(d.rows, func(t *row) bool {
 		return t.Origin.AccountID == accountID && t.RequestID == requestID
 	})
 	if i < 0 {
@@ -71,49 +95,36 @@ func (d *database) withKey(accountID, requestID string) *transfer.Transfer {
 	return d.rows[i]
 }
 
-func (d *database) step(s transfer.Step) bool {
+func (d *database) step(s transfer.Step) (at time.Time) {
 	row := d.byID[s.After.ID]
 	if row == nil || row.State != s.From {
-		return false
+		return time.Time{}
 	}
-	before, after := *row, s.After
+	if at = d.now(); at.Before(row.UpdatedAt) {
+		at = row.UpdatedAt
+	}
+	before, after := row.Transfer, s.At(at)
 	row.State, row.Failure, row.UpdatedAt, row.CompletedAt = after.State, after.Failure, after.UpdatedAt, after.CompletedAt
-	if row.State.Final() {
-		row.LeaseUntil = time.Time{}
-	}
 	if row.State == transfer.Completed {
 		d.events = append(d.events, after)
 	}
-	d.onMove(before, *row)
-	return true
+	d.onMove(before, row.Transfer)
+	return at
 }
 
 // Claim implements transfer.Store.
-func (d *database) Claim(_ context.Context, now, until time.Time, limit int) (claimed []transfer.Transfer, _ error) {
+func (d *database) Claim(_ context.Context, lease time.Duration, limit int) (claimed []transfer.Transfer, _ error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	byLease := slices.Clone(d.rows)
-	slices.SortStableFunc(byLease, func(a, b *transfer.Transfer) int { return a.LeaseUntil.Compare(b.LeaseUntil) })
+	slices.SortStableFunc(byLease, func(a, b *row) int { return a.leaseUntil.Compare(b.leaseUntil) })
 	for _, row := range byLease {
-		if len(claimed) < limit && !row.State.Final() && !row.LeaseUntil.After(now) {
-			row.LeaseUntil, row.Claims = until, row.Claims+1
-			claimed = append(claimed, *row)
+		if len(claimed) < limit && !row.State.Final() && !row.leaseUntil.After(d.now()) {
+			row.leaseUntil, row.Claims = d.now().Add(lease), row.Claims+1
+			claimed = append(claimed, d.read(row))
 		}
 	}
 	return claimed, nil
-}
-
-// Recall implements transfer.Store.
-func (d *database) Recall(_ context.Context, now, latest time.Time, limit int) (recalled int, _ error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, row := range d.rows {
-		if recalled < limit && !row.State.Final() && row.LeaseUntil.After(latest) {
-			row.LeaseUntil = now
-			recalled++
-		}
-	}
-	return recalled, nil
 }
 
 // Transfer implements transfer.Store.
@@ -121,7 +132,7 @@ func (d *database) Transfer(_ context.Context, id string) (transfer.Transfer, er
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if row := d.byID[id]; row != nil {
-		return *row, nil
+		return d.read(row), nil
 	}
 	return transfer.Transfer{}, transfer.ErrNotFound
 }
@@ -132,7 +143,7 @@ func (d *database) List(_ context.Context, p transfer.Party, before string, limi
 	defer d.mu.Unlock()
 	for _, row := range d.rows {
 		if row.ID < before && row.VisibleTo(p) == nil {
-			page = append(page, *row)
+			page = append(page, d.read(row))
 		}
 	}
 	slices.SortFunc(page, func(a, b transfer.Transfer) int { return strings.Compare(b.ID, a.ID) })
@@ -149,9 +160,8 @@ func (d *database) Backlog(context.Context) (map[transfer.State]transfer.Backlog
 			continue
 		}
 		b := backlog[row.State]
-		if b.Count++; b.Count == 1 || row.CreatedAt.Before(b.Oldest) {
-			b.Oldest = row.CreatedAt
-		}
+		b.Count++
+		b.Age = max(b.Age, d.now().Sub(row.CreatedAt).Abs())
 		backlog[row.State] = b
 	}
 	return backlog, nil

@@ -7,7 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/bankmore/bankmore/platform/crashpoint"
+	"github.com/bankmore/bankmore/account-svc/accountapi"
 )
 
 // errRefundRefused is the error of an attempt whose refund the ledger refused. The transfer stays in Refunding, and
@@ -25,8 +25,7 @@ func (s *Service) drive(ctx context.Context, t Transfer) Transfer {
 		slog.DebugContext(ctx, "transfer has no known outcome yet", "transfer_id", t.ID, "state", t.State, "attempt", attempt, "error", err)
 		if !sleep(ctx, jittered(requestBackoff, maxRequestBackoff, attempt)) {
 			slog.WarnContext(ctx, "transfer left to recovery", "transfer_id", t.ID, "state", t.State, "attempts", attempt, "error", err)
-			handedOver.Inc()
-			s.release(ctx, t, s.clock())
+			s.release(ctx, t, 0)
 			s.bells.Overdue.Ring()
 			return t
 		}
@@ -42,8 +41,7 @@ func (s *Service) advance(ctx context.Context, t Transfer) (Transfer, error) {
 		if err != nil {
 			return t, err
 		}
-		crashpoint.Reach("answered", string(t.State))
-		after := Next(t, answer, s.clock())
+		after := Next(t, answer)
 		if after.State == t.State {
 			slog.ErrorContext(ctx, "refund refused", "transfer_id", t.ID, "type", answer.Refusal.Type, "message", answer.Refusal.Message)
 			return t, errRefundRefused
@@ -55,34 +53,27 @@ func (s *Service) advance(ctx context.Context, t Transfer) (Transfer, error) {
 	return t, nil
 }
 
-// ask sends the present leg to the ledger and classifies the answer. It returns an error if and only if the verdict is
-// Unknown.
-func (s *Service) ask(ctx context.Context, t Transfer) (answer Answer, err error) {
-	defer func() { legAnswers.WithLabelValues(string(t.State.Leg()), string(answer.Verdict)).Inc() }()
+// ask sends the present leg to the ledger. After an error the outcome is unknown: the movement, and its Then, may be in the
+// ledger.
+func (s *Service) ask(ctx context.Context, t Transfer) (answer accountapi.Outcome, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.config.AttemptTimeout)
 	defer cancel()
-	result, err := s.ledger.Move(ctx, t.Movement())
-	switch {
-	case err != nil:
-		return Answer{Verdict: Unknown}, err
-	case result.Refusal != nil:
-		return Answer{Verdict: Refused, Refusal: Failure{Type: result.Refusal.Type, Message: result.Refusal.Message}}, nil
-	default:
-		return Answer{Verdict: Done}, nil
-	}
+	return s.ledger.Move(ctx, t.Movement())
 }
 
 // record writes the step from before to after. If another driver was faster, record returns the transfer that the other
 // one has written.
 func (s *Service) record(ctx context.Context, before, after Transfer) (Transfer, error) {
-	result, err := s.commits.Do(ctx, change{step: &Step{From: before.State, After: after}})
+	step := Step{From: before.State, After: after}
+	done, err := s.store.Commit(ctx, Changes{Steps: []Step{step}})
 	if err != nil {
 		return before, err
 	}
-	if result.applied {
-		crashpoint.Reach("recorded", string(after.State))
-		s.announce(before, after)
-		return after, nil
+	if at := done.Stepped[0]; !at.IsZero() {
+		if after.State == Completed {
+			s.bells.Completed.Ring()
+		}
+		return step.At(at), nil
 	}
 	stored, err := s.store.Transfer(ctx, before.ID)
 	if err != nil {
@@ -94,24 +85,12 @@ func (s *Service) record(ctx context.Context, before, after Transfer) (Transfer,
 	return stored, nil
 }
 
-func (s *Service) announce(before, after Transfer) {
-	switch {
-	case after.State == Completed:
-		finished.WithLabelValues("completed").Inc()
-		s.bells.Completed.Ring()
-	case after.State == Failed && before.State == Pending:
-		finished.WithLabelValues("refused").Inc()
-	case after.State == Failed:
-		finished.WithLabelValues("refunded").Inc()
-	}
-}
-
-// release sets the lease of an unfinished transfer to end at until. From then on recovery may claim the transfer. If
+// release sets the lease of an unfinished transfer to end after pause. From then on recovery may claim the transfer. If
 // release fails, the present lease ends by itself.
-func (s *Service) release(ctx context.Context, t Transfer, until time.Time) {
+func (s *Service) release(ctx context.Context, t Transfer, pause time.Duration) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), LastWordTimeout)
 	defer cancel()
-	if _, err := s.commits.Do(ctx, change{release: &Release{ID: t.ID, Claims: t.Claims, Until: until}}); err != nil {
+	if _, err := s.store.Commit(ctx, Changes{Releases: []Release{{ID: t.ID, Claims: t.Claims, Pause: pause}}}); err != nil {
 		slog.WarnContext(ctx, "lease not released, it will end by itself", "transfer_id", t.ID, "error", err)
 	}
 }

@@ -12,6 +12,3 @@ func FixJitter(t *testing.T) {
 	random = func(n time.Duration) time.Duration { return n * 2 / 3 }
 	t.Cleanup(func() { random = before })
 }
-
-// RunAhead sets the clock of s wrong.
-func RunAhead(s *Service, by time.Duration) { s.clock = func() time.Time { return clock().Add(by) } }

@@ -37,7 +37,7 @@ func (w *world) check() {
 	w.checkLeases()
 	w.hear()
 	for _, t := range w.db.rows {
-		if told, ok := w.told[key{t.Origin.AccountID, t.RequestID}]; ok && told != w.said(*t) {
+		if told, ok := w.told[key{t.Origin.AccountID, t.RequestID}]; ok && told != w.said(w.db.read(t)) {
 			w.breaks("%s is %s in the database, but a client was told of %s", w.NameOf(t.ID), t.State, told.State)
 		}
 		events := 0
@@ -52,10 +52,10 @@ func (w *world) check() {
 	}
 }
 
-// ahead lists, for each state, which legs the ledger may have applied. The ledger is at most one leg ahead of the state, and
-// only by the leg that the state sends.
+// ahead lists, for each state, which legs the ledger may have applied. The ledger is ahead of the state only by the legs that
+// the state sends: one leg, but two in Pending.
 var ahead = map[transfer.State][]string{
-	transfer.Pending:   {"", "debit"},
+	transfer.Pending:   {"", "debit", "debit credit"},
 	transfer.Debited:   {"debit", "debit credit"},
 	transfer.Refunding: {"debit", "debit refund"},
 	transfer.Completed: {"debit credit"},
@@ -72,7 +72,7 @@ func (w *world) checkMoney() {
 	for _, t := range w.db.rows {
 		var done []string
 		for _, m := range w.moved[t.ID] {
-			leg := legOf(t, m)
+			leg := legOf(t.Transfer, m)
 			switch leg {
 			case transfer.Debit:
 				between += m.Amount
@@ -87,7 +87,7 @@ func (w *world) checkMoney() {
 			w.breaks("%s is %s, and the ledger has done: %s", w.NameOf(t.ID), t.State, legs)
 		}
 	}
-	for _, number := range []string{"11", "22", "33"} {
+	for _, number := range []string{"11", "22", "33", "55"} {
 		if w.ledger.Balance(number) < 0 {
 			w.breaks("account %s is overdrawn", number)
 		}
@@ -100,7 +100,7 @@ func (w *world) checkMoney() {
 
 // legOf returns which leg of t a movement is, or "" if it is none. It ignores the movement's key, which is the service's own
 // choice.
-func legOf(t *transfer.Transfer, m accountapi.Movement) transfer.Leg {
+func legOf(t transfer.Transfer, m accountapi.Movement) transfer.Leg {
 	origin, destination := t.Origin.AccountNumber, t.Destination
 	switch (accountapi.Movement{Type: m.Type, Kind: m.Kind, AccountNumber: m.AccountNumber, Counterparty: m.Counterparty, Amount: m.Amount}) {
 	case accountapi.Movement{Type: "D", Kind: "transfer", AccountNumber: origin, Counterparty: destination, Amount: t.Amount}:
@@ -118,7 +118,8 @@ func legOf(t *transfer.Transfer, m accountapi.Movement) transfer.Leg {
 func (r *replica) leased(t transfer.Transfer) {
 	r.world.mu.Lock()
 	defer r.world.mu.Unlock()
-	r.leases[lease{t.ID, t.Claims}] = t.LeaseUntil.Add(-r.ahead)
+	end := time.Now().Add(t.Lease)
+	r.leases[lease{t.ID, t.Claims}], r.world.ends[t.ID] = end, end
 }
 
 // had reports whether r was ever given that lease.
@@ -149,16 +150,14 @@ func (r *replica) checkReleases(releases []transfer.Release) {
 	}
 }
 
-// claims checks that a replica claims a transfer before its lease has ended only if the clocks differ, or if the claim
-// arrives late and so was sent at another time.
-func (r *replica) claims(t transfer.Transfer, before time.Time, late bool) {
+// claims checks that a replica claims a transfer before its lease has ended only if a failover has set the clock ahead.
+func (r *replica) claims(t transfer.Transfer) {
 	w := r.world
-	if !before.After(time.Now()) {
+	if !w.ends[t.ID].After(time.Now()) {
 		return
 	}
-	w.early[t.ID] = true
 	w.sees("a lease taken early", true)
-	if w.ahead == 0 && !late {
+	if !w.early[t.ID] {
 		w.breaks("%s takes the lease of %s before it has ended", r.Name, w.NameOf(t.ID))
 	}
 }
@@ -184,7 +183,7 @@ func (w *world) checkLeases() {
 		switch {
 		case t == nil:
 			w.breaks("a leg is sent of a transfer that is in no database")
-		case !t.State.Final() && !w.early[t.ID] && !t.LeaseUntil.After(s.at):
+		case !t.State.Final() && !w.early[t.ID] && !t.leaseUntil.After(s.stored):
 			w.breaks("a leg of %s is sent without a lease", w.NameOf(t.ID))
 		case !s.driver.mayDrive(t.ID, s.at):
 			w.breaks("%s sends a leg of %s, which it was given no lease for", s.driver.Name, w.NameOf(t.ID))
@@ -228,8 +227,8 @@ func (w *world) hearOne(c *client) {
 		w.breaks("%s is answered with a transfer that is not the one of its key", c.name)
 	case t.Fingerprint != c.command.Fingerprint:
 		w.breaks("%s is answered with the transfer of another command", c.name)
-	case c.receipt.State.Final() && w.said(c.receipt.Transfer) != w.said(*t):
-		w.breaks("%s is answered otherwise than the database says (-database +answer):\n%s", c.name, cmp.Diff(*t, c.receipt.Transfer))
+	case c.receipt.State.Final() && w.said(c.receipt.Transfer) != w.said(w.db.read(t)):
+		w.breaks("%s is answered otherwise than the database says (-database +answer):\n%s", c.name, cmp.Diff(w.db.read(t), c.receipt.Transfer))
 	case !c.receipt.Replayed && w.first[k]:
 		w.breaks("%s is the second that is said to be the first", c.name)
 	}
@@ -254,7 +253,7 @@ func (w *world) stepped(before, after transfer.Transfer) {
 	w.sees(fmt.Sprintf("%s to %s", before.State, after.State), true)
 	allowed := map[transfer.State][]transfer.State{
 		"":                 {transfer.Pending},
-		transfer.Pending:   {transfer.Debited, transfer.Failed},
+		transfer.Pending:   {transfer.Debited, transfer.Completed, transfer.Refunding, transfer.Failed},
 		transfer.Debited:   {transfer.Completed, transfer.Refunding},
 		transfer.Refunding: {transfer.Failed},
 	}
@@ -263,7 +262,7 @@ func (w *world) stepped(before, after transfer.Transfer) {
 		w.breaks("%s went from %q to %s", name, before.State, after.State)
 	case after.UpdatedAt.Before(before.UpdatedAt):
 		w.breaks("%s went back in time", name)
-	case (after.Failure != transfer.Failure{}) != (after.State == transfer.Refunding || after.State == transfer.Failed):
+	case (after.Failure != accountapi.Refusal{}) != (after.State == transfer.Refunding || after.State == transfer.Failed):
 		w.breaks("%s is %s with failure %q", name, after.State, after.Failure.Type)
 	case after.CompletedAt.IsZero() == (after.State == transfer.Completed):
 		w.breaks("%s is %s, completed at %s", name, after.State, after.CompletedAt)

@@ -1,22 +1,27 @@
 package transfer
 
-import (
-	"time"
-
-	"github.com/bankmore/bankmore/account-svc/accountapi"
-)
+import "github.com/bankmore/bankmore/account-svc/accountapi"
 
 // State is how far a transfer has come:
 //
+//	   ┌──────────debit and credit───────────┐
+//	   │                                     ▼
 //	Pending ──debit──▶ Debited ──credit──▶ Completed
-//	   │ refused          │ refused
-//	   ▼                  ▼
-//	Failed ◀──refund── Refunding
+//	   │  │               │ credit refused
+//	   │  └───────────────┤
+//	   │ debit refused    ▼
+//	   │              Refunding
+//	   ▼                  │
+//	Failed ◀────refund────┘
+//
+// Pending sends the debit and the credit in one call, so most transfers go from Pending to Completed. If the ledger decides
+// the debit and leaves the credit out, the transfer goes on through Debited.
 type State string
 
-// The states. In each state that is not final, the service sends one leg to the ledger.
+// The states. In each state that is not final, the service sends one leg to the ledger. In Pending the debit carries the
+// credit with it.
 const (
-	Pending   State = "PENDING"   // the debit has no known outcome yet
+	Pending   State = "PENDING"   // the debit and the credit have no known outcome yet
 	Debited   State = "DEBITED"   // the origin has paid, the credit has no known outcome yet
 	Refunding State = "REFUNDING" // the credit is refused for ever, the origin gets its money back
 	Completed State = "COMPLETED" // both legs are in the ledger
@@ -47,61 +52,74 @@ const (
 	Refund Leg = "refund"
 )
 
-// Leg returns the leg to send in this state, or "" in a final state.
+// Leg returns the leg to send in this state, or "" in a final state. In Pending it is the debit, which carries the credit.
 func (s State) Leg() Leg {
 	return map[State]Leg{Pending: Debit, Debited: Credit, Refunding: Refund}[s]
 }
 
-// Verdict classifies the ledger's answer to a leg.
-type Verdict string
-
-// The verdicts.
-const (
-	Done    Verdict = "done"    // the movement is in the ledger
-	Refused Verdict = "refused" // the movement is not in the ledger, and never will be under this key
-	Unknown Verdict = "unknown" // the movement may be in the ledger; send the same leg with the same key to find out
-)
-
-// Answer is the ledger's answer to a leg.
-type Answer struct {
-	Verdict Verdict
-	Refusal Failure // set if Verdict is Refused
-}
-
-// Next returns t as it is after the ledger's answer to its present leg. It makes all decisions of the saga and has no
-// side effects. It returns t unchanged if the outcome is unknown, or if the ledger refuses a refund. The ledger's contract
-// excludes a refused refund; the transfer then stays in Refunding, so that somebody looks for the origin's money.
-// UpdatedAt never goes backwards, even if the clocks of replicas differ.
-func Next(t Transfer, answer Answer, now time.Time) Transfer {
-	if now.Before(t.UpdatedAt) {
-		now = t.UpdatedAt
-	}
+// Next returns t as it is after the ledger's answer to Movement. It makes all decisions of the saga and has no side effects.
+// It returns t unchanged if the ledger refuses a refund. The ledger's contract excludes a refused refund; the transfer then
+// stays in Refunding, so that somebody looks for the origin's money. While the outcome of a leg is unknown, there is no answer,
+// and the caller sends the same leg with the same key again. The times of the step are the database's, which Step.At sets.
+func Next(t Transfer, answer accountapi.Outcome) Transfer {
 	switch {
-	case t.State == Pending && answer.Verdict == Done:
+	case t.State == Pending && answer.Refusal != nil:
+		t.State, t.Failure = Failed, *answer.Refusal
+	case t.State == Pending && answer.Then == nil:
 		t.State = Debited
-	case t.State == Pending && answer.Verdict == Refused:
-		t.State, t.Failure = Failed, answer.Refusal
-	case t.State == Debited && answer.Verdict == Done:
-		t.State, t.CompletedAt = Completed, now
-	case t.State == Debited && answer.Verdict == Refused:
-		t.State, t.Failure = Refunding, answer.Refusal
-	case t.State == Refunding && answer.Verdict == Done:
+	case t.State == Pending:
+		t = afterCredit(t, *answer.Then)
+	case t.State == Debited:
+		t = afterCredit(t, answer)
+	case t.State == Refunding && answer.Refusal == nil:
 		t.State = Failed
 	default:
 		return t
 	}
-	t.UpdatedAt = now
 	if t.State.Final() {
-		t.LeaseUntil = time.Time{}
+		t.Lease = 0
 	}
 	return t
+}
+
+// afterCredit returns t, which has been debited, as it is after the ledger's answer to its credit.
+func afterCredit(t Transfer, credit accountapi.Outcome) Transfer {
+	if credit.Refusal == nil {
+		t.State = Completed
+	} else {
+		t.State, t.Failure = Refunding, *credit.Refusal
+	}
+	return t
+}
+
+// LegOf returns which leg a movement is that Movement has returned. The Then of that movement is a leg of its own.
+func LegOf(m accountapi.Movement) Leg {
+	switch {
+	case m.Kind == accountapi.KindRefund:
+		return Refund
+	case m.Type == accountapi.Debit:
+		return Debit
+	default:
+		return Credit
+	}
 }
 
 // Movement returns the present leg as a command to the ledger. The debit names the destination, so that the ledger refuses
 // an unknown or inactive destination before any money moves. The debit also carries the customer's request id and
 // fingerprint. If t is lost, ops repair can restore it from the ledger, and a repeated request finds it again.
+//
+// In Pending the credit follows as the Then of the debit. The ledger decides it only if the debit is applied. The two are two
+// commands, each with its own request id. So either may be sent again alone, whoever sent it first and in whatever company.
 func (t Transfer) Movement() accountapi.Movement {
-	leg := t.State.Leg()
+	m := t.movement(t.State.Leg())
+	if t.State == Pending {
+		m.Then = new(t.movement(Credit))
+	}
+	return m
+}
+
+// movement returns one leg as a command to the ledger.
+func (t Transfer) movement(leg Leg) accountapi.Movement {
 	m := accountapi.Movement{
 		RequestID: t.ID + ":" + string(leg), TransferID: t.ID, Amount: t.Amount, Kind: accountapi.KindTransfer,
 		AccountNumber: t.Origin.AccountNumber, Counterparty: t.Destination, Type: accountapi.Credit,

@@ -15,19 +15,19 @@ import (
 var (
 	began  = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	later  = began.Add(time.Second)
-	reason = transfer.Failure{Type: "INACTIVE_ACCOUNT", Message: "Conta inativa."}
+	reason = *accountapi.InactiveAccount
 )
 
 func TestNext(t *testing.T) {
-	base := transfer.Transfer{ID: "t", Amount: 100, CreatedAt: began, UpdatedAt: began, LeaseUntil: later, Claims: 3}
-	in := func(state transfer.State, failure transfer.Failure) transfer.Transfer {
+	base := transfer.Transfer{ID: "t", Amount: 100, CreatedAt: began, UpdatedAt: began, Lease: time.Second, Claims: 3}
+	in := func(state transfer.State, failure accountapi.Refusal) transfer.Transfer {
 		tr := base
 		tr.State, tr.Failure = state, failure
 		if state == transfer.Completed {
 			tr.CompletedAt = began
 		}
 		if state.Final() {
-			tr.LeaseUntil = time.Time{}
+			tr.Lease = 0
 		}
 		return tr
 	}
@@ -38,42 +38,39 @@ func TestNext(t *testing.T) {
 		}
 		return tr
 	}
-	none := transfer.Failure{}
+	none := accountapi.Refusal{}
 	pending, debited, refunding := in(transfer.Pending, none), in(transfer.Debited, none), in(transfer.Refunding, reason)
 	completed, failed := in(transfer.Completed, none), in(transfer.Failed, reason)
+	applied, refused := accountapi.Outcome{}, accountapi.Outcome{Refusal: &reason}
+	both, creditRefused := accountapi.Outcome{Then: &applied}, accountapi.Outcome{Then: &refused}
 	for _, test := range []struct {
-		from    transfer.Transfer
-		verdict transfer.Verdict
-		want    transfer.Transfer
+		from   transfer.Transfer
+		answer accountapi.Outcome
+		want   transfer.Transfer
 	}{
-		{pending, transfer.Done, moved(debited)},
-		{pending, transfer.Refused, moved(failed)},
-		{pending, transfer.Unknown, pending},
-		{debited, transfer.Done, moved(completed)},
-		{debited, transfer.Refused, moved(refunding)},
-		{debited, transfer.Unknown, debited},
-		{refunding, transfer.Done, moved(failed)},
-		{refunding, transfer.Refused, refunding},
-		{refunding, transfer.Unknown, refunding},
-		{completed, transfer.Done, completed},
-		{completed, transfer.Refused, completed},
-		{completed, transfer.Unknown, completed},
-		{failed, transfer.Done, failed},
-		{failed, transfer.Refused, failed},
-		{failed, transfer.Unknown, failed},
+		{pending, both, moved(completed)},
+		{pending, creditRefused, moved(refunding)},
+		{pending, applied, moved(debited)}, // and the credit is left out
+		{pending, refused, moved(failed)},
+		{debited, applied, moved(completed)},
+		{debited, refused, moved(refunding)},
+		{refunding, applied, moved(failed)},
+		{refunding, refused, refunding},
+		{completed, applied, completed},
+		{completed, refused, completed},
+		{failed, applied, failed},
+		{failed, refused, failed},
 	} {
-		got := transfer.Next(test.from, transfer.Answer{Verdict: test.verdict, Refusal: reason}, later)
-		if diff := cmp.Diff(test.want, got); diff != "" {
-			t.Errorf("%s after %s (-want +got):\n%s", test.from.State, test.verdict, diff)
+		for _, replayed := range []bool{false, true} {
+			test.answer.Replayed = replayed
+			got := transfer.Next(test.from, test.answer)
+			if got.State != test.from.State {
+				got = transfer.Step{From: test.from.State, After: got}.At(later)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("%s after %+v (-want +got):\n%s", test.from.State, test.answer, diff)
+			}
 		}
-	}
-}
-
-func TestNextKeepsTimeInOrder(t *testing.T) {
-	debited := transfer.Transfer{State: transfer.Debited, CreatedAt: began, UpdatedAt: began}
-	got := transfer.Next(debited, transfer.Answer{Verdict: transfer.Done}, began.Add(-time.Hour))
-	if got.UpdatedAt != began || got.CompletedAt != began {
-		t.Errorf("a replica whose clock is behind completed it at %s, updated at %s", got.CompletedAt, got.UpdatedAt)
 	}
 }
 
@@ -99,14 +96,15 @@ func TestMovement(t *testing.T) {
 	tr := transfer.Transfer{
 		ID: "id", RequestID: "r", Fingerprint: "f", Origin: transfer.Party{AccountID: "a", AccountNumber: "11"}, Destination: "22", Amount: 150,
 	}
+	credit := accountapi.Movement{
+		RequestID: "id:credit", AccountNumber: "22", Type: "C", Kind: "transfer", Amount: 150, TransferID: "id", Counterparty: "11",
+	}
 	for state, want := range map[transfer.State]accountapi.Movement{
 		transfer.Pending: {
 			RequestID: "id:debit", AccountNumber: "11", Type: "D", Kind: "transfer", Amount: 150, TransferID: "id", Counterparty: "22",
-			TransferRequestID: "r", TransferFingerprint: "f",
+			TransferRequestID: "r", TransferFingerprint: "f", Then: &credit,
 		},
-		transfer.Debited: {
-			RequestID: "id:credit", AccountNumber: "22", Type: "C", Kind: "transfer", Amount: 150, TransferID: "id", Counterparty: "11",
-		},
+		transfer.Debited: credit,
 		transfer.Refunding: {
 			RequestID: "id:refund", AccountNumber: "11", Type: "C", Kind: "refund", Amount: 150, TransferID: "id", Counterparty: "22",
 		},

@@ -8,14 +8,12 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/bankmore/bankmore/account-svc/accountapi"
-	"github.com/bankmore/bankmore/platform/batch"
-	"github.com/bankmore/bankmore/platform/crashpoint"
 	"github.com/bankmore/bankmore/platform/fault"
-	"github.com/bankmore/bankmore/platform/worker"
 )
 
 // Ledger is account-svc. Move has three outcomes: the movement is done; the ledger refuses it for ever; or an error, which
-// means that the outcome is unknown.
+// means that the outcome is unknown, also that of the movement's Then. The ledger may leave the Then of a movement that is done
+// undecided: then Outcome.Then is nil.
 type Ledger interface {
 	Move(ctx context.Context, m accountapi.Movement) (accountapi.Outcome, error)
 }
@@ -26,7 +24,7 @@ type Config struct {
 	AttemptTimeout time.Duration `env:"TRANSFER_ATTEMPT_TIMEOUT" envDefault:"3s"` // of one call to the ledger
 }
 
-// MaxDeadline is the longest Deadline. It is well below the server's write timeout, and it bounds the length of a lease.
+// MaxDeadline is the longest Deadline. It is well below the server's write timeout.
 const MaxDeadline = 30 * time.Second
 
 // LeaseMargin is how long a lease lasts beyond its driver's deadline, so that no driver works without a lease.
@@ -35,42 +33,27 @@ const LeaseMargin = 5 * time.Second
 // LastWordTimeout bounds how long a driver tries to release its lease after its deadline. It is shorter than LeaseMargin.
 const LastWordTimeout = 2 * time.Second
 
-// clockTolerance is how far apart the clocks of replicas may be.
-const clockTolerance = time.Minute
-
-// LeaseLimit returns the latest end that a lease can have at now, be it a driver's or the pause before the next attempt.
-// A lease that ends later was written by a replica whose clock is wrong, and does not count: a second driver does no harm,
-// but a transfer that waits for a day does.
-func LeaseLimit(now time.Time) time.Time {
-	return now.Add(max(MaxDeadline+LeaseMargin, maxRecoveryBackoff) + clockTolerance)
-}
+// Bell wakes a worker. Ringing never blocks.
+type Bell interface{ Ring() }
 
 // Bells wake the workers behind the service.
 type Bells struct {
-	Completed worker.Bell // an event waits to be published
-	Overdue   worker.Bell // a transfer waits for recovery
+	Completed Bell // an event waits to be published
+	Overdue   Bell // a transfer waits for recovery
 }
 
 // Service runs transfers and answers queries.
 type Service struct {
-	store   Store
-	ledger  Ledger
-	config  Config
-	bells   Bells
-	clock   func() time.Time // the function clock; tests replace it by a wrong one
-	commits *batch.Batcher[change, outcome]
+	store  Store
+	ledger Ledger
+	config Config
+	bells  Bells
 }
 
-// New returns the service. Changes that arrive together share a transaction (group commit). If one change makes the
-// transaction fail, the service commits the others without it.
+// New returns the service.
 func New(store Store, ledger Ledger, config Config, bells Bells) *Service {
-	s := &Service{store: store, ledger: ledger, config: config, bells: bells, clock: clock}
-	s.commits = batch.NewDivisible(s.commit, change.key, batch.Options{})
-	return s
+	return &Service{store: store, ledger: ledger, config: config, bells: bells}
 }
-
-// Close waits for the changes that the service has accepted. Call it after all requests and Recover have returned.
-func (s *Service) Close() { s.commits.Close() }
 
 // Receipt is the answer to a command.
 type Receipt struct {
@@ -94,16 +77,15 @@ func (s *Service) Execute(ctx context.Context, c Command) (Receipt, error) {
 	if err != nil {
 		return Receipt{}, err
 	}
-	stored, err := s.commits.Do(ctx, change{create: &t})
-	switch {
-	case err != nil:
+	done, err := s.store.Commit(ctx, Changes{Creates: []Transfer{t}})
+	if err != nil {
 		return Receipt{}, away(err)
-	case stored.transfer.ID != t.ID:
-		return s.replay(stored.transfer, c)
-	default:
-		crashpoint.Reach("recorded", string(t.State))
-		return Receipt{Transfer: s.drive(ctx, t)}, nil
 	}
+	stored := done.Created[0]
+	if stored.ID != t.ID {
+		return s.replay(stored, c)
+	}
+	return Receipt{Transfer: s.drive(ctx, stored)}, nil
 }
 
 // open returns a new transfer for c, with a lease for the request that drives it.
@@ -112,28 +94,25 @@ func (s *Service) open(c Command) (Transfer, error) {
 	if err != nil {
 		return Transfer{}, fmt.Errorf("drawing a transfer id: %w", err)
 	}
-	now := s.clock()
 	return Transfer{
 		ID: id.String(), RequestID: c.RequestID, Fingerprint: c.Fingerprint, Origin: c.Origin, Destination: c.Destination,
-		Amount: c.Amount, State: Pending, CreatedAt: now, UpdatedAt: now, LeaseUntil: s.leaseFrom(now),
+		Amount: c.Amount, State: Pending, Lease: s.lease(),
 	}, nil
 }
 
-// clock returns the time as the database keeps it: in UTC and whole microseconds.
-func clock() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
-
-func (s *Service) leaseFrom(now time.Time) time.Time { return now.Add(s.config.Deadline + LeaseMargin) }
+// lease is the length of a driver's lease. It begins when the database writes it, which is after the driver's deadline has
+// begun. So it ends at least LeaseMargin after the deadline.
+func (s *Service) lease() time.Duration { return s.config.Deadline + LeaseMargin }
 
 // replay answers a command whose key has a transfer already.
 func (s *Service) replay(first Transfer, c Command) (Receipt, error) {
-	now := s.clock()
 	switch {
 	case first.Fingerprint != c.Fingerprint:
 		return Receipt{}, fault.ErrKeyReused
-	case first.runsInRequest(now):
+	case first.runsInRequest():
 		return Receipt{}, fault.ErrInProgress
 	}
-	if !first.State.Final() && !first.leased(now) {
+	if !first.State.Final() && !first.leased() {
 		s.bells.Overdue.Ring() // a client is waiting for it
 	}
 	return Receipt{Transfer: first, Replayed: true}, nil

@@ -11,12 +11,13 @@ import (
 	"time"
 
 	"github.com/bankmore/bankmore/account-svc/accountapi"
+	"github.com/bankmore/bankmore/account-svc/accountapi/accounttest"
 	"github.com/bankmore/bankmore/platform/fault"
 	"github.com/bankmore/bankmore/platform/money"
 	"github.com/bankmore/bankmore/platform/schedtest"
-	"github.com/bankmore/bankmore/platform/worker"
+	"github.com/bankmore/bankmore/platform/service"
+	"github.com/bankmore/bankmore/transfer-svc/internal/groupcommit"
 	"github.com/bankmore/bankmore/transfer-svc/internal/transfer"
-	"github.com/bankmore/bankmore/transfer-svc/internal/transfer/ledgertest"
 )
 
 // key is the UNIQUE key of a transfer.
@@ -27,22 +28,27 @@ type key struct{ accountID, requestID string }
 type world struct {
 	*schedtest.Schedule
 	db       *database
-	ledger   *ledgertest.Ledger
+	ledger   *accounttest.Ledger
 	replicas []*replica
-	ahead    time.Duration // how far the second replica's clock is ahead
+	offset   atomic.Int64  // of the database's clock, in nanoseconds
+	setBack  time.Duration // by which failovers have set the database's clock back, at most
 	born     int
 	running  []*client
 	wrong    string          // the first rule that was broken
 	seen     map[string]bool // corners that this schedule has reached
 	story    string          // the moves so far
 
-	closed map[string]bool                  // accounts
-	cash   money.Cents                      // the money of all customers, in accounts or in transit
-	moved  map[string][]accountapi.Movement // the movements that the ledger has applied, by transfer
-	sent   []accountapi.Movement            // the movements that have reached the ledger
-	told   map[key]transfer.Transfer        // final answers that clients have had
-	first  map[key]bool                     // whether a client has had the answer to a first command
-	early  map[string]bool                  // transfers that a replica claimed before their lease had ended
+	leavesOut bool // whether the ledger leaves each Then undecided, as an older one does
+
+	closed  map[string]bool                  // accounts
+	cash    money.Cents                      // the money of all customers, in accounts or in transit
+	moved   map[string][]accountapi.Movement // the movements that the ledger has applied, by transfer
+	sent    []accountapi.Movement            // the calls that have reached the ledger
+	decided map[string]*accountapi.Movement  // the legs that the ledger has decided, by request id
+	told    map[key]transfer.Transfer        // final answers that clients have had
+	first   map[key]bool                     // whether a client has had the answer to a first command
+	ends    map[string]time.Time             // when the lease of each transfer ends, if no failover changes the clock
+	early   map[string]bool                  // transfers whose lease ends before its time, since a failover has set the clock ahead
 
 	mu   sync.Mutex
 	legs []sending // not yet checked
@@ -53,17 +59,21 @@ type sending struct {
 	driver   *replica
 	movement accountapi.Movement
 	at       time.Time
+	stored   time.Time // the same time by the database's clock
 }
 
-func newWorld(ahead time.Duration) *world {
+func newWorld() *world {
 	w := &world{
-		Schedule: schedtest.New(), cash: 120000, ahead: ahead,
-		ledger: ledgertest.New(map[string]ledgertest.Account{"11": {Balance: 100000}, "22": {Balance: 20000}, "33": {Inactive: true}}),
-		moved:  map[string][]accountapi.Movement{}, told: map[key]transfer.Transfer{}, first: map[key]bool{}, seen: map[string]bool{}, closed: map[string]bool{},
-		early: map[string]bool{},
+		Schedule: schedtest.New(), cash: 120000 + accountapi.MaxBalance,
+		ledger: accounttest.New(map[string]accounttest.Account{
+			"11": {Balance: 100000}, "22": {Balance: 20000}, "33": {Inactive: true}, "55": {Balance: accountapi.MaxBalance},
+		}),
+		moved: map[string][]accountapi.Movement{}, decided: map[string]*accountapi.Movement{}, told: map[key]transfer.Transfer{}, first: map[key]bool{}, seen: map[string]bool{}, closed: map[string]bool{},
+		ends: map[string]time.Time{}, early: map[string]bool{},
 	}
 	w.db = newDatabase(w.stepped)
-	w.replicas = []*replica{w.start(0), w.start(w.ahead)}
+	w.db.SetClock(func() time.Time { return time.Now().Add(time.Duration(w.offset.Load())) })
+	w.replicas = []*replica{w.start(), w.start()}
 	return w
 }
 
@@ -71,8 +81,8 @@ func newWorld(ahead time.Duration) *world {
 type replica struct {
 	*schedtest.Process
 	world      *world
+	commits    *groupcommit.Store
 	service    *transfer.Service
-	ahead      time.Duration       // of its clock
 	leases     map[lease]time.Time // when each lease that it was given ends
 	recovering atomic.Bool
 }
@@ -83,11 +93,11 @@ type lease struct {
 	claims     int
 }
 
-func (w *world) start(ahead time.Duration) *replica {
+func (w *world) start() *replica {
 	w.born++
-	r := &replica{Process: w.Process(fmt.Sprint("replica ", w.born)), world: w, ahead: ahead, leases: map[lease]time.Time{}}
-	r.service = transfer.New(r, r, config, transfer.Bells{Completed: worker.NewBell(), Overdue: worker.NewBell()})
-	transfer.RunAhead(r.service, ahead)
+	r := &replica{Process: w.Process(fmt.Sprint("replica ", w.born)), world: w, leases: map[lease]time.Time{}}
+	r.commits = groupcommit.New(r)
+	r.service = transfer.New(r.commits, r, config, transfer.Bells{Completed: service.NewBell(), Overdue: service.NewBell()})
 	return r
 }
 
@@ -120,6 +130,9 @@ func (r *replica) Commit(ctx context.Context, changes transfer.Changes) (transfe
 		for _, release := range changes.Releases {
 			t := r.world.db.byID[release.ID]
 			r.world.sees("a release after another's claim", t != nil && !t.State.Final() && t.Claims != release.Claims)
+			if t != nil && t.Claims == release.Claims {
+				r.world.ends[t.ID] = time.Now().Add(release.Pause)
+			}
 		}
 		done, err := r.world.db.Commit(context.Background(), changes)
 		for i, t := range changes.Creates {
@@ -127,37 +140,19 @@ func (r *replica) Commit(ctx context.Context, changes transfer.Changes) (transfe
 				r.leased(t)
 			}
 		}
-		r.world.sees("a step after another driver's", slices.Contains(done.Stepped, false))
+		r.world.sees("a step after another driver's", slices.ContainsFunc(done.Stepped, time.Time.IsZero))
 		return done, err
 	})
 }
 
-// Recall implements transfer.Store.
-func (r *replica) Recall(ctx context.Context, now, latest time.Time, limit int) (int, error) {
-	return asked(ctx, r, "recall", func() (int, error) {
-		w := r.world
-		for _, t := range w.db.rows {
-			if !t.State.Final() && t.LeaseUntil.After(latest) {
-				w.early[t.ID] = true
-				w.sees("a lease that lasts too long", true)
-			}
-		}
-		return w.db.Recall(context.Background(), now, latest, limit)
-	})
-}
-
 // Claim implements transfer.Store.
-func (r *replica) Claim(ctx context.Context, now, until time.Time, limit int) ([]transfer.Transfer, error) {
+func (r *replica) Claim(ctx context.Context, lease time.Duration, limit int) ([]transfer.Transfer, error) {
 	return asked(ctx, r, "claim", func() ([]transfer.Transfer, error) {
-		before := map[string]time.Time{}
-		for _, t := range r.world.db.rows {
-			before[t.ID] = t.LeaseUntil
-		}
-		claimed, err := r.world.db.Claim(context.Background(), now, until, limit)
+		claimed, err := r.world.db.Claim(context.Background(), lease, limit)
 		for _, t := range claimed {
 			r.world.Tell("    %s is leased", r.world.NameOf(t.ID))
 			r.world.sees("a lease taken over", t.Claims > 1)
-			r.claims(t, before[t.ID], ctx.Err() != nil)
+			r.claims(t)
 			r.leased(t)
 		}
 		return claimed, err
@@ -185,7 +180,7 @@ func (r *replica) Backlog(ctx context.Context) (map[transfer.State]transfer.Back
 func (r *replica) Move(ctx context.Context, m accountapi.Movement) (accountapi.Outcome, error) {
 	if ctx.Err() == nil {
 		r.world.mu.Lock()
-		r.world.legs = append(r.world.legs, sending{r, m, time.Now()})
+		r.world.legs = append(r.world.legs, sending{r, m, time.Now(), r.world.db.now()})
 		r.world.mu.Unlock()
 	}
 	return schedtest.Ask(ctx, r.Process, r.world.leg(m), func() (accountapi.Outcome, error) {
@@ -196,17 +191,45 @@ func (r *replica) Move(ctx context.Context, m accountapi.Movement) (accountapi.O
 }
 
 func (w *world) leg(m accountapi.Movement) string {
-	return fmt.Sprintf("%s of %s %s account %s", w.NameOf(m.TransferID), m.Amount,
+	words := fmt.Sprintf("%s of %s %s account %s", w.NameOf(m.TransferID), m.Amount,
 		map[string]string{accountapi.Debit: "from", accountapi.Credit: "to"}[m.Type], m.AccountNumber)
+	if m.Then != nil {
+		words += " and to account " + m.Then.AccountNumber
+	}
+	return words
 }
 
-// apply is the ledger's part of a leg.
+// leaveOut decides whether the ledger leaves each Then undecided from now on.
+func (w *world) leaveOut(leaves bool) {
+	w.leavesOut = leaves
+	w.Tell("the ledger %s", map[bool]string{true: "leaves out what follows", false: "decides what follows"}[leaves])
+}
+
+// apply is the ledger's part of a call.
 func (w *world) apply(m accountapi.Movement) accountapi.Outcome {
-	i := slices.IndexFunc(w.sent, func(other accountapi.Movement) bool { return other.RequestID == m.RequestID })
-	if i >= 0 && w.sent[i] != m {
+	w.sent = append(w.sent, m)
+	then := m.Then
+	m.Then = nil
+	before := w.decided[m.RequestID] != nil
+	outcome := w.decide(m)
+	switch {
+	case then == nil || outcome.Refusal != nil:
+	case w.leavesOut:
+		w.sees("a credit left out", true)
+	default:
+		w.sees("a credit after its debit in another call", before && w.decided[then.RequestID] == nil)
+		outcome.Then = new(w.decide(*then))
+	}
+	return outcome
+}
+
+// decide is the ledger's part of one leg. Whether a leg may be decided at all is for apply to say.
+func (w *world) decide(m accountapi.Movement) accountapi.Outcome {
+	if first := w.decided[m.RequestID]; first != nil && *first != m {
 		w.breaks("key %s is used for another movement", m.RequestID)
 		return accountapi.Outcome{}
 	}
+	w.decided[m.RequestID] = &m
 	outcome, err := w.ledger.Move(context.Background(), m)
 	w.sees("a leg decided before", outcome.Replayed)
 	switch {
@@ -220,9 +243,6 @@ func (w *world) apply(m accountapi.Movement) accountapi.Outcome {
 		w.Tell("    the ledger has done it")
 		w.sees("a refund to a closed account", m.Kind == accountapi.KindRefund && w.closed[m.AccountNumber])
 		w.moved[m.TransferID] = append(w.moved[m.TransferID], m)
-	}
-	if i < 0 {
-		w.sent = append(w.sent, m)
 	}
 	return outcome
 }
@@ -258,9 +278,8 @@ func (w *world) recover(r *replica) {
 	if r.recovering.Swap(true) {
 		return
 	}
-	w.Tell("%s recalls and recovers what is overdue", r.Name)
+	w.Tell("%s recovers what is overdue", r.Name)
 	go func() {
-		_, _ = r.service.Recall(r.Context(context.Background()))
 		if _, err := r.service.Recover(r.Context(context.Background())); err != nil && fault.From(err).Kind != fault.Unavailable {
 			w.breaks("Recover: %v", err)
 		}
@@ -281,12 +300,26 @@ func (w *world) crash(i int, lost bool) {
 		w.sees("an answer for a dead replica", c.replica == w.replicas[i])
 		return c.replica == w.replicas[i]
 	})
-	w.replicas[i] = w.start(w.replicas[i].ahead)
+	w.replicas[i] = w.start()
+}
+
+// failover moves the database to another server, whose clock differs from the true time by offset.
+func (w *world) failover(offset time.Duration) {
+	delta := offset - time.Duration(w.offset.Swap(int64(offset)))
+	w.Tell("the database's clock changes by %s", delta)
+	w.setBack = max(w.setBack, -delta)
+	for _, t := range w.db.rows {
+		if t.State.Final() {
+			continue
+		}
+		w.early[t.ID] = w.early[t.ID] || delta > 0
+		w.sees("a lease that lasts too long", delta < 0 && w.db.read(t).Lease > time.Minute)
+	}
 }
 
 // change closes an account, or moves money in or out by cash.
 func (w *world) change(number string, amount money.Cents, closes bool) {
-	w.ledger.Change(number, func(a *ledgertest.Account) {
+	w.ledger.Change(number, func(a *accounttest.Account) {
 		if closes {
 			a.Inactive, w.closed[number] = true, true
 			w.Tell("account %s is closed", number)
@@ -346,7 +379,7 @@ func (w *world) calm() {
 		case len(backlog) == 0 && len(w.running) == 0:
 			return
 		}
-		w.wait(10 * time.Second)
+		w.wait(10*time.Second + w.setBack)
 		for _, r := range w.replicas {
 			w.recover(r)
 		}
@@ -362,6 +395,6 @@ func (w *world) end() {
 	}
 	time.Sleep(24 * time.Hour) // goroutines of dead replicas reach their deadlines
 	for _, r := range w.replicas {
-		r.service.Close()
+		r.commits.Close()
 	}
 }

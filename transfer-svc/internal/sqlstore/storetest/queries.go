@@ -3,7 +3,6 @@ package storetest
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -11,12 +10,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"github.com/bankmore/bankmore/account-svc/accountapi"
 	"github.com/bankmore/bankmore/transfer-svc/internal/transfer"
 )
 
-func claim(t *testing.T, s Store, now, until time.Time, limit int) []transfer.Transfer {
+// claim claims transfers for a minute.
+func claim(t *testing.T, s Store, limit int) []transfer.Transfer {
 	t.Helper()
-	claimed, err := s.Claim(t.Context(), now, until, limit)
+	claimed, err := s.Claim(t.Context(), time.Minute, limit)
 	if err != nil {
 		t.Fatalf("Claim: %v", err)
 	}
@@ -33,61 +34,29 @@ func ids(transfers []transfer.Transfer) (ids []string) {
 func claimsOverdue(t *testing.T, s Store) {
 	leased, newer, older, done := newTransfer("1"), newTransfer("2"), newTransfer("3"), newTransfer("4")
 	now := start.Add(time.Hour)
-	leased.LeaseUntil = now.Add(time.Microsecond)
-	newer.LeaseUntil = now
-	older.LeaseUntil = now.Add(-time.Minute)
+	leased.Lease = time.Hour + time.Microsecond
+	newer.Lease = time.Hour
+	older.Lease = time.Hour - time.Minute
 	create(t, s, leased, newer, older, done)
-	older = stepTo(t, s, older, transfer.Done, transfer.Refused)
-	stepTo(t, s, done, transfer.Refused)
+	older = stepTo(t, s, older, applied, refusal)
+	stepTo(t, s, done, refusal)
 
-	until := now.Add(time.Minute)
-	older.LeaseUntil, older.Claims = until, 1
-	newer.LeaseUntil, newer.Claims = until, 1
-	if diff := cmp.Diff([]transfer.Transfer{older}, claim(t, s, now, until, 1)); diff != "" {
+	set(s, now)
+	older.Lease, older.Claims = time.Minute, 1
+	newer.Lease, newer.Claims = time.Minute, 1
+	if diff := cmp.Diff([]transfer.Transfer{older}, claim(t, s, 1)); diff != "" {
 		t.Errorf("first claim (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]transfer.Transfer{newer}, claim(t, s, now, until, 10)); diff != "" {
+	if diff := cmp.Diff([]transfer.Transfer{newer}, claim(t, s, 10)); diff != "" {
 		t.Errorf("second claim (-want +got):\n%s", diff)
 	}
-	if got := claim(t, s, now, until, 10); len(got) != 0 {
+	if got := claim(t, s, 10); len(got) != 0 {
 		t.Errorf("third claim: %v, want none", got)
 	}
 	wantStored(t, s, older)
-	if got := claim(t, s, until, until.Add(time.Minute), 10); len(got) != 3 {
+	set(s, now.Add(time.Minute))
+	if got := claim(t, s, 10); len(got) != 3 {
 		t.Errorf("claimed %d when all leases had ended, want 3", len(got))
-	}
-}
-
-func recalls(t *testing.T, s Store) {
-	overdue, longest, beyond, dayAhead, done := newTransfer("1"), newTransfer("2"), newTransfer("3"), newTransfer("4"), newTransfer("5")
-	now := start.Add(time.Hour)
-	latest := now.Add(time.Minute)
-	overdue.LeaseUntil = now.Add(-time.Second)
-	longest.LeaseUntil = latest
-	beyond.LeaseUntil = latest.Add(time.Microsecond)
-	dayAhead.LeaseUntil = now.Add(24 * time.Hour)
-	done.LeaseUntil = now.Add(24 * time.Hour)
-	create(t, s, overdue, longest, beyond, dayAhead, done)
-	dayAhead = stepTo(t, s, dayAhead, transfer.Done)
-	stepTo(t, s, done, transfer.Refused)
-
-	for i, want := range []int{1, 1, 0} {
-		if got, err := s.Recall(t.Context(), now, latest, 1); err != nil || got != want {
-			t.Errorf("recall %d: got %d, %v; want %d", i, got, err, want)
-		}
-	}
-	wantStored(t, s, longest)
-	until := now.Add(time.Minute)
-	if got := claim(t, s, now.Add(-time.Microsecond), until, 10); len(got) != 1 || got[0].ID != overdue.ID {
-		t.Errorf("before: claimed %+v, want what was overdue", got)
-	}
-	for _, want := range []*transfer.Transfer{&beyond, &dayAhead} {
-		want.LeaseUntil, want.Claims = until, 1
-	}
-	got := claim(t, s, now, until, 10)
-	slices.SortFunc(got, func(a, b transfer.Transfer) int { return strings.Compare(a.RequestID, b.RequestID) })
-	if diff := cmp.Diff([]transfer.Transfer{beyond, dayAhead}, got); diff != "" {
-		t.Errorf("claimed then (-want +got):\n%s", diff)
 	}
 }
 
@@ -98,14 +67,14 @@ func claimsNeverShare(t *testing.T, s Store) {
 		transfers = append(transfers, newTransfer(fmt.Sprint(i)))
 	}
 	create(t, s, transfers...)
-	now := start.Add(time.Hour)
+	set(s, start.Add(time.Hour))
 	var mu sync.Mutex
 	seen := map[string]int{}
 	var all sync.WaitGroup
 	for range replicas {
 		all.Go(func() {
 			for range count {
-				claimed, err := s.Claim(t.Context(), now, now.Add(time.Minute), 7)
+				claimed, err := s.Claim(t.Context(), time.Minute, 7)
 				if err != nil {
 					t.Errorf("Claim: %v", err)
 				}
@@ -134,19 +103,26 @@ func claimsNeverShare(t *testing.T, s Store) {
 func releaseNeedsClaim(t *testing.T, s Store) {
 	tr := newTransfer("1")
 	create(t, s, tr)
-	claimed := claim(t, s, tr.LeaseUntil, start.Add(time.Hour), 1)[0]
-	commit(t, s, transfer.Changes{Releases: []transfer.Release{{ID: tr.ID, Claims: 0, Until: start}}})
+	set(s, start.Add(tr.Lease))
+	claimed := claim(t, s, 1)[0]
+	commit(t, s, transfer.Changes{Releases: []transfer.Release{{ID: tr.ID, Claims: 0}}})
 	wantStored(t, s, claimed)
-	commit(t, s, transfer.Changes{Releases: []transfer.Release{{ID: tr.ID, Claims: 1, Until: start.Add(time.Second)}}})
-	claimed.LeaseUntil = start.Add(time.Second)
+	commit(t, s, transfer.Changes{Releases: []transfer.Release{{ID: tr.ID, Claims: 1, Pause: time.Second}}})
+	claimed.Lease = time.Second
 	wantStored(t, s, claimed)
+	commit(t, s, transfer.Changes{Releases: []transfer.Release{{ID: tr.ID, Claims: 1}}})
+	claimed.Lease = 0
+	wantStored(t, s, claimed)
+	if got := claim(t, s, 1); len(got) != 1 {
+		t.Errorf("claimed %v, want what was released at once", got)
+	}
 }
 
 func releaseOfFinal(t *testing.T, s Store) {
 	tr := newTransfer("1")
 	create(t, s, tr)
-	tr = stepTo(t, s, tr, transfer.Refused)
-	commit(t, s, transfer.Changes{Releases: []transfer.Release{{ID: tr.ID, Claims: 0, Until: start}}})
+	tr = stepTo(t, s, tr, refusal)
+	commit(t, s, transfer.Changes{Releases: []transfer.Release{{ID: tr.ID, Claims: 0}}})
 	wantStored(t, s, tr)
 }
 
@@ -160,12 +136,12 @@ func lists(t *testing.T, s Store) {
 		foreign := newTransfer(fmt.Sprint("foreign ", i))
 		foreign.Origin, foreign.Destination = transfer.Party{AccountID: "account-c", AccountNumber: "33"}, "44"
 		create(t, s, sent, received, pending, foreign)
-		received = stepTo(t, s, received, transfer.Done, transfer.Done)
+		received = stepTo(t, s, received, applied, applied)
 		switch i % 3 {
 		case 1:
-			sent = stepTo(t, s, sent, transfer.Refused)
+			sent = stepTo(t, s, sent, refusal)
 		case 2:
-			stepTo(t, s, pending, transfer.Done)
+			stepTo(t, s, pending, applied)
 		}
 		both = append(both, sent, received)
 	}
@@ -195,19 +171,22 @@ func backlog(t *testing.T, s Store) {
 	if got, err := s.Backlog(t.Context()); err != nil || len(got) != 0 {
 		t.Errorf("backlog of an empty store: %v, %v", got, err)
 	}
-	paths := [][]transfer.Verdict{
-		{}, {}, {transfer.Done}, {transfer.Done, transfer.Refused}, {transfer.Done, transfer.Done}, {transfer.Refused},
+	paths := [][]accountapi.Outcome{
+		{}, {}, {applied}, {applied, refusal}, {applied, applied}, {refusal},
 	}
 	for i, path := range paths {
 		tr := newTransfer(fmt.Sprint(i))
 		tr.CreatedAt = start.Add(-time.Duration(i) * time.Second)
+		tr.UpdatedAt = tr.CreatedAt
+		set(s, tr.CreatedAt)
 		create(t, s, tr)
 		stepTo(t, s, tr, path...)
 	}
+	set(s, start)
 	want := map[transfer.State]transfer.Backlog{
-		transfer.Pending:   {Count: 2, Oldest: start.Add(-time.Second)},
-		transfer.Debited:   {Count: 1, Oldest: start.Add(-2 * time.Second)},
-		transfer.Refunding: {Count: 1, Oldest: start.Add(-3 * time.Second)},
+		transfer.Pending:   {Count: 2, Age: time.Second},
+		transfer.Debited:   {Count: 1, Age: 2 * time.Second},
+		transfer.Refunding: {Count: 1, Age: 3 * time.Second},
 	}
 	got, err := s.Backlog(t.Context())
 	if err != nil {

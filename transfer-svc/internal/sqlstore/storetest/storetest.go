@@ -12,12 +12,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"github.com/bankmore/bankmore/account-svc/accountapi"
 	"github.com/bankmore/bankmore/transfer-svc/internal/transfer"
 )
 
-// Store is the store under test. It also shows the events that it has written.
+// Store is the store under test, whose clock the suite sets. It also shows the events that it has written.
 type Store interface {
 	transfer.Store
+	SetClock(clock func() time.Time)
 	// Events returns the payloads in the outbox by event id.
 	Events(t *testing.T) map[string]string
 }
@@ -36,7 +38,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"a batch mixes creates, steps and releases": mixedBatch,
 		"big batches": bigBatches,
 		"claims take what is overdue, oldest first":      claimsOverdue,
-		"leases that end too late are ended":             recalls,
+		"times never go backwards":                       timesInOrder,
 		"concurrent claims never share":                  claimsNeverShare,
 		"a release needs the claim it was taken with":    releaseNeedsClaim,
 		"a final transfer has no lease to release":       releaseOfFinal,
@@ -47,24 +49,34 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test(t, open(t))
+			s := open(t)
+			set(s, start)
+			test(t, s)
 		})
 	}
 }
 
-// start is a time of whole microseconds, as stores keep them.
+// start is what the clock of a store shows when a test begins. It is not the time of the process that runs the test. So the
+// suite fails if a store takes any time from there.
 var start = time.Date(2026, 11, 22, 12, 0, 0, 123456000, time.UTC)
 
-// newTransfer is pending, with a lease until a minute after start.
+// set lets the store's clock stand still at now.
+func set(s Store, now time.Time) { s.SetClock(func() time.Time { return now }) }
+
+// newTransfer is pending, as the store returns it if it is created at start, with a lease of a minute.
 func newTransfer(requestID string) transfer.Transfer {
 	return transfer.Transfer{
 		ID: uuid.Must(uuid.NewV7()).String(), RequestID: requestID, Fingerprint: "fingerprint",
 		Origin: transfer.Party{AccountID: "account-a", AccountNumber: "11"}, Destination: "22", Amount: 15000,
-		State: transfer.Pending, CreatedAt: start, UpdatedAt: start, LeaseUntil: start.Add(time.Minute),
+		State: transfer.Pending, CreatedAt: start, UpdatedAt: start, Lease: time.Minute,
 	}
 }
 
-var refusal = transfer.Failure{Type: "INSUFFICIENT_BALANCE", Message: "Saldo insuficiente."}
+// The ledger's answers to a leg.
+var applied, refusal = accountapi.Outcome{}, accountapi.Outcome{Refusal: accountapi.InsufficientBalance}
+
+// Answers to a debit and the credit that travels with it: both applied, and the credit refused.
+var both, creditRefused = accountapi.Outcome{Then: &applied}, accountapi.Outcome{Then: &refusal}
 
 func commit(t *testing.T, s Store, changes transfer.Changes) transfer.Committed {
 	t.Helper()
@@ -87,17 +99,21 @@ func create(t *testing.T, s Store, transfers ...transfer.Transfer) {
 	}
 }
 
-// stepTo moves tr on by the given answers. Each step must take effect. It returns tr as it is afterwards.
-func stepTo(t *testing.T, s Store, tr transfer.Transfer, answers ...transfer.Verdict) transfer.Transfer {
+// stepTo moves tr on by the given answers, a second after each other. Each step must take effect. stepTo sets the clock to
+// start afterwards, and returns tr as it is then.
+func stepTo(t *testing.T, s Store, tr transfer.Transfer, answers ...accountapi.Outcome) transfer.Transfer {
 	t.Helper()
-	for _, verdict := range answers {
-		after := transfer.Next(tr, transfer.Answer{Verdict: verdict, Refusal: refusal}, tr.UpdatedAt.Add(time.Second))
-		done := commit(t, s, transfer.Changes{Steps: []transfer.Step{{From: tr.State, After: after}}})
-		if !done.Stepped[0] {
-			t.Fatalf("step from %s to %s did not apply", tr.State, after.State)
+	for _, answer := range answers {
+		step := transfer.Step{From: tr.State, After: transfer.Next(tr, answer)}
+		now := tr.UpdatedAt.Add(time.Second)
+		set(s, now)
+		done := commit(t, s, transfer.Changes{Steps: []transfer.Step{step}})
+		if !done.Stepped[0].Equal(now) {
+			t.Fatalf("step from %s to %s took effect at %s, want %s", tr.State, step.After.State, done.Stepped[0], now)
 		}
-		tr = after
+		tr = step.At(now)
 	}
+	set(s, start)
 	return tr
 }
 
@@ -122,7 +138,7 @@ func firstOfKeyStays(t *testing.T, s Store) {
 	first, second, other := newTransfer("1"), newTransfer("1"), newTransfer("2")
 	second.Fingerprint, second.Amount = "another", 1
 	create(t, s, first)
-	first = stepTo(t, s, first, transfer.Done)
+	first = stepTo(t, s, first, applied)
 	done := commit(t, s, transfer.Changes{Creates: []transfer.Transfer{second, other, second}})
 	if diff := cmp.Diff([]transfer.Transfer{first, other, first}, done.Created); diff != "" {
 		t.Errorf("created (-want +got):\n%s", diff)
@@ -166,12 +182,15 @@ func keysAreScoped(t *testing.T, s Store) {
 }
 
 func stepsReadBack(t *testing.T, s Store) {
-	for i, path := range [][]transfer.Verdict{
-		{transfer.Done},
-		{transfer.Done, transfer.Done},
-		{transfer.Refused},
-		{transfer.Done, transfer.Refused},
-		{transfer.Done, transfer.Refused, transfer.Done},
+	for i, path := range [][]accountapi.Outcome{
+		{both},
+		{creditRefused},
+		{creditRefused, applied},
+		{applied},
+		{applied, applied},
+		{refusal},
+		{applied, refusal},
+		{applied, refusal, applied},
 	} {
 		tr := newTransfer(fmt.Sprint(i))
 		create(t, s, tr)
@@ -182,26 +201,28 @@ func stepsReadBack(t *testing.T, s Store) {
 func staleStepDoesNothing(t *testing.T, s Store) {
 	tr := newTransfer("1")
 	create(t, s, tr)
-	debited := stepTo(t, s, tr, transfer.Done)
-	failed := transfer.Next(tr, transfer.Answer{Verdict: transfer.Refused, Refusal: refusal}, start)
+	debited := stepTo(t, s, tr, applied)
+	failed := transfer.Next(tr, refusal)
 	unknown := newTransfer("2")
 	done := commit(t, s, transfer.Changes{Steps: []transfer.Step{
 		{From: transfer.Pending, After: failed}, {From: transfer.Pending, After: debited}, {From: transfer.Pending, After: unknown},
 	}})
-	if diff := cmp.Diff([]bool{false, false, false}, done.Stepped); diff != "" {
+	if diff := cmp.Diff(make([]time.Time, 3), done.Stepped); diff != "" {
 		t.Errorf("stepped (-want +got):\n%s", diff)
 	}
 	wantStored(t, s, debited)
 }
 
 func equalStepsApplyOnce(t *testing.T, s Store) {
+	later := start.Add(time.Minute)
 	tr := newTransfer("1")
 	create(t, s, tr)
-	debited := stepTo(t, s, tr, transfer.Done)
-	completed := transfer.Next(debited, transfer.Answer{Verdict: transfer.Done}, start)
+	debited := stepTo(t, s, tr, applied)
+	completed := transfer.Next(debited, applied)
 	step := transfer.Step{From: transfer.Debited, After: completed}
+	set(s, later)
 	done := commit(t, s, transfer.Changes{Steps: []transfer.Step{step, step}})
-	if diff := cmp.Diff([]bool{true, false}, done.Stepped); diff != "" {
+	if diff := cmp.Diff([]time.Time{later, {}}, done.Stepped); diff != "" {
 		t.Errorf("stepped (-want +got):\n%s", diff)
 	}
 	if n := len(s.Events(t)); n != 1 {
@@ -209,37 +230,61 @@ func equalStepsApplyOnce(t *testing.T, s Store) {
 	}
 }
 
+// The clock of the database has gone back by an hour, perhaps because it is another server's.
+func timesInOrder(t *testing.T, s Store) {
+	tr := newTransfer("1")
+	create(t, s, tr)
+	set(s, start.Add(-time.Hour))
+	for range 2 {
+		step := transfer.Step{From: tr.State, After: transfer.Next(tr, applied)}
+		if done := commit(t, s, transfer.Changes{Steps: []transfer.Step{step}}); !done.Stepped[0].Equal(start) {
+			t.Errorf("the step to %s is at %s, want %s, as the transfer was created", step.After.State, done.Stepped[0], start)
+		}
+		tr = step.At(start)
+	}
+	wantStored(t, s, tr)
+}
+
 func completionWritesEvent(t *testing.T, s Store) {
-	tr, refused, refunded := newTransfer("pedido 1"), newTransfer("2"), newTransfer("3")
-	create(t, s, tr, refused, refunded)
-	stepTo(t, s, refused, transfer.Refused)
-	stepTo(t, s, refunded, transfer.Done, transfer.Refused, transfer.Done)
-	debited := stepTo(t, s, tr, transfer.Done)
+	tr, refused, refunded, refundedAtOnce := newTransfer("pedido 1"), newTransfer("2"), newTransfer("3"), newTransfer("4")
+	create(t, s, tr, refused, refunded, refundedAtOnce)
+	stepTo(t, s, refused, refusal)
+	stepTo(t, s, refunded, applied, refusal, applied)
+	stepTo(t, s, refundedAtOnce, creditRefused, applied)
+	debited := stepTo(t, s, tr, applied)
 	if events := s.Events(t); len(events) != 0 {
 		t.Fatalf("events before any transfer is completed: %v", events)
 	}
-	stepTo(t, s, debited, transfer.Done)
-	want := map[string]string{tr.ID: `{"id":"` + tr.ID + `","request_id":"pedido 1","origin_account_number":"11",` +
-		`"destination_account_number":"22","amount":"150.00","completed_at":"2026-11-22T12:00:02.123456Z"}`}
+	stepTo(t, s, debited, applied)
+	atOnce := newTransfer("pedido 5")
+	create(t, s, atOnce)
+	stepTo(t, s, atOnce, both)
+	event := func(tr transfer.Transfer, completed string) string {
+		return `{"id":"` + tr.ID + `","request_id":"` + tr.RequestID + `","origin_account_number":"11",` +
+			`"destination_account_number":"22","amount":"150.00","completed_at":"` + completed + `"}`
+	}
+	want := map[string]string{
+		tr.ID: event(tr, "2026-11-22T12:00:02.123456Z"), atOnce.ID: event(atOnce, "2026-11-22T12:00:01.123456Z"),
+	}
 	if diff := cmp.Diff(want, s.Events(t)); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}
 }
 
 func mixedBatch(t *testing.T, s Store) {
-	old, resting := newTransfer("1"), newTransfer("2")
-	create(t, s, old, resting)
+	old, released := newTransfer("1"), newTransfer("2")
+	create(t, s, old, released)
 	added := newTransfer("3")
-	debited := transfer.Next(old, transfer.Answer{Verdict: transfer.Done}, start)
+	debited := transfer.Next(old, applied)
 	commit(t, s, transfer.Changes{
 		Creates:  []transfer.Transfer{added},
-		Steps:    []transfer.Step{{From: transfer.Pending, After: debited}, {From: transfer.Debited, After: resting}},
-		Releases: []transfer.Release{{ID: resting.ID, Claims: 0, Until: start}},
+		Steps:    []transfer.Step{{From: transfer.Pending, After: debited}, {From: transfer.Debited, After: released}},
+		Releases: []transfer.Release{{ID: released.ID, Claims: 0}},
 	})
-	resting.LeaseUntil = start
+	released.Lease = 0
 	wantStored(t, s, added)
 	wantStored(t, s, debited)
-	wantStored(t, s, resting)
+	wantStored(t, s, released)
 }
 
 func bigBatches(t *testing.T, s Store) {
@@ -248,11 +293,11 @@ func bigBatches(t *testing.T, s Store) {
 	steps := make([]transfer.Step, count)
 	for i := range transfers {
 		transfers[i] = newTransfer(fmt.Sprint(i))
-		steps[i] = transfer.Step{From: transfer.Pending, After: transfer.Next(transfers[i], transfer.Answer{Verdict: transfer.Done}, start)}
+		steps[i] = transfer.Step{From: transfer.Pending, After: transfer.Next(transfers[i], applied)}
 	}
 	create(t, s, transfers...)
 	for i, stepped := range commit(t, s, transfer.Changes{Steps: steps}).Stepped {
-		if !stepped {
+		if stepped.IsZero() {
 			t.Fatalf("step %d did not apply", i)
 		}
 	}

@@ -1,0 +1,4 @@
+package sqlite
+
+// SelectOwed is a query whose plan a test checks.
+const SelectOwed = selectOwed

@@ -1,0 +1,7 @@
+package postgres
+
+// Statements whose query plans the tests check.
+var (
+	ReleaseLeases = releaseLeases
+	SelectPresent = selectPresent
+)
