@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Breaks the code on purpose, once for each patch in this folder, and runs what the patch names. That must notice what is
-# broken, and must find nothing before anything is broken. A patch names
+# broken, and must find nothing before anything is broken: it runs on the unbroken code first. A patch names
 #   Rows: 1,2              rows of the fault matrix, which must find violations, or
 #   Tests: PACKAGE NAME    a test in a package, which must fail. It needs no servers.
 #
 #   e2e/mutations/run.sh [NAME…]       all, or those in e2e/mutations/NAME.patch
 #   e2e/mutations/run.sh -share K/N    the K-th of N shares of all; K may be any number, and N numbers in a row take all
 #   REPETITIONS                     of each row; 3
+#   UNBROKEN=passed                 the caller has just seen the same rows and tests pass on the unbroken code
 # With the variables of .ci/backends, it runs on PostgreSQL, Redis and Apache Kafka, and all are those that break SQL there.
 # Every patch in e2e/mutations has to apply and to stand in docs/chaos.md, also those that are not chosen.
 set -euo pipefail
@@ -84,20 +85,26 @@ for name in "${names[@]}"; do
 	[ -e "e2e/mutations/$name.patch" ] || fail "there is no mutation $name"
 done
 
+# unbroken runs everything that the chosen mutations name on code that nobody has broken.
+unbroken() {
+	local rows tests package name
+	copy
+	rows=$(for name in "${names[@]}"; do rows_of "$name"; done | tr , '\n' | sort -nu | paste -sd ,)
+	if [ -n "$rows" ]; then
+		matrix "$rows" || fail "there are violations, or rows that do not end, before anything is broken"
+		line none "$rows" "no violation"
+	fi
+	tests=$(for name in "${names[@]}"; do test_of "$name"; done | sort -u)
+	if [ -n "$tests" ]; then
+		while read -r package name; do
+			one "$package" "$name" || fail "$name fails before anything is broken"
+		done <<<"$tests"
+		line none tests "no failure"
+	fi
+}
+
 line mutation rows result
-copy
-rows=$(for name in "${names[@]}"; do rows_of "$name"; done | tr , '\n' | sort -nu | paste -sd ,)
-if [ -n "$rows" ]; then
-	matrix "$rows" || fail "there are violations, or rows that do not end, before anything is broken"
-	line none "$rows" "no violation"
-fi
-tests=$(for name in "${names[@]}"; do test_of "$name"; done | sort -u)
-if [ -n "$tests" ]; then
-	while read -r package name; do
-		one "$package" "$name" || fail "$name fails before anything is broken"
-	done <<<"$tests"
-	line none tests "no failure"
-fi
+[ "${UNBROKEN:-}" = passed ] || unbroken
 
 survived=()
 for name in "${names[@]}"; do
