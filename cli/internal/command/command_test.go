@@ -293,7 +293,7 @@ func TestUsage(t *testing.T) {
 // An exit code is not all: the bank's refusal of a question is one, too.
 func TestRefusedQuestion(t *testing.T) {
 	m := atTerminal(t, newBank(t).URL).loggedIn()
-	contains(t, m.wants(3, "statement", "--from", "x"), "Something is missing or not valid.")
+	contains(t, m.wants(3, "statement", "--from", "x"), "Something is missing or not valid. (The bank says: from inválido)")
 	m.env["LANG"] = "pt_BR.UTF-8"
 	contains(t, m.wants(3, "statement", "--from", "x"), "from inválido")
 }
@@ -335,7 +335,7 @@ func TestJSON(t *testing.T) {
 	}
 	b.then(answers(400, "INSUFFICIENT_BALANCE"))
 	code, out, problems := m.run("withdraw", "1", "--json")
-	if want := `{"error":{"code":3,"type":"INSUFFICIENT_BALANCE","message":"The balance is not enough."}}` + "\n"; code != 3 || out != "" || problems != want {
+	if want := `{"error":{"code":3,"type":"INSUFFICIENT_BALANCE","message":"The balance is not enough. (The bank says: Mensagem do banco.)"}}` + "\n"; code != 3 || out != "" || problems != want {
 		t.Errorf("%d %s%s\nwant %s", code, out, problems, want)
 	}
 	b.then(four...)

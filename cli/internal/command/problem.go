@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/bankmore/bankmore/cli/internal/lang"
 	"github.com/bankmore/bankmore/client"
 )
 
@@ -122,21 +123,29 @@ var reasons = map[string][2]string{
 	"INACTIVE_ACCOUNT":     {"Conta inativa.", "The account is closed."},
 	"INSUFFICIENT_BALANCE": {"Saldo insuficiente.", "The balance is not enough."},
 	"INVALID_TRANSFER":     {"Transferência inválida.", "The transfer is not possible."},
+	"INVALID_TYPE":         {"Tipo de movimento inválido.", "The type of movement is not valid."},
+	"NOT_FOUND":            {"Recurso não encontrado.", "There is no such thing."},
 	"INVALID_OPERATION":    {"Operação não permitida.", "This is not allowed."},
 	"IDEMPOTENCY_CONFLICT": {"Esta chave já foi usada para outro pagamento.", "This key was used for another payment."},
 	"USER_UNAUTHORIZED":    {"CPF ou senha incorretos.", "The CPF or the password is wrong."},
 }
 
-// reason returns why the bank has refused. In Portuguese this is the bank's own message, if there is one.
+// reason returns why the bank has refused. In Portuguese this is the bank's own message, if there is one. In English the bank's
+// message follows the translation of its type, since it may say more: which field, which limit.
 func (a *app) reason(kind, message string) string {
 	known, ok := reasons[kind]
+	message = visible(message)
 	switch {
-	case a.l.Say("pt", "en") == "pt" && message != "":
-		return visible(message)
-	case ok:
+	case message == "" && !ok:
+		return kind
+	case message == "":
 		return a.l.Say(known[0], known[1])
-	case message != "":
-		return visible(message)
+	case a.l == lang.Portuguese:
+		return message
+	case !ok:
+		return kind + ": " + message
+	case message == known[0]:
+		return known[1]
 	}
-	return kind
+	return known[1] + " (The bank says: " + message + ")"
 }
