@@ -3,7 +3,9 @@ package command_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -27,12 +29,13 @@ type bank struct {
 	paid   []string // the keys of payments that were made, in order
 	seen   []string // the keys of all payment requests, in order
 	status map[string]string
+	token  string                                          // that the bank gives and takes
 	next   []func(http.ResponseWriter, *http.Request) bool // each treats one payment request, and says whether it has answered
 	poll   func(w http.ResponseWriter)                     // answers about a transfer
 }
 
 func newBank(t *testing.T) *bank {
-	b := &bank{t: t, status: map[string]string{}}
+	b := &bank{t: t, status: map[string]string{}, token: tokenUntil(time.Now().Add(time.Hour))}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /api/account/register", func(w http.ResponseWriter, req *http.Request) {
 		var body struct{ CPF, Name, Password string }
@@ -46,7 +49,7 @@ func newBank(t *testing.T) *bank {
 			refuse(w, 401, "USER_UNAUTHORIZED", "CPF ou senha incorretos.")
 			return
 		}
-		answer(w, 200, map[string]string{"token": "the-token", "account_number": "7907027952", "name": "Ana Souza"})
+		answer(w, 200, map[string]string{"token": b.token, "account_number": "7907027952", "name": "Ana Souza"})
 	})
 	mux.HandleFunc("GET /api/account/balance", b.authorized(func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, 200, map[string]string{"account_number": "7907027952", "account_name": "Ana Souza", "balance": "1234.56"})
@@ -77,6 +80,12 @@ func newBank(t *testing.T) *bank {
 	return b
 }
 
+// tokenUntil returns a token that ends at a time.
+func tokenUntil(end time.Time) string {
+	part := base64.RawURLEncoding.EncodeToString
+	return part([]byte(`{"alg":"HS256"}`)) + "." + part(fmt.Appendf(nil, `{"sub":"ana","exp":%d}`, end.Unix())) + "." + part([]byte("signature"))
+}
+
 func (b *bank) read(req *http.Request, into any) {
 	if err := json.NewDecoder(req.Body).Decode(into); err != nil {
 		b.t.Error(err)
@@ -85,7 +94,7 @@ func (b *bank) read(req *http.Request, into any) {
 
 func (b *bank) authorized(handle http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, req *http.Request) {
-		if req.Header.Get("Authorization") != "Bearer the-token" {
+		if req.Header.Get("Authorization") != "Bearer "+b.token {
 			refuse(w, 403, "INVALID_TOKEN", "Token inválido.")
 			return
 		}

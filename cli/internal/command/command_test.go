@@ -89,7 +89,7 @@ func TestKeyring(t *testing.T) {
 			m.keyring = mock{}
 			m.in = input(t, "senha-da-ana")
 			contains(t, m.wants(0, "login", "52998224725", "--password-stdin", "--json"), test.inKeyring)
-			if kept := m.kept(); strings.Contains(kept, "the-token") != test.inFile {
+			if kept := m.kept(); strings.Contains(kept, b.token) != test.inFile {
 				t.Errorf("files: %s", kept)
 			}
 			m.wants(0, "balance")

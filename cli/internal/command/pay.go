@@ -2,6 +2,8 @@ package command
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -212,7 +214,7 @@ var decisive = map[string]bool{
 // send sends the payment, and sends it again while the outcome is not known. The error is a problem.
 func (a *app) send(ctx context.Context, s *client.Session, k *keyed) (outcome, error) {
 	for try := 0; ; try++ {
-		connected := false
+		connected, sent := false, a.Now()
 		traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }})
 		result, err := once(traced, s, k.entry)
 		if err == nil {
@@ -224,7 +226,8 @@ func (a *app) send(ctx context.Context, s *client.Session, k *keyed) (outcome, e
 		// The bank refuses an excess of requests before it looks at the key. A sidecar may have delivered this very request before, and
 		// lost the answer: the payment may have been made.
 		slower := errors.As(err, &failure) && failure.Status == http.StatusTooManyRequests
-		if connected && p.code != codeRefused && p.code != codeNotLoggedIn {
+		// So it is with a token that the bank does not take, unless the token had ended before any delivery.
+		if connected && p.code != codeRefused && (p.code != codeNotLoggedIn || !ended(s.Token, sent)) {
 			k.maybeSent = true
 		}
 		switch {
@@ -246,6 +249,25 @@ func (a *app) send(ctx context.Context, s *client.Session, k *keyed) (outcome, e
 		a.note("%s Enviando de novo, com a mesma chave…", "%s Sending it again, with the same key…", p.message)
 		a.Pause(ctx, retries[try])
 	}
+}
+
+// clockSkew is how far this machine's clock may be ahead of the bank's.
+const clockSkew = time.Minute
+
+// ended reports whether a token says of itself that it had ended by a time. A token that cannot be read says nothing.
+func ended(token string, by time.Time) bool {
+	var claims struct {
+		Expiry float64 `json:"exp"` // RFC 7519 section 4.1.4
+	}
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return false
+	}
+	text, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil || json.Unmarshal(text, &claims) != nil || claims.Expiry <= 0 {
+		return false
+	}
+	return float64(by.Add(-clockSkew).Unix()) >= claims.Expiry
 }
 
 func (a *app) repeatLater() string {

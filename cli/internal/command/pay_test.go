@@ -175,8 +175,6 @@ func TestDecidedPaymentLeavesNoKey(t *testing.T) {
 	}{
 		"refused":        {answers(400, "INSUFFICIENT_BALANCE"), 3, "The balance is not enough."},
 		"conflict":       {answers(422, "IDEMPOTENCY_CONFLICT"), 3, "This key was used for another payment."},
-		"token is old":   {answers(403, "INVALID_TOKEN"), 4, "bankmore login"},
-		"without token":  {answers(401, "USER_UNAUTHORIZED"), 4, "bankmore login"},
 		"someone else's": {answers(403, "INVALID_OPERATION"), 3, "This is not allowed."},
 	} {
 		t.Run(what, func(t *testing.T) {
@@ -203,6 +201,52 @@ func TestTooManyRequestsKeepTheKey(t *testing.T) {
 	contains(t, m.wants(0, "transfer", "1048576021", "150.00"), "repetition")
 	if keys := b.asked(); len(keys) != 2 || keys[0] != keys[1] || b.made() != 1 {
 		t.Errorf("%d payments, keys %q", b.made(), keys)
+	}
+}
+
+// A token that had ended before the request was sent has paid nothing: the key goes. One that may have been good for a delivery
+// whose answer a sidecar lost, has perhaps paid: the key stays.
+func TestRefusedTokenKeepsTheKeyUnlessItHadEnded(t *testing.T) {
+	for what, test := range map[string]struct {
+		left time.Duration // to the token's end
+		kind string
+		kept bool
+	}{
+		"ended":                           {-time.Hour, "INVALID_TOKEN", false},
+		"ended, and the header is gone":   {-time.Hour, "USER_UNAUTHORIZED", false},
+		"ends between two deliveries":     {0, "INVALID_TOKEN", true},
+		"ended, by a clock that is ahead": {-30 * time.Second, "INVALID_TOKEN", true},
+		"good, by this clock":             {time.Hour, "INVALID_TOKEN", true},
+	} {
+		t.Run(what, func(t *testing.T) {
+			b := newBank(t)
+			m := atTerminal(t, b.URL)
+			b.token = tokenUntil(m.now.Add(test.left))
+			m.loggedIn()
+			b.then(answers(map[string]int{"INVALID_TOKEN": 403, "USER_UNAUTHORIZED": 401}[test.kind], test.kind))
+			contains(t, m.wants(4, "transfer", "1048576021", "150.00"), "bankmore login")
+			if kept := len(m.payments()) == 1; kept != test.kept {
+				t.Errorf("the key is kept: %t, want %t", kept, test.kept)
+			}
+			m.wants(0, "transfer", "1048576021", "150.00")
+			if keys := b.asked(); len(keys) != 2 || (keys[0] == keys[1]) != test.kept {
+				t.Errorf("keys %q", keys)
+			}
+		})
+	}
+}
+
+// A token whose end cannot be read may have been good.
+func TestKeyStaysIfTheTokenSaysNothing(t *testing.T) {
+	for _, token := range []string{"opaque", "a.b.c", "e30.e30.e30"} {
+		b := newBank(t)
+		b.token = token
+		m := atTerminal(t, b.URL).loggedIn()
+		b.then(answers(403, "INVALID_TOKEN"))
+		m.wants(4, "transfer", "1048576021", "150.00")
+		if len(m.payments()) != 1 {
+			t.Errorf("%s: the key is gone", token)
+		}
 	}
 }
 
