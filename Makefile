@@ -190,7 +190,7 @@ check-components: ## Dapr resources: no field and no setting that this version o
 		go run ./check -contrib $$(go list -m -f '{{.Dir}}' github.com/dapr/components-contrib) $(CURDIR)/components $(CURDIR)/compose/config.yaml
 
 .PHONY: check-k8s
-check-k8s: $(bin)/launcher ## the same of what kustomize makes of k8s, and rules of ours: requests, limits, time to end
+check-k8s: $(bin)/launcher ## the same of what kustomize makes of k8s, and rules of ours: requests, limits, time to end, ports of backends
 	@$(bin)/launcher build kustomize
 	@rendered=$$(mktemp -d) && trap 'rm -rf $$rendered' EXIT && scripts/render-k8s.sh $$rendered && \
 		cd tools/daprd && export GOWORK=off $(as_built) && \

@@ -1,7 +1,8 @@
 // Command check reads Dapr's and Kubernetes' resources in the given files and folders as strictly as neither does by itself:
 // a field that this version does not know, or a setting that a component of this version does not have, is an error. So are
-// a timeout policy that can end daprd, and a component that our build of daprd does not have. Of resources that others define
-// (Gateways, ServiceMonitors) it only sees that they are YAML.
+// a timeout policy that can end daprd, a component that our build of daprd does not have, and a port of a Service that a route or an
+// Ingress of the same file names and the Service lacks. Of other resources that others define (ServiceMonitors) it only sees that
+// they are YAML.
 package main
 
 import (
@@ -104,6 +105,7 @@ func check(path, contrib string) error {
 		return err
 	}
 	var problems []error
+	var behind backends
 	for _, document := range bytes.Split(raw, []byte("\n---\n")) {
 		var head struct {
 			APIVersion string `json:"apiVersion"`
@@ -117,6 +119,9 @@ func check(path, contrib string) error {
 		}
 		create := kinds[head.APIVersion+" "+head.Kind]
 		if group, _, ok := strings.Cut(head.APIVersion, "/"); ok && slices.Contains(foreign, group) {
+			if group == "gateway.networking.k8s.io" {
+				problems = append(problems, behind.addRoute(head.Kind+" "+head.Metadata.Name, document))
+			}
 			continue
 		}
 		if create == nil {
@@ -133,6 +138,7 @@ func check(path, contrib string) error {
 				problems = append(problems, fmt.Errorf("%s %s: %w", head.Kind, head.Metadata.Name, err))
 			}
 		}
+		behind.add(resource)
 		switch resource := resource.(type) {
 		case *component.Component:
 			var names []string
@@ -146,7 +152,7 @@ func check(path, contrib string) error {
 			problems = append(problems, timeouts(resource.Spec))
 		}
 	}
-	return errors.Join(problems...)
+	return errors.Join(append(problems, behind.missing())...)
 }
 
 // Why a timeout policy is refused. docs/adr/0012-no-timeout-policy-on-calls-of-apps.md says more.
