@@ -28,8 +28,7 @@ type bucket struct {
 	limiter *rate.Limiter
 	untold  atomic.Int64 // admitted here since other replicas were told
 
-	// What other replicas have told of the present window. Only Customers.Share uses these.
-	window, told int64
+	told int64 // by all replicas, when Customers.Share last asked; 0: it has not asked yet
 }
 
 // NewBuckets returns buckets that have counted nothing.

@@ -90,8 +90,9 @@ var refused = promauto.NewCounterVec(prometheus.CounterOpts{
 type Customers struct {
 	rules   Rules
 	buckets *Buckets
-	shared  *redis.Client // nil: there is none
-	prefix  string        // of keys
+	shared  *redis.Client                                                                           // nil: there is none
+	prefix  string                                                                                  // of keys
+	add     func(ctx context.Context, counts map[string]int64) (totals map[string]int64, err error) // nil: replicas share nothing
 
 	mu      sync.Mutex
 	waiting map[string]*bucket // what to tell other replicas, by name
@@ -117,6 +118,7 @@ func NewCustomers(config Config) (*Customers, error) {
 	options.DialTimeout, options.ReadTimeout, options.WriteTimeout = ShareInterval, ShareInterval, ShareInterval
 	options.Protocol = 2
 	c.shared, c.prefix = redis.NewClient(options), config.KeyPrefix+"requests:"
+	c.add = c.addInRedis
 	return c, nil
 }
 
@@ -153,7 +155,7 @@ func (c *Customers) admit(route, customer string) (wait time.Duration) {
 	rate := c.rules.of(route)
 	name := route + " " + customer
 	bucket, wait := c.buckets.take(name, rate)
-	if wait > 0 || c.shared == nil {
+	if wait > 0 || c.add == nil {
 		return wait
 	}
 	// A replica tells of a quarter of a second's worth, not of each request.
@@ -170,13 +172,16 @@ func (c *Customers) admit(route, customer string) (wait time.Duration) {
 // ShareInterval is how often Share is called.
 const ShareInterval = time.Second
 
-// window is how long Redis adds up what replicas tell. After it a bucket that was empty is full again.
-const window = seconds * time.Second
+// memory is how long Redis keeps what replicas have told of a name, after the last of them.
+const memory = time.Minute
+
+// debt is how long a bucket may have to fill up, at most, until it admits a request again.
+const debt = 30 * time.Second
 
 // Share is a worker's round: it tells other replicas what this one has admitted, and takes what they have admitted out of
 // this one's buckets. If it fails, this replica goes on with its own counts, and what it would have told is lost.
 func (c *Customers) Share(ctx context.Context) (more bool, err error) {
-	if c.shared == nil {
+	if c.add == nil {
 		return false, nil
 	}
 	c.mu.Lock()
@@ -188,34 +193,51 @@ func (c *Customers) Share(ctx context.Context) (more bool, err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, ShareInterval)
 	defer cancel()
-	now := time.Now().UnixMilli() / window.Milliseconds()
-	mine, totals := make(map[string]int64, len(waiting)), make(map[string]*redis.IntCmd, len(waiting))
-	_, err = c.shared.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-		for name, bucket := range waiting {
-			mine[name] = bucket.untold.Swap(0)
-			key := c.prefix + strconv.FormatInt(now, 10) + ":" + name
-			totals[name] = pipe.IncrBy(ctx, key, mine[name])
-			pipe.PExpire(ctx, key, 2*window)
-		}
-		return nil
-	})
+	mine := make(map[string]int64, len(waiting))
+	for name, bucket := range waiting {
+		mine[name] = bucket.untold.Swap(0)
+	}
+	totals, err := c.add(ctx, mine)
 	if err != nil {
 		return false, fmt.Errorf("sharing counts of requests: %w", err)
 	}
 	for name, bucket := range waiting {
-		if bucket.window != now {
-			bucket.window, bucket.told = now, 0
-		}
-		total := totals[name].Val()
-		bucket.spend(total - bucket.told - mine[name])
-		bucket.told = total
+		bucket.learn(totals[name], mine[name])
 	}
 	return false, nil
 }
 
-// spend takes what others have admitted out of the bucket, which owes at most as much as it holds when it is full.
-func (b *bucket) spend(others int64) {
-	if n := min(int(others), int(b.limiter.Tokens())+b.limiter.Burst(), b.limiter.Burst()); n > 0 {
-		b.limiter.ReserveN(time.Now(), n)
+// addInRedis adds counts, by name, to what all replicas have told, and returns the sums.
+func (c *Customers) addInRedis(ctx context.Context, counts map[string]int64) (map[string]int64, error) {
+	sums := make(map[string]*redis.IntCmd, len(counts))
+	_, err := c.shared.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for name, count := range counts {
+			sums[name] = pipe.IncrBy(ctx, c.prefix+name, count)
+			pipe.PExpire(ctx, c.prefix+name, memory)
+		}
+		return nil
+	})
+	totals := make(map[string]int64, len(sums))
+	for name, sum := range sums {
+		totals[name] = sum.Val()
+	}
+	return totals, err
+}
+
+// learn takes out of the bucket what other replicas have told since it last learned: of a total of all replicas, of which this one
+// has just told mine. A bucket that learns for the first time does not know when the others began to count, and owes at most what
+// it holds when it is full.
+func (b *bucket) learn(total, mine int64) {
+	limit := int64(debt.Seconds() * float64(b.limiter.Limit()))
+	if b.told == 0 {
+		limit = int64(b.limiter.Burst())
+	}
+	if total < b.told { // Redis has forgotten the name meanwhile
+		b.told = 0
+	}
+	others := min(total-b.told-mine, int64(b.limiter.Tokens())+limit)
+	b.told = total
+	for burst := int64(b.limiter.Burst()); others > 0; others -= burst { // the limiter takes no more at once
+		b.limiter.ReserveN(time.Now(), int(min(others, burst)))
 	}
 }

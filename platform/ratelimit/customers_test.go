@@ -36,6 +36,11 @@ func start(t testing.TB, rules, redis string) replica {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = customers.Close() })
+	return serve(customers)
+}
+
+// serve returns a service with these limits.
+func serve(customers *ratelimit.Customers) replica {
 	router := web.NewRouter()
 	router.Route("/api/x", func(r chi.Router) {
 		r.Use(func(next http.Handler) http.Handler {
@@ -117,9 +122,6 @@ func TestReplicasShareALimit(t *testing.T) {
 		}
 		return err
 	}
-	for time.Now().UnixMilli()%2000 > 1000 { // all of this happens in one window of two seconds
-		time.Sleep(10 * time.Millisecond)
-	}
 	if got := a.admitted("ana", "GET", "/api/x/1", burst); got != burst {
 		t.Fatalf("%d admitted, want %d", got, burst)
 	}
@@ -142,6 +144,87 @@ func TestReplicasShareALimit(t *testing.T) {
 	if got := b.admitted("caio", "GET", "/api/x/1", burst+20); got < burst || got > burst+20 {
 		t.Errorf("without Redis: %d admitted, want %d", got, burst)
 	}
+}
+
+// However many replicas there are, a customer who floods all of them gets from all together what the rule says, once the first two
+// seconds' worth of each are used up. A replica that shares nothing admits that much by itself.
+func TestManyReplicasAdmitWhatTheRuleSays(t *testing.T) {
+	const perSecond, lasts = 20, 30 * time.Second
+	rules := ratelimit.Rules{"*": perSecond}
+	for _, test := range []struct {
+		replicas int
+		share    bool
+		want     float64 // times the rule
+	}{{1, true, 1}, {2, true, 1}, {3, true, 1}, {10, true, 1}, {10, false, 10}} {
+		synctest.Test(t, func(t *testing.T) {
+			told := map[string]int64{}
+			add := func(_ context.Context, counts map[string]int64) (map[string]int64, error) {
+				totals := map[string]int64{}
+				for name, count := range counts {
+					told[name] += count
+					totals[name] = told[name]
+				}
+				return totals, nil
+			}
+			if !test.share {
+				add = nil
+			}
+			replicas := make([]replica, test.replicas)
+			for i := range replicas {
+				replicas[i] = serve(ratelimit.NewShared(rules, add))
+			}
+			const tick = 50 * time.Millisecond
+			second := int(time.Second / tick)
+			admitted := 0
+			for now := range int(2 * lasts / tick) {
+				for i, s := range replicas {
+					for s.ask("ana", "GET", "/api/x/1").Code == http.StatusNoContent {
+						if now >= int(lasts/tick) {
+							admitted++
+						}
+					}
+					if now%second == i*second/len(replicas) {
+						if _, err := s.Share(t.Context()); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				time.Sleep(tick)
+			}
+			if got := float64(admitted) / lasts.Seconds() / perSecond; got < test.want*0.9 || got > test.want*1.1 {
+				t.Errorf("%d replicas, sharing %t: together they admit %.2f times what the rule says, want %.0f", test.replicas, test.share, got, test.want)
+			}
+		})
+	}
+}
+
+// What Redis has forgotten, or never knew, does no harm: a total that is smaller than before, and a first total that is huge.
+func TestTotalsThatMakeNoSense(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		total := int64(1 << 62)
+		s := serve(ratelimit.NewShared(ratelimit.Rules{"*": 10}, func(_ context.Context, counts map[string]int64) (map[string]int64, error) {
+			for name := range counts {
+				counts[name] = total
+			}
+			return counts, nil
+		}))
+		for _, step := range []struct {
+			total int64
+			wait  time.Duration // until everything is repaid
+		}{{1 << 62, 4 * time.Second}, {5, 2 * time.Second}, {1 << 62, 32 * time.Second}, {-7, 2 * time.Second}} {
+			total = step.total
+			if got := s.admitted("ana", "GET", "/api/x/1", 50); got != 20 {
+				t.Fatalf("%d admitted before the total %d", got, total)
+			}
+			if _, err := s.Share(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(step.wait)
+		}
+		if got := s.admitted("ana", "GET", "/api/x/1", 50); got != 20 {
+			t.Errorf("%d admitted in the end", got)
+		}
+	})
 }
 
 func TestRules(t *testing.T) {

@@ -76,6 +76,7 @@ type api struct {
 	tokens    *auth.Tokens
 	store     sqlstore.Store
 	state     *stateStore
+	memory    *idempotency.Memory
 	ledger    *accounttest.Ledger
 	transfers *transfer.Service
 	db        *sqldb.DB
@@ -146,14 +147,19 @@ func newLimitedAPI(t *testing.T, rules ratelimit.Rules) *api {
 			t.Error(misuse)
 		}
 	})
-	memory := idempotency.New(a.state, idempotency.Config{TTL: time.Hour}, [][]byte{[]byte("a key of the memory")})
-	t.Cleanup(memory.Close)
+	a.memory = idempotency.New(a.state, idempotency.Config{TTL: time.Hour}, [][]byte{[]byte("a key of the memory")})
+	t.Cleanup(a.memory.Close)
 	a.closed = accountapi.NewClosed(&a.closings)
-	a.router = httpapi.New(httpapi.Deps{
-		Transfers: a.transfers, Memory: memory, Tokens: a.tokens, Closed: a.closed, OpenAPI: []byte("openapi: 3.1.0"),
+	a.router = a.routes(rules)
+	return a
+}
+
+// routes returns the router with limits that have counted nothing.
+func (a *api) routes(rules ratelimit.Rules) http.Handler {
+	return httpapi.New(httpapi.Deps{
+		Transfers: a.transfers, Memory: a.memory, Tokens: a.tokens, Closed: a.closed, OpenAPI: []byte("openapi: 3.1.0"),
 		RateLimits: ratelimit.NewLocal(rules),
 	})
-	return a
 }
 
 // forget empties the idempotency memory, so that the database has to answer repeated requests.

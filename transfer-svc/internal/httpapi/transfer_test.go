@@ -8,6 +8,7 @@ import (
 
 	"github.com/bankmore/bankmore/account-svc/accountapi"
 	"github.com/bankmore/bankmore/account-svc/accountapi/accounttest"
+	"github.com/bankmore/bankmore/platform/ratelimit"
 )
 
 const (
@@ -48,6 +49,35 @@ func TestTransfer(t *testing.T) {
 	}
 	if a.ledger.Balance("11") != 85000 || a.ledger.Balance("22") != 15000 {
 		t.Errorf("balances %s and %s", a.ledger.Balance("11"), a.ledger.Balance("22"))
+	}
+}
+
+// Each delivery of a request takes from the customer's limit, and a refusal by the limit decides nothing: neither a payment that an
+// earlier delivery has made, nor one that none has made.
+func TestLimitDoesNotDecideAPayment(t *testing.T) {
+	a := newLimitedAPI(t, ratelimit.Rules{"*": 1})
+	first := a.send(body("1", "22", `150`)) // a sidecar loses this answer
+	a.send(body("1", "22", `150`))
+	refused, never := a.send(body("1", "22", `150`)), a.send(body("2", "22", `150`))
+	for _, got := range []answer{refused, never} {
+		if got.status != http.StatusTooManyRequests || got.header.Get("Retry-After") != "1" {
+			t.Fatalf("%d %v %s", got.status, got.header, got.body)
+		}
+	}
+	if balance := a.ledger.Balance("11"); balance != 85000 {
+		t.Fatalf("balance %s", balance)
+	}
+	a.router = a.routes(ratelimit.Rules{"*": 100}) // later
+	if again := a.send(body("1", "22", `150`)); !again.replayed {
+		t.Errorf("the payment that was made: %+v", again)
+	} else {
+		a.want("the payment that was made", again, http.StatusOK, first.body)
+	}
+	if made := a.send(body("2", "22", `150`)); made.status != http.StatusOK || made.replayed {
+		t.Errorf("the payment that was not: %+v", made)
+	}
+	if balance := a.ledger.Balance("11"); balance != 70000 {
+		t.Errorf("in the end the balance is %s", balance)
 	}
 }
 
