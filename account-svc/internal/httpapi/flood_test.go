@@ -20,6 +20,28 @@ func login(cpf, password string) string {
 	return fmt.Sprintf(`{"cpf":%q,"password":%q}`, cpf, password)
 }
 
+// A source that fetches the documentation in a loop is refused, with a time to wait. Another source gets its page all the while.
+func TestDocumentationIsLimitedPerSource(t *testing.T) {
+	a := newAPI(t)
+	get := func(source string) int {
+		rec := a.do(request{method: "GET", path: "/swagger/swagger-ui.css", header: from(source)})
+		if rec.Code == http.StatusTooManyRequests && (rec.Header().Get("Retry-After") != "1" || rec.Header().Get("Cache-Control") != "no-store") {
+			t.Errorf("refused with %v", rec.Header())
+		}
+		return rec.Code
+	}
+	counts := map[int]int{}
+	for range 200 {
+		counts[get("203.0.113.1")]++
+	}
+	if counts[200] < 40 || counts[200] > 80 || counts[200]+counts[429] != 200 {
+		t.Errorf("answers by status: %v", counts)
+	}
+	if got := get("203.0.113.2"); got != 200 {
+		t.Errorf("another source gets %d", got)
+	}
+}
+
 // Strangers send 128 requests a second without end (malformed CPFs, wrong passwords, registrations), more than the cores can
 // hash. Meanwhile customers at other addresses log in. All limits are raised, so that none helps.
 func TestCustomersLogInDuringAFlood(t *testing.T) {

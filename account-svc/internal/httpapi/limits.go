@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,6 +14,7 @@ import (
 	"github.com/bankmore/bankmore/account-svc/internal/customer"
 	"github.com/bankmore/bankmore/platform/fault"
 	"github.com/bankmore/bankmore/platform/ratelimit"
+	"github.com/bankmore/bankmore/platform/web"
 )
 
 // LimitsConfig bounds the guessing of passwords, and the hashing that strangers can cause. Each limit is a token bucket:
@@ -47,11 +49,11 @@ const failureMemory = 15 * time.Minute
 var errTooMany = fault.New(fault.RateLimited, fault.TypeRateLimited, "Muitas tentativas. Tente novamente mais tarde.")
 
 var refused = promauto.NewCounterVec(prometheus.CounterOpts{
-	Name: "attempts_refused_total", Help: "Logins, closings and registrations refused by a limit: customer, source, registration.",
+	Name: "attempts_refused_total", Help: "Logins, closings, registrations and files of the documentation refused by a limit: customer, source, registration, documents.",
 }, []string{"limit"})
 
 func init() {
-	for _, limit := range []string{"customer", "source", "registration"} {
+	for _, limit := range []string{"customer", "source", "registration", "documents"} {
 		refused.WithLabelValues(limit)
 	}
 }
@@ -72,7 +74,15 @@ type Limits struct {
 	failures      limit // failed attempts, by source
 	failed        limit // remembers that a source has failed
 	registrations limit // by source
+	documents     limit // the files of the documentation, by source
 }
+
+// A source may fetch documentFiles files at once, which is several loads of the page, and as many again in each documentTime. Anybody
+// may fetch them, and a file of 0.5 MB takes as much as tens of refusals.
+const (
+	documentFiles = 40
+	documentTime  = 10 * time.Second
+)
 
 // NewLimits returns limits that have counted nothing. This process counts, and so does the shared counter, which may be nil.
 // Either refuses: the shared counter may fail, or lose its counts.
@@ -84,6 +94,7 @@ func NewLimits(config LimitsConfig, shared Counter) *Limits {
 		failures:      newLimit("failures", config.FailuresPerSource, time.Minute, shared),
 		failed:        newLimit("failed", 1, failureMemory, nil), // each replica has a queue of its own
 		registrations: newLimit("registrations", config.RegistrationsPerSource, time.Minute, shared),
+		documents:     newLimit("documents", documentFiles, documentTime, nil),
 	}
 }
 
@@ -130,6 +141,18 @@ func (l *Limits) Registration(ctx context.Context, source string, try func(ctx c
 		return refuse(ctx, "registration", source, wait)
 	}
 	return try(customer.WithVisitor(ctx, customer.Visitor{Source: source, Network: wider(source), Later: true}))
+}
+
+// limitDocuments refuses a file of the documentation to a source that fetches too many.
+func (h handlers) limitDocuments(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		source := h.source(r)
+		if wait := h.Limits.documents.take(r.Context(), source); wait > 0 {
+			web.WriteError(w, r, refuse(r.Context(), "documents", source, wait))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func refuse(ctx context.Context, limit, source string, wait time.Duration) error {

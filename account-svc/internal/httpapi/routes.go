@@ -55,7 +55,7 @@ func New(deps Deps) *chi.Mux {
 		r.Method(http.MethodPost, accountapi.ClosedPath, web.Handler(h.closed))
 	})
 	web.MountSchema(r, "account", deps.OpenAPI)
-	docs.Mount(r)
+	docs.Mount(r, h.limitDocuments)
 	return r
 }
 

@@ -37,13 +37,16 @@ var page string
 //
 // The page asks for each file with ?v= and a hash of all files. A browser may keep such an answer for a year. It must not keep
 // the answer to another hash: during a rolling update, one replica's page may get another replica's files.
-func Mount(r *chi.Mux) {
+//
+// Anybody may ask for the page and the files, so limit stands before them.
+func Mount(r *chi.Mux, limit func(http.Handler) http.Handler) {
 	version := hash(files, swaggerui.FS)
 	var html bytes.Buffer
 	if err := template.Must(template.New("page").Parse(page)).Execute(&html, version); err != nil {
 		panic(err) // the template is embedded and takes one string
 	}
-	r.Get(base, func(w http.ResponseWriter, _ *http.Request) {
+	limited := r.With(limit)
+	limited.Get(base, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Content-Security-Policy", policy)
 		_, _ = w.Write(html.Bytes()) // a client that hangs up is no failure of ours
@@ -63,7 +66,7 @@ func Mount(r *chi.Mux) {
 		}
 	})
 	below := http.StripPrefix(base, both)
-	r.Get(base+"/*", func(w http.ResponseWriter, req *http.Request) {
+	limited.Get(base+"/*", func(w http.ResponseWriter, req *http.Request) {
 		if req.URL.Query().Get("v") == version {
 			w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 		}

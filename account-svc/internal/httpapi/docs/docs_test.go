@@ -16,7 +16,7 @@ import (
 func ask(t *testing.T, method, target, encoding string) *http.Response {
 	t.Helper()
 	router := web.NewRouter()
-	docs.Mount(router)
+	docs.Mount(router, func(next http.Handler) http.Handler { return next })
 	r, w := httptest.NewRequestWithContext(t.Context(), method, target, nil), httptest.NewRecorder()
 	if encoding != "" {
 		r.Header.Set("Accept-Encoding", encoding)
