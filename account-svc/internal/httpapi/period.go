@@ -45,22 +45,27 @@ func (z *Zone) UnmarshalText(text []byte) error {
 var instantForm = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$`)
 
 // bound reads a bound of a period from a query: an instant (RFC 3339), or a date, which is a day of the zone. The bound is
-// that day's beginning, or its end if wholeDay. Without the parameter it returns nil.
+// that day's beginning, or its end if wholeDay. Without the parameter it returns nil. RFC 3339 can write the bound in UTC.
 func bound(values url.Values, name string, zone Zone, wholeDay bool) (*time.Time, error) {
 	if !values.Has(name) {
 		return nil, nil //nolint:nilnil // no bound is no failure
 	}
 	text := values.Get(name)
+	malformed := fault.BadArgument(name + " deve ser uma data (AAAA-MM-DD) ou um instante RFC 3339 (AAAA-MM-DDThh:mm:ssZ).")
+	writable := func(t time.Time) bool { return t.UTC().Year() >= 0 && t.UTC().Year() <= 9999 }
 	if day, err := time.Parse(time.DateOnly, text); err == nil {
 		if wholeDay {
 			day = day.AddDate(0, 0, 1)
 		}
 		begins := beginningOf(day, zone.Location)
+		if !writable(begins) {
+			return nil, malformed
+		}
 		return &begins, nil
 	}
 	instant, err := time.Parse(time.RFC3339, text)
-	if err != nil || !instantForm.MatchString(text) {
-		return nil, fault.BadArgument(name + " deve ser uma data (AAAA-MM-DD) ou um instante RFC 3339 (AAAA-MM-DDThh:mm:ssZ).").Because(err)
+	if err != nil || !instantForm.MatchString(text) || !writable(instant) {
+		return nil, malformed.Because(err)
 	}
 	return &instant, nil
 }

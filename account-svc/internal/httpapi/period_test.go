@@ -44,10 +44,14 @@ func TestBound(t *testing.T) {
 	for _, text := range []string{
 		"", "x", "2026", "2026-02-30", "2026-2-3", "28/11/2026", "2026-11-28 10:00:00Z", "2026-11-28T1:00:00Z",
 		"2026-11-28T10:00:00", "2026-11-28T10:00:00,5Z", "2026-11-28T25:00:00Z",
+		"0000-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01", // years that RFC 3339 cannot write in UTC
 	} {
 		if got, err := bound(url.Values{"from": {text}}, "from", zone(t, "UTC"), false); err == nil {
 			t.Errorf("%q: %v, want an error", text, got)
 		}
+	}
+	if got, err := bound(url.Values{"to": {"9999-12-31"}}, "to", zone(t, "UTC"), true); err == nil {
+		t.Errorf("the end of the last day: %v, want an error", got)
 	}
 }
 
