@@ -125,6 +125,9 @@ type Period struct {
 	// ClosingBalance em reais
 	ClosingBalance Amount `json:"closing_balance"`
 
+	// CompleteUntil até aqui nada mais pode entrar no período: o seu fim, ou um minuto antes da resposta se ele acabou há menos tempo ou não acabou. Depois daqui pode faltar um movimento que está sendo gravado
+	CompleteUntil time.Time `json:"complete_until"`
+
 	// From inclusive; null desde o primeiro movimento
 	From *time.Time `json:"from"`
 
@@ -460,6 +463,10 @@ type ClientInterface interface {
 	// 64 MiB, e não aceita `cursor` nem `limit`. A última linha, ou o último elemento, mostra que ele está inteiro, e também
 	// o seu tamanho: uma transmissão interrompida acaba antes de `Content-Length` bytes (por um sidecar: `X-Content-Length`).
 	//
+	// Um período fica fechado um minuto depois do seu fim: um movimento feito pouco antes pode estar sendo gravado. Até onde a
+	// resposta está completa dizem `period.complete_until` em JSON, o cabeçalho `Statement-Complete-Until` de um arquivo, e
+	// `DTEND` em OFX: é dali que o próximo arquivo deve partir. Os saldos sempre concordam com os movimentos que a resposta tem.
+	//
 	// `format` escolhe a forma, ou então `Accept`; o padrão é JSON. O outro cliente de uma transferência aparece com o número
 	// da conta e o nome, nunca com o CPF.
 	//
@@ -664,6 +671,10 @@ func (c *Client) Register(ctx context.Context, body RegisterJSONRequestBody, req
 // mais antigo ao mais novo, com os saldos de antes e de depois. Um arquivo precisa de `from`, tem no máximo 366 dias e
 // 64 MiB, e não aceita `cursor` nem `limit`. A última linha, ou o último elemento, mostra que ele está inteiro, e também
 // o seu tamanho: uma transmissão interrompida acaba antes de `Content-Length` bytes (por um sidecar: `X-Content-Length`).
+//
+// Um período fica fechado um minuto depois do seu fim: um movimento feito pouco antes pode estar sendo gravado. Até onde a
+// resposta está completa dizem `period.complete_until` em JSON, o cabeçalho `Statement-Complete-Until` de um arquivo, e
+// `DTEND` em OFX: é dali que o próximo arquivo deve partir. Os saldos sempre concordam com os movimentos que a resposta tem.
 //
 // `format` escolhe a forma, ou então `Accept`; o padrão é JSON. O outro cliente de uma transferência aparece com o número
 // da conta e o nome, nunca com o CPF.
@@ -1192,6 +1203,10 @@ type ClientWithResponsesInterface interface {
 	// 64 MiB, e não aceita `cursor` nem `limit`. A última linha, ou o último elemento, mostra que ele está inteiro, e também
 	// o seu tamanho: uma transmissão interrompida acaba antes de `Content-Length` bytes (por um sidecar: `X-Content-Length`).
 	//
+	// Um período fica fechado um minuto depois do seu fim: um movimento feito pouco antes pode estar sendo gravado. Até onde a
+	// resposta está completa dizem `period.complete_until` em JSON, o cabeçalho `Statement-Complete-Until` de um arquivo, e
+	// `DTEND` em OFX: é dali que o próximo arquivo deve partir. Os saldos sempre concordam com os movimentos que a resposta tem.
+	//
 	// `format` escolhe a forma, ou então `Accept`; o padrão é JSON. O outro cliente de uma transferência aparece com o número
 	// da conta e o nome, nunca com o CPF.
 	//
@@ -1546,9 +1561,10 @@ func (r RegisterResponse) StatusCode() int {
 
 // StatementResponse200Headers the declared response headers of an HTTP 200 response for Statement
 type StatementResponse200Headers struct {
-	ContentDisposition *string
-	XContentLength     *string
-	XRequestID         *string
+	ContentDisposition     *string
+	StatementCompleteUntil *time.Time
+	XContentLength         *string
+	XRequestID             *string
 }
 
 // StatementResponse401Headers the declared response headers of an HTTP 401 response for Statement
@@ -1763,6 +1779,10 @@ func (c *ClientWithResponses) RegisterWithResponse(ctx context.Context, body Reg
 // mais antigo ao mais novo, com os saldos de antes e de depois. Um arquivo precisa de `from`, tem no máximo 366 dias e
 // 64 MiB, e não aceita `cursor` nem `limit`. A última linha, ou o último elemento, mostra que ele está inteiro, e também
 // o seu tamanho: uma transmissão interrompida acaba antes de `Content-Length` bytes (por um sidecar: `X-Content-Length`).
+//
+// Um período fica fechado um minuto depois do seu fim: um movimento feito pouco antes pode estar sendo gravado. Até onde a
+// resposta está completa dizem `period.complete_until` em JSON, o cabeçalho `Statement-Complete-Until` de um arquivo, e
+// `DTEND` em OFX: é dali que o próximo arquivo deve partir. Os saldos sempre concordam com os movimentos que a resposta tem.
 //
 // `format` escolhe a forma, ou então `Accept`; o padrão é JSON. O outro cliente de uma transferência aparece com o número
 // da conta e o nome, nunca com o CPF.
@@ -2531,6 +2551,13 @@ func ParseStatementResponse(rsp *http.Response) (*StatementResponse, error) {
 				return nil, err
 			}
 			headers.ContentDisposition = &value
+		}
+		if values := rsp.Header.Values("Statement-Complete-Until"); len(values) > 0 {
+			var value time.Time
+			if err := runtime.BindStyledParameterWithOptions("simple", "Statement-Complete-Until", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			}
+			headers.StatementCompleteUntil = &value
 		}
 		if values := rsp.Header.Values("X-Content-Length"); len(values) > 0 {
 			var value string

@@ -115,7 +115,7 @@ func TestSecurityHeaders(t *testing.T) {
 // A page of an origin on the list may read answers, whatever their status, and no other page may. No list is an empty list.
 // Credentials of the browser are never asked for.
 func TestPagesOfOtherOrigins(t *testing.T) {
-	const exposed = "Content-Disposition, Idempotency-Replayed, Location, Retry-After, WWW-Authenticate, X-Request-ID"
+	const exposed = "Content-Disposition, Idempotency-Replayed, Location, Retry-After, Statement-Complete-Until, WWW-Authenticate, X-Request-ID"
 	for _, test := range []struct {
 		list    string
 		origins map[string]bool // which may read

@@ -32,6 +32,7 @@ var ErrFileTooLarge = fault.BadArgument("O arquivo teria mais de 64 MiB: peça u
 type File struct {
 	MediaType string // with its parameters
 	Name      string // that clients give the file
+	Header    map[string]string
 	// Write writes the file. It may be called twice, and then writes the same bytes both times.
 	Write func(ctx context.Context, w io.Writer) error
 }
@@ -63,6 +64,9 @@ func (h FileHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := file.Write(r.Context(), &first); err != nil {
 		WriteError(w, r, err)
 		return
+	}
+	for name, value := range file.Header {
+		w.Header().Set(name, value)
 	}
 	length := strconv.FormatInt(first.length, 10)
 	w.Header().Set("Content-Type", file.MediaType)

@@ -406,8 +406,8 @@ func TestStatement(t *testing.T) {
 		t.Errorf("today's statement: %s", rec.Body)
 	}
 	for nothing, period := range map[string]string{
-		"from=2100-01-01T00:00:00Z": `{"from":"2100-01-01T00:00:00Z","to":null,"opening_balance":"5.00","closing_balance":"5.00"}`,
-		"to=0001-01-01T00:00:00Z":   `{"from":null,"to":"0001-01-01T00:00:00Z","opening_balance":"0.00","closing_balance":"0.00"}`,
+		"from=2100-01-01T00:00:00Z&to=0001-01-01": `{"from":"2100-01-01T00:00:00Z","to":"0001-01-02T00:00:00Z","complete_until":"0001-01-02T00:00:00Z","opening_balance":"5.00","closing_balance":"5.00"}`,
+		"to=0001-01-01T00:00:00Z":                 `{"from":null,"to":"0001-01-01T00:00:00Z","complete_until":"0001-01-01T00:00:00Z","opening_balance":"0.00","closing_balance":"0.00"}`,
 	} {
 		a.want(a.do(request{method: "GET", path: "/api/account/statement?" + nothing, token: token}), 200, `{"items":[],"next_cursor":null,"period":`+period+`}`)
 	}

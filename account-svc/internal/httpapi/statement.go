@@ -22,6 +22,9 @@ import (
 	"github.com/bankmore/bankmore/platform/web"
 )
 
+// completeUntilHeader of a file is the instant before which nothing can be added to the statement (RFC 3339).
+const completeUntilHeader = "Statement-Complete-Until"
+
 // maxFileDays is the longest period of a file, in days: a leap year.
 const maxFileDays = 366
 
@@ -98,10 +101,11 @@ type movementItem struct {
 
 // periodItem is about the period that the query names with from, to, or both.
 type periodItem struct {
-	From    *time.Time  `json:"from"`
-	To      *time.Time  `json:"to"`
-	Opening money.Cents `json:"opening_balance"`
-	Closing money.Cents `json:"closing_balance"`
+	From          *time.Time  `json:"from"`
+	To            *time.Time  `json:"to"`
+	CompleteUntil time.Time   `json:"complete_until"`
+	Opening       money.Cents `json:"opening_balance"`
+	Closing       money.Cents `json:"closing_balance"`
 }
 
 type statementPage struct {
@@ -135,7 +139,10 @@ func (h handlers) statementPage(r *http.Request) (web.Answer, error) {
 		if end := period.Closing.Seq + 1; filter.Before == 0 || filter.Before > end {
 			filter.Before = end
 		}
-		answer.Period = &periodItem{From: utc(from), To: utc(to), Opening: period.Opening.Balance, Closing: period.Closing.Balance}
+		answer.Period = &periodItem{
+			From: utc(from), To: utc(to), CompleteUntil: period.CompleteUntil.UTC(),
+			Opening: period.Opening.Balance, Closing: period.Closing.Balance,
+		}
 	}
 	movements, err := h.Ledger.Statement(r.Context(), caller(r).AccountID(), filter, page.Limit+1)
 	if err != nil {
@@ -221,12 +228,13 @@ func (h handlers) statementFile(
 		return web.File{}, err
 	}
 	statement := statementfile.Statement{
-		BankCode: h.BankCode, Account: account.Number, From: *from, To: end, Opening: period.Opening.Balance, Closing: period.Closing.Balance,
-		Made: now, Zone: h.Zone.Location,
+		BankCode: h.BankCode, Account: account.Number, From: *from, To: end, CompleteUntil: period.CompleteUntil,
+		Opening: period.Opening.Balance, Closing: period.Closing.Balance, Made: now, Zone: h.Zone.Location,
 	}
 	day := func(t time.Time) string { return t.In(h.Zone.Location).Format(time.DateOnly) }
 	return web.File{
 		MediaType: mediaType,
+		Header:    map[string]string{completeUntilHeader: period.CompleteUntil.UTC().Format(time.RFC3339Nano)},
 		Name:      fmt.Sprintf("extrato-%s-%s-a-%s.%s", account.Number, day(*from), day(end.Add(-1)), extension),
 		Write: func(ctx context.Context, w io.Writer) error {
 			s := statement

@@ -211,6 +211,47 @@ func TestStatementFile(t *testing.T) {
 	}
 }
 
+// A statement says up to which instant nothing can be added to it any more: in JSON, and beside a file.
+func TestStatementSaysHowFarItIsComplete(t *testing.T) {
+	a := newAPI(t)
+	_, token := a.register(anaCPF, "Ana Souza")
+	said := func(form, period string) time.Time {
+		t.Helper()
+		rec := a.statement(token, "format="+form+"&"+period, nil)
+		text := rec.Header().Get("Statement-Complete-Until")
+		if form == "json" {
+			var page struct {
+				Period struct {
+					Until string `json:"complete_until"`
+				} `json:"period"`
+			}
+			if err := json.Unmarshal(rec.Body.Bytes(), &page); err != nil {
+				t.Fatal(err)
+			}
+			text = page.Period.Until
+		}
+		until, err := time.Parse(time.RFC3339Nano, text)
+		if err != nil {
+			t.Fatalf("%s, %s: %d %v: %v", form, period, rec.Code, rec.Header(), err)
+		}
+		return until
+	}
+	for _, form := range []string{"json", "csv", "ofx"} {
+		now := time.Now()
+		text := func(at time.Time) string { return url.QueryEscape(at.UTC().Format(time.RFC3339Nano)) }
+		from := "from=" + text(now.Add(-time.Hour))
+		for what, to := range map[string]string{"no end": "", "an end in the future": "&to=" + text(now.Add(time.Hour)), "an end just now": "&to=" + text(now)} {
+			if until := said(form, from+to); until.Before(now.Add(-2*time.Minute)) || until.After(now.Add(-time.Minute/2)) {
+				t.Errorf("%s, %s: complete until %s, and now it is %s", form, what, until, now)
+			}
+		}
+		end := now.Add(-time.Minute * 2)
+		if until := said(form, from+"&to="+text(end)); !until.Equal(end) {
+			t.Errorf("%s: a period until %s is complete until %s", form, end, until)
+		}
+	}
+}
+
 // What a file cannot be made of is refused before its first byte.
 func TestStatementFileRefuses(t *testing.T) {
 	a := newAPI(t)

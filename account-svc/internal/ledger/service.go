@@ -50,6 +50,10 @@ type Mark struct {
 type Period struct {
 	From, To         *time.Time
 	Opening, Closing Mark
+
+	// CompleteUntil is To, or a little before now if To is later. Nothing can be added to the part of the period before it. To the part
+	// after it, movements may still be added that are being committed.
+	CompleteUntil time.Time
 }
 
 // Movements returns how many movements the period has.
@@ -70,7 +74,7 @@ type Ledger interface {
 	// counterparties' names.
 	Statement(ctx context.Context, accountID string, filter Filter, limit int) ([]Movement, error)
 	// Period returns the movements from one instant up to another one, by their numbers, and the balances before and after
-	// them. Periods that follow each other have no movement in common and leave none out.
+	// them. Periods that follow each other have no movement in common and leave none out, as far as they are complete.
 	Period(ctx context.Context, accountID string, from, to *time.Time) (Period, error)
 }
 
@@ -161,9 +165,17 @@ func (b *Book) nameCounterparties(ctx context.Context, movements []Movement) err
 	return nil
 }
 
+// settling is how long a movement may take to appear: it has the time at which it is decided, and others see it once its
+// transaction is committed. The calls of a batch end after 10 s, and the database ends a COMMIT after 8 s. The rest of the minute
+// is for replicas' clocks, which differ.
+const settling = time.Minute
+
 // Period implements Ledger.
 func (b *Book) Period(ctx context.Context, accountID string, from, to *time.Time) (Period, error) {
-	p := Period{From: from, To: to}
+	p := Period{From: from, To: to, CompleteUntil: time.Now().Add(-settling)}
+	if to != nil && to.Before(p.CompleteUntil) {
+		p.CompleteUntil = *to
+	}
 	var err error
 	if from != nil {
 		if p.Opening, err = b.store.Mark(ctx, accountID, from); err != nil {

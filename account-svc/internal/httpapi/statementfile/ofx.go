@@ -129,7 +129,7 @@ func OFX(w io.Writer, s Statement) error {
 	out.element("BANKACCTFROM", ofxAccount{Bank: s.BankCode, Number: s.Account, Type: "CHECKING"})
 	out.open("BANKTRANLIST")
 	out.element("DTSTART", ofxTime(s.From, s.Zone))
-	out.element("DTEND", ofxTime(s.lastMoment(), s.Zone))
+	out.element("DTEND", ofxTime(s.next(), s.Zone)) // what programs send as the next DTSTART (section 11.4.2.2)
 	if out.err == nil {
 		out.err = s.Walk(func(m ledger.Movement) error { return out.Encode(transaction(m, s)) })
 	}

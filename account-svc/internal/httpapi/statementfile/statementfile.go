@@ -18,6 +18,9 @@ type Statement struct {
 	From, To         time.Time
 	Opening, Closing money.Cents
 
+	// CompleteUntil is To, or earlier if movements may still be added that were made between the two.
+	CompleteUntil time.Time
+
 	Made time.Time // when the statement was asked for
 	Zone *time.Location
 
@@ -28,6 +31,17 @@ type Statement struct {
 // lastMoment returns the last moment of the period, to the second. The days from the 1st to the 30th end on the 30th at
 // 23:59:59.
 func (s Statement) lastMoment() time.Time { return s.To.Add(-time.Nanosecond) }
+
+// next returns from when on a program has to ask, the next time, to miss nothing.
+func (s Statement) next() time.Time {
+	switch {
+	case !s.CompleteUntil.Before(s.To):
+		return s.lastMoment()
+	case s.CompleteUntil.Before(s.From):
+		return s.From
+	}
+	return s.CompleteUntil
+}
 
 // signed returns by how much a movement changes the balance.
 func signed(m ledger.Movement) money.Cents {

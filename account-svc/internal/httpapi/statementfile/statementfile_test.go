@@ -54,7 +54,7 @@ func november(t *testing.T) statementfile.Statement {
 	}
 	return statementfile.Statement{
 		BankCode: "341", Account: "5299822470", From: instant(t, "2026-11-01T03:00:00Z"), To: instant(t, "2026-12-01T03:00:00Z"),
-		Opening: 5, Closing: 0, Made: instant(t, "2026-12-24T23:00:00Z"), Zone: zone(t, "America/Sao_Paulo"),
+		CompleteUntil: instant(t, "2026-12-01T03:00:00Z"), Opening: 5, Closing: 0, Made: instant(t, "2026-12-24T23:00:00Z"), Zone: zone(t, "America/Sao_Paulo"),
 		Walk: func(visit func(ledger.Movement) error) error {
 			for _, m := range movements {
 				if err := visit(m); err != nil {
@@ -165,6 +165,27 @@ func TestOFX(t *testing.T) {
 		`</STMTRS></STMTTRNRS></BANKMSGSRSV1></OFX>`
 	if diff := cmp.Diff(want, file.String()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A program asks the next time from DTEND on. So DTEND is no later than what the file surely has.
+func TestOFXEndsWhereItIsComplete(t *testing.T) {
+	for until, want := range map[string]string{
+		"2026-12-01T03:00:00Z": "20261130235959.999[-3:BRT]",
+		"2026-12-01T02:59:00Z": "20261130235900.000[-3:BRT]",
+		"2026-11-01T02:59:30Z": "20261101000000.000[-3:BRT]", // before the period begins
+	} {
+		s := november(t)
+		s.CompleteUntil = instant(t, until)
+		var file bytes.Buffer
+		if err := statementfile.OFX(&file, s); err != nil {
+			t.Fatal(err)
+		}
+		for _, part := range []string{"<DTEND>" + want + "</DTEND>", "<LEDGERBAL><BALAMT>0.00</BALAMT><DTASOF>20261130235959.999[-3:BRT]</DTASOF>"} {
+			if !strings.Contains(file.String(), part) {
+				t.Errorf("complete until %s: no %s in %s", until, part, &file)
+			}
+		}
 	}
 }
 

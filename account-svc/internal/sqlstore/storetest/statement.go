@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -84,19 +85,22 @@ func statementFilters(t *testing.T, s Store) {
 func applyAt(t *testing.T, s Store, key string, at time.Time) {
 	t.Helper()
 	command := cash(key, "11", ledger.Credit, 1)
-	err := s.Apply(t.Context(), []ledger.Command{command}, func(state ledger.State) ledger.Effects {
-		a := state.Accounts["11"]
-		a.Balance, a.Version = a.Balance+1, a.Version+1
-		return ledger.Effects{
-			Movements: []ledger.Movement{{
-				ID: key, RequestKey: key, Fingerprint: "f", AccountID: a.ID, Seq: a.Version, Type: ledger.Credit, Amount: 1, Contra: ledger.Cash,
-				Kind: ledger.Deposit, Description: "Depósito", BalanceAfter: a.Balance, CreatedAt: at,
-			}},
-			Accounts: []ledger.Change{{Account: *a, Was: a.Version - 1}},
-		}
-	})
+	err := s.Apply(t.Context(), []ledger.Command{command}, func(state ledger.State) ledger.Effects { return credit(state, key, at) })
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// credit is the effects of a credit of 1 that was decided at a time.
+func credit(state ledger.State, key string, at time.Time) ledger.Effects {
+	a := state.Accounts["11"]
+	a.Balance, a.Version = a.Balance+1, a.Version+1
+	return ledger.Effects{
+		Movements: []ledger.Movement{{
+			ID: key, RequestKey: key, Fingerprint: "f", AccountID: a.ID, Seq: a.Version, Type: ledger.Credit, Amount: 1, Contra: ledger.Cash,
+			Kind: ledger.Deposit, Description: "Depósito", BalanceAfter: a.Balance, CreatedAt: at,
+		}},
+		Accounts: []ledger.Change{{Account: *a, Was: a.Version - 1}},
 	}
 }
 
@@ -151,6 +155,47 @@ func marks(t *testing.T, s Store) {
 	}
 	if again := among(); !slices.Equal(again, first) {
 		t.Errorf("the marks were %v, and with later movements %v", first, again)
+	}
+}
+
+// lateMovement has a movement appear in a period that has ended: it was decided before the end, and is committed after it. The
+// period says meanwhile that it is not complete, and its balances fit its movements all the time.
+func lateMovement(t *testing.T, s Store) {
+	register(t, s, "11")
+	apply(t, s, cash("before", "11", ledger.Credit, 5))
+	decided, commit, done := make(chan time.Time), make(chan struct{}), make(chan error, 1)
+	go func() {
+		done <- s.Apply(context.WithoutCancel(t.Context()), []ledger.Command{cash("late", "11", ledger.Credit, 1)}, func(state ledger.State) ledger.Effects {
+			now := time.Now()
+			effects := credit(state, "late", now)
+			decided <- now
+			<-commit
+			return effects
+		})
+	}()
+	made := <-decided
+	end := made.Add(time.Millisecond)
+	time.Sleep(time.Until(end))
+	book := ledger.New(s)
+	ask := func(to time.Time, movements int64, balance money.Cents) ledger.Period {
+		t.Helper()
+		p, err := book.Period(t.Context(), "id-11", nil, &to)
+		if err != nil || p.Movements() != movements || p.Closing.Balance != balance {
+			t.Errorf("%+v, %v; want %d movements and a balance of %s", p, err, movements, balance)
+		}
+		return p
+	}
+	if p := ask(end, 1, 5); !p.CompleteUntil.Before(made) {
+		t.Errorf("a movement of %s appears in a period that was complete until %s", made, p.CompleteUntil)
+	}
+	close(commit)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	ask(end, 2, 6)
+	long := time.Now().Add(-time.Hour)
+	if p := ask(long, 0, 0); !p.CompleteUntil.Equal(long) {
+		t.Errorf("a period that ended at %s is complete until %s", long, p.CompleteUntil)
 	}
 }
 

@@ -36,6 +36,7 @@ func Run(t *testing.T, open func(t *testing.T) Store) {
 		"statement pages":             statementPages,
 		"statement filters":           statementFilters,
 		"marks":                       marks,
+		"late movement":               lateMovement,
 		"owners":                      owners,
 		"walks":                       walks,
 		"concurrent debits":           concurrentDebits,
