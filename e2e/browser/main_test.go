@@ -1,4 +1,5 @@
-// Package browser_test uses the documentation of the API as its readers do: in a real browser, with clicks.
+// Package browser_test uses the documentation of the API as its readers do, with clicks, and the API as a page of another origin
+// does: in a real browser.
 package browser_test
 
 import (
