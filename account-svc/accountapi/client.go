@@ -37,7 +37,7 @@ func NewClient(invoker Invoker) *Client {
 		return out.Results, nil
 	}
 	return &Client{invoker: invoker, calls: batch.NewDivisible(call, func(m Movement) string { return m.RequestID },
-		batch.Options{MaxItems: MaxMovements, MaxFlights: 2, Hold: hold, Timeout: flightTimeout})}
+		batch.Options{Name: "send movements", MaxItems: MaxMovements, MaxFlights: 2, Hold: hold, Timeout: flightTimeout})}
 }
 
 // Close waits for the calls in flight.

@@ -8,6 +8,7 @@
 package batch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,11 +18,16 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/bankmore/bankmore/platform/fault"
+	"github.com/bankmore/bankmore/platform/telemetry"
 )
 
 // Func does the work of a batch: one output per input, in order, or an error for all of them.
-// Its context carries the values of the batch's first call, is not cancelled by any caller, and ends after Options.Timeout.
+// Its context carries the values of the batch's first call, is not cancelled by any caller, and ends after Options.Timeout. If spans
+// are recorded, it has one of Options.Name, which is part of the trace of the first call that has one, and linked with the others'.
 //
 // If it fails with an Extent other than Everything, the batcher passes the same inputs again in smaller batches. So such an
 // error must mean that nothing has taken effect, or that the inputs may take effect a second time without harm.
@@ -29,6 +35,7 @@ type Func[In, Out any] func(ctx context.Context, in []In) ([]Out, error)
 
 // Options bound a Batcher. The zero value of a field takes its default.
 type Options struct {
+	Name       string        // of the flights' spans; default "batch"
 	MaxItems   int           // items per flight; default 256
 	MaxFlights int           // flights at once, not counting those of lanes; default 1
 	MaxPending int           // calls waiting for a flight, beyond which Do refuses; default 16,384
@@ -109,6 +116,7 @@ func New[In, Out any](run Func[In, Out], opts Options) *Batcher[In, Out] {
 // NewDivisible returns a Batcher over run whose flights are divided when they fail. key names what an input needs alone,
 // such as the row that it changes. Inputs of one key keep their order.
 func NewDivisible[In, Out any](run Func[In, Out], key func(In) string, opts Options) *Batcher[In, Out] {
+	opts.Name = cmp.Or(opts.Name, "batch")
 	if opts.MaxItems == 0 {
 		opts.MaxItems = 256
 	}
@@ -318,7 +326,34 @@ func (b *Batcher[In, Out]) attempt(values context.Context, calls []*call[In, Out
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(values), b.opts.Timeout)
 	defer cancel()
-	return b.guarded(ctx, in)
+	if !telemetry.Tracing() {
+		return b.guarded(ctx, in)
+	}
+	ctx, span := b.trace(ctx, calls)
+	out, err := b.guarded(ctx, in)
+	telemetry.End(span, err)
+	return out, err
+}
+
+// trace starts the span of a flight. The span and those of the calls link to each other, so that each call's trace shows where its
+// work was done.
+func (b *Batcher[In, Out]) trace(ctx context.Context, calls []*call[In, Out]) (context.Context, trace.Span) {
+	callers := make([]trace.SpanContext, len(calls))
+	for i, c := range calls {
+		callers[i] = trace.SpanContextFromContext(c.ctx)
+	}
+	ctx, span := telemetry.Joint(ctx, b.opts.Name, callers, trace.WithAttributes(attribute.Int("batch.items", len(calls))))
+	if !span.IsRecording() {
+		return ctx, span
+	}
+	linked := map[trace.SpanID]bool{}
+	for i, c := range calls {
+		if caller := callers[i]; caller.TraceID() != span.SpanContext().TraceID() && !linked[caller.SpanID()] {
+			linked[caller.SpanID()] = true
+			trace.SpanFromContext(c.ctx).AddLink(trace.Link{SpanContext: span.SpanContext()})
+		}
+	}
+	return ctx, span
 }
 
 // guarded turns a panic or a miscounted answer into an error, so that no caller waits for ever.

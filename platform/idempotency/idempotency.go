@@ -149,7 +149,7 @@ func New(store Store, config Config, keys [][]byte) *Memory {
 			out[i] = values[key]
 		}
 		return out, nil
-	}, batch.Options{MaxFlights: 2, Timeout: 2 * recallTimeout})
+	}, batch.Options{Name: "read remembered answers", MaxFlights: 2, Timeout: 2 * recallTimeout})
 	return m
 }
 

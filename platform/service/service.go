@@ -134,6 +134,11 @@ func (s Service) serve(ctx context.Context, _ io.Writer) (err error) {
 	}
 	collectGarbageRarely()
 	config := s.Config.common()
+	stopTracing, err := startTracing(ctx, s.Name)
+	if err != nil {
+		return err
+	}
+	defer stopTracing()
 	db, err := s.open(ctx, config.StorageConfig, sqldb.Open)
 	if err != nil {
 		return err

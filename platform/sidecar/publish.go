@@ -13,6 +13,7 @@ type Event struct {
 	Type         string // of the CloudEvent
 	PartitionKey string // events with the same key stay in order
 	Data         []byte // JSON
+	TraceParent  string // of the span that the event is part of; "" leaves that to the sidecar
 }
 
 // Publish sends events to a topic in one call and returns the ids of those that the broker has not confirmed. The broker may
@@ -20,16 +21,15 @@ type Event struct {
 func (c *Client) Publish(ctx context.Context, pubsub, topic string, events []Event) (failed map[string]bool, err error) {
 	entries := make([]any, len(events))
 	for i, e := range events {
-		entries[i] = dapr.PublishEventsEvent{
-			EntryID:     e.ID,
-			Data:        e.Data,
-			ContentType: "application/json",
-			Metadata: map[string]string{
-				"partitionKey":    e.PartitionKey,
-				"cloudevent.id":   e.ID,
-				"cloudevent.type": e.Type,
-			},
+		metadata := map[string]string{
+			"partitionKey":    e.PartitionKey,
+			"cloudevent.id":   e.ID,
+			"cloudevent.type": e.Type,
 		}
+		if e.TraceParent != "" {
+			metadata["cloudevent.traceparent"] = e.TraceParent
+		}
+		entries[i] = dapr.PublishEventsEvent{EntryID: e.ID, Data: e.Data, ContentType: "application/json", Metadata: metadata}
 	}
 	resp := c.sdk.PublishEvents(ctx, pubsub, topic, entries)
 	failed = make(map[string]bool, len(resp.FailedEvents))

@@ -11,10 +11,15 @@ import (
 	"time"
 
 	dapr "github.com/dapr/go-sdk/client"
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/stats"
+
+	"github.com/bankmore/bankmore/platform/telemetry"
 )
 
 // Config says where the sidecar listens. Dapr sets the ports in its app's environment.
@@ -37,29 +42,36 @@ type Client struct {
 
 // New returns a client for config's sidecar. It connects when first used, and reconnects when the sidecar is back.
 func New(config Config) (*Client, error) {
-	conn, err := grpc.NewClient(
-		net.JoinHostPort("127.0.0.1", strconv.Itoa(config.GRPCPort)),
+	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()), // loopback only
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},
 			MinConnectTimeout: time.Second,
 		}),
 		grpc.WithUnaryInterceptor(withToken(config.APIToken)),
-	)
+	}
+	var transport http.RoundTripper = &http.Transport{
+		MaxIdleConns:        256,
+		MaxIdleConnsPerHost: 256,
+		IdleConnTimeout:     90 * time.Second,
+		DialContext:         (&net.Dialer{Timeout: time.Second}).DialContext,
+	}
+	if telemetry.Tracing() {
+		options = append(options, grpc.WithStatsHandler(parts{otelgrpc.NewClientHandler(otelgrpc.WithPropagators(telemetry.Propagator))}))
+		transport = otelhttp.NewTransport(transport, otelhttp.WithPropagators(telemetry.Propagator),
+			otelhttp.WithFilter(func(r *http.Request) bool { return telemetry.Recorded(r.Context()) }),
+			otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string { return r.Method + " " + r.URL.Path }))
+	}
+	conn, err := grpc.NewClient(net.JoinHostPort("127.0.0.1", strconv.Itoa(config.GRPCPort)), options...)
 	if err != nil {
 		return nil, fmt.Errorf("sidecar: %w", err)
 	}
 	return &Client{
 		base:  "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(config.HTTPPort)),
 		token: config.APIToken,
-		http: &http.Client{Transport: &http.Transport{
-			MaxIdleConns:        256,
-			MaxIdleConnsPerHost: 256,
-			IdleConnTimeout:     90 * time.Second,
-			DialContext:         (&net.Dialer{Timeout: time.Second}).DialContext,
-		}},
-		conn: conn,
-		sdk:  dapr.NewClientWithConnection(conn),
+		http:  &http.Client{Transport: transport},
+		conn:  conn,
+		sdk:   dapr.NewClientWithConnection(conn),
 	}, nil
 }
 
@@ -85,6 +97,25 @@ func (c *Client) Ready(ctx context.Context) error {
 		return fmt.Errorf("sidecar health: status %d", resp.StatusCode)
 	}
 	return nil
+}
+
+// parts handles the calls that are part of a recorded trace. Without it each call that nobody waits for, such as a poll, would begin a
+// trace of its own.
+type parts struct{ stats.Handler }
+
+// TagRPC begins the span of a call.
+func (p parts) TagRPC(ctx context.Context, info *stats.RPCTagInfo) context.Context {
+	if telemetry.Recorded(ctx) {
+		return p.Handler.TagRPC(ctx, info)
+	}
+	return ctx
+}
+
+// HandleRPC tells the span of a call what becomes of the call.
+func (p parts) HandleRPC(ctx context.Context, s stats.RPCStats) {
+	if telemetry.Recorded(ctx) {
+		p.Handler.HandleRPC(ctx, s)
+	}
 }
 
 func withToken(token string) grpc.UnaryClientInterceptor {

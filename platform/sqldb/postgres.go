@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/exaring/otelpgx"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/bankmore/bankmore/platform/batch"
 	"github.com/bankmore/bankmore/platform/crashpoint"
+	"github.com/bankmore/bankmore/platform/telemetry"
 )
 
 var postgres = engine{
@@ -121,6 +123,9 @@ func connect(ctx context.Context, rawURL string, defaults map[string]string, fix
 	pooled, err := throughPooler(ctx, config.ConnConfig)
 	if err != nil {
 		return nil, fmt.Errorf("opening the database: %w", err)
+	}
+	if telemetry.Tracing() { // a statement of a recorded trace has a span, with its text and without its arguments
+		config.ConnConfig.Tracer = otelpgx.NewTracer(otelpgx.WithDisableAcquireTracer(), otelpgx.WithDisableConnectionDetailsInAttributes())
 	}
 	var later map[string]string
 	if pooled { // a pooler takes no settings with the connection

@@ -234,6 +234,9 @@ func (db *DB) provider(target *sql.DB, migrations fs.FS, options ...goose.Provid
 	return provider, nil
 }
 
+// NullText is the value of a column for a text that may be missing: NULL for "".
+func NullText(s string) sql.NullString { return sql.NullString{String: s, Valid: s != ""} }
+
 // Args is a comma-separated list of count placeholders that starts at $first.
 func Args(first, count int) string {
 	var b strings.Builder

@@ -3,6 +3,7 @@ package sqldb
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"net/url"
@@ -11,8 +12,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/XSAM/otelsql"
+	"github.com/exaring/otelpgx"
 	"github.com/pressly/goose/v3"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	_ "modernc.org/sqlite" // the pure Go driver "sqlite"
+
+	"github.com/bankmore/bankmore/platform/telemetry"
 )
 
 var sqlite = engine{
@@ -52,12 +58,12 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	if err := file.Close(); err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}
-	write, err := sql.Open("sqlite", sqliteDSN(path, wal, inMemory, "_txlock=immediate"))
+	write, err := sqlitePool(sqliteDSN(path, wal, inMemory, "_txlock=immediate"))
 	if err != nil {
 		return nil, err
 	}
 	write.SetMaxOpenConns(1)
-	read, err := sql.Open("sqlite", sqliteDSN(path, wal, inMemory, "_pragma=query_only(1)"))
+	read, err := sqlitePool(sqliteDSN(path, wal, inMemory, "_pragma=query_only(1)"))
 	if err != nil {
 		return nil, errors.Join(err, write.Close())
 	}
@@ -69,6 +75,26 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 		return nil, errors.Join(fmt.Errorf("opening %s: %w", path, err), db.Close())
 	}
 	return db, nil
+}
+
+// sqlitePool opens a pool. A statement of a recorded trace has a span, with its text and without its arguments.
+func sqlitePool(dsn string) (*sql.DB, error) {
+	if !telemetry.Tracing() {
+		return sql.Open("sqlite", dsn)
+	}
+	return otelsql.Open("sqlite", dsn, otelsql.WithAttributes(semconv.DBSystemNameSQLite),
+		otelsql.WithSpanNameFormatter(func(ctx context.Context, method otelsql.Method, query string) string {
+			if query == "" {
+				return string(method)
+			}
+			return otelpgx.SQLOperationName(ctx, query) // the same names as on PostgreSQL
+		}),
+		otelsql.WithSpanOptions(otelsql.SpanOptions{
+			OmitConnResetSession: true, OmitConnPrepare: true, OmitRows: true, OmitConnectorConnect: true,
+			SpanFilter: func(ctx context.Context, _ otelsql.Method, _ string, _ []driver.NamedValue) bool {
+				return telemetry.Recorded(ctx)
+			},
+		}))
 }
 
 // openSQLiteReadOnly opens the file at path, which must be there.

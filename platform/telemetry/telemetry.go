@@ -1,4 +1,5 @@
-// Package telemetry sets up structured logs and carries what every log line shares: request id and trace id.
+// Package telemetry sets up structured logs and carries what every log line shares: request id and trace id. It also has what is
+// ours of tracing: how a trace goes on where many of them meet.
 package telemetry
 
 import (
@@ -8,7 +9,6 @@ import (
 	"os"
 
 	"github.com/lmittmann/tint"
-	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/term"
 )
@@ -17,9 +17,6 @@ import (
 type Config struct {
 	LogLevel slog.Level `env:"LOG_LEVEL" envDefault:"INFO"`
 }
-
-// Propagator reads and writes W3C trace context (traceparent, tracestate).
-var Propagator = propagation.TraceContext{}
 
 // Setup makes the process's logger: JSON lines, or a readable form if out is a terminal.
 func Setup(out *os.File, name string, level slog.Level) {

@@ -18,7 +18,10 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel/propagation"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/bankmore/bankmore/platform/fault"
 	"github.com/bankmore/bankmore/platform/telemetry"
@@ -39,6 +42,9 @@ var (
 // NewRouter returns a router with what every route of every service shares.
 func NewRouter() *chi.Mux {
 	r := chi.NewRouter()
+	if telemetry.Tracing() {
+		r.Use(otelhttp.NewMiddleware("", otelhttp.WithPropagators(telemetry.Propagator), otelhttp.WithFilter(sampled)))
+	}
 	r.Use(identify, observe, recoverPanics, middleware.StripSlashes, middleware.GetHead, secureHeaders)
 	r.NotFound(func(w http.ResponseWriter, r *http.Request) { WriteError(w, r, errNotFound) })
 	r.MethodNotAllowed(func(w http.ResponseWriter, req *http.Request) {
@@ -46,6 +52,12 @@ func NewRouter() *chi.Mux {
 		WriteError(w, req, errMethodNotAllowed)
 	})
 	return r
+}
+
+// sampled reports whether a request comes with a trace that is recorded. Other requests have no span: clients' traces begin at the
+// ingress, and what comes without one is polls and deliveries of events.
+func sampled(r *http.Request) bool {
+	return trace.SpanContextFromContext(telemetry.Propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header))).IsSampled()
 }
 
 // methods are the methods that a route may have. Only these become metric labels, since a client can invent others.
@@ -75,7 +87,7 @@ func allowed(routes chi.Routes, r *http.Request) string {
 	return strings.Join(found, ", ")
 }
 
-// identify gives the request its id and the trace context it came with.
+// identify gives the request its id, and the trace context that it came with unless it has a span already.
 func identify(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := r.Header.Get(telemetry.RequestIDHeader)
@@ -83,12 +95,15 @@ func identify(next http.Handler) http.Handler {
 			id = uuid.NewString()
 		}
 		w.Header().Set(telemetry.RequestIDHeader, id)
-		ctx := telemetry.Propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
-		next.ServeHTTP(w, r.WithContext(telemetry.WithRequestID(ctx, id)))
+		ctx := telemetry.WithRequestID(r.Context(), id)
+		if !trace.SpanContextFromContext(ctx).IsValid() {
+			ctx = telemetry.Propagator.Extract(ctx, propagation.HeaderCarrier(r.Header))
+		}
+		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
 
-// observe logs and measures each request.
+// observe logs and measures each request, and names its span.
 func observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
@@ -98,6 +113,11 @@ func observe(next http.Handler) http.Handler {
 			method, status := "other", cmp.Or(ww.Status(), http.StatusOK) // net/http sends 200 for an empty answer
 			if slices.Contains(methods, r.Method) {
 				method = r.Method
+			}
+			if telemetry.Recorded(r.Context()) {
+				span := trace.SpanFromContext(r.Context())
+				span.SetName(method + " " + route(r))
+				span.SetAttributes(semconv.HTTPRoute(route(r)))
 			}
 			requestSeconds.WithLabelValues(method, route(r), strconv.Itoa(status)).Observe(elapsed.Seconds())
 			level := slog.LevelInfo

@@ -3,6 +3,7 @@ package web_test
 import (
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -12,9 +13,11 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/bankmore/bankmore/platform/telemetry"
+	"github.com/bankmore/bankmore/platform/telemetry/telemetrytest"
 	"github.com/bankmore/bankmore/platform/web"
 )
 
@@ -57,6 +60,68 @@ func TestTraceContextReachesTheHandler(t *testing.T) {
 	router.ServeHTTP(httptest.NewRecorder(), r)
 	if span.TraceID().String() != "0af7651916cd43dd8448eb211c80319c" {
 		t.Errorf("trace id %s", span.TraceID())
+	}
+}
+
+// While spans are recorded, a request that comes with a sampled trace has one, with the name of its route. Other requests have none.
+func TestRequestsAreTraced(t *testing.T) {
+	spans := telemetrytest.Record(t)
+	var inside trace.SpanContext
+	router := web.NewRouter()
+	router.Get("/things/{id}", func(w http.ResponseWriter, r *http.Request) {
+		inside = trace.SpanContextFromContext(r.Context())
+		w.WriteHeader(http.StatusTeapot)
+	})
+	for _, traceParent := range []string{
+		"", "garbage", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/things/7?secret=x", nil)
+		r.Header.Set("traceparent", traceParent)
+		r.Header.Set("Authorization", "Bearer secret")
+		router.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	if names := spans.Names(); len(names) != 1 {
+		t.Errorf("spans %q", names)
+	}
+	span := spans.One("GET /things/{id}")
+	if span.SpanKind() != trace.SpanKindServer || span.Parent().SpanID().String() != "b7ad6b7169203331" || inside.SpanID() != span.SpanContext().SpanID() {
+		t.Errorf("kind %s, parent %v, the handler sees %v", span.SpanKind(), span.Parent(), inside)
+	}
+	status := 0
+	for _, a := range span.Attributes() {
+		if strings.Contains(a.Value.String(), "secret") {
+			t.Errorf("%s tells a secret: %s", a.Key, a.Value.String())
+		}
+		if a.Key == "http.response.status_code" {
+			status = int(a.Value.AsInt64())
+		}
+	}
+	if status != http.StatusTeapot {
+		t.Errorf("attributes %v", span.Attributes())
+	}
+}
+
+// BenchmarkRequest measures what a request costs that does nothing, without tracing and with it.
+func BenchmarkRequest(b *testing.B) {
+	usual := slog.Default()
+	slog.SetDefault(slog.New(slog.DiscardHandler))
+	defer slog.SetDefault(usual)
+	for _, how := range []struct {
+		name     string
+		provider trace.TracerProvider
+	}{{"off", nil}, {"on", sdktrace.NewTracerProvider()}} {
+		b.Run(how.name, func(b *testing.B) {
+			telemetry.Trace(how.provider)
+			defer telemetry.Trace(nil)
+			router := web.NewRouter()
+			router.Get("/things/{id}", func(http.ResponseWriter, *http.Request) {})
+			r := httptest.NewRequest(http.MethodGet, "/things/7", nil)
+			r.Header.Set("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+			b.ReportAllocs()
+			for b.Loop() {
+				router.ServeHTTP(httptest.NewRecorder(), r)
+			}
+		})
 	}
 }
 

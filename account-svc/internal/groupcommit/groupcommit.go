@@ -24,7 +24,7 @@ const maxJoined = 1024
 // repeats the other commands without it.
 func New(inner ledger.Ledger) *Ledger {
 	l := &Ledger{Ledger: inner}
-	l.commits = batch.NewDivisible(l.decide, func(c ledger.Command) string { return c.AccountNumber }, batch.Options{MaxItems: maxJoined})
+	l.commits = batch.NewDivisible(l.decide, func(c ledger.Command) string { return c.AccountNumber }, batch.Options{Name: "commit movements", MaxItems: maxJoined})
 	return l
 }
 

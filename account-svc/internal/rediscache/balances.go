@@ -39,7 +39,7 @@ type Balances struct {
 
 // NewBalances puts a cache in front of a store.
 func NewBalances(store Store, client *Client) *Balances {
-	return &Balances{Store: store, client: client, entries: batch.New(client.entries, batch.Options{MaxFlights: 2})}
+	return &Balances{Store: store, client: client, entries: batch.New(client.entries, batch.Options{Name: "read cached balances", MaxFlights: 2})}
 }
 
 // The key of an account holds a Redis hash. It is either an entry of an active account, with the fields version, balance,

@@ -30,12 +30,9 @@ func MovementValues(m ledger.Movement) []any {
 	return []any{
 		m.ID, m.RequestKey, m.Fingerprint, m.AccountID, m.Seq, m.Type, m.Amount, m.Contra, m.Kind,
 		m.Counterparty, m.TransferID, m.Description, m.BalanceAfter, sqldb.Micros(m.CreatedAt),
-		nullText(m.TransferRequestID), nullText(m.TransferFingerprint),
+		sqldb.NullText(m.TransferRequestID), sqldb.NullText(m.TransferFingerprint),
 	}
 }
-
-// nullText is NULL for "".
-func nullText(s string) sql.NullString { return sql.NullString{String: s, Valid: s != ""} }
 
 // SelectBalance reads one account with its owner.
 const SelectBalance = `
