@@ -14,6 +14,7 @@ import (
 	"github.com/bankmore/bankmore/fee-svc/internal/httpapi"
 	"github.com/bankmore/bankmore/fee-svc/internal/metered"
 	"github.com/bankmore/bankmore/fee-svc/internal/sqlstore"
+	"github.com/bankmore/bankmore/fee-svc/internal/traced"
 	"github.com/bankmore/bankmore/platform/auth"
 	"github.com/bankmore/bankmore/platform/outbox"
 	"github.com/bankmore/bankmore/platform/ratelimit"
@@ -55,7 +56,8 @@ func wire(config Config, db *sqldb.DB, dapr *sidecar.Client, limits *ratelimit.C
 	fees := fee.New(crash.Store(store), config.Fees, due)
 	ledger := accountapi.NewClient(dapr)
 	queue := metered.NewQueue(store)
-	collector := fee.NewCollector(crash.Queue(queue), crash.Ledger(ledger), config.Fees, charged)
+	collection := traced.NewCollection(queue, ledger)
+	collector := fee.NewCollector(crash.Queue(collection), crash.Ledger(collection), config.Fees, charged)
 	closed := accountapi.NewClosed(dapr)
 	relay := outbox.NewRelay(db, dapr, pubsub)
 	return service.Wiring{

@@ -71,7 +71,7 @@ func TestVerify(t *testing.T) {
 // What may be in flight for how long: as -grace says, else VERIFY_MAX_UNFINISHED, else 10 minutes.
 func TestVerifyGrace(t *testing.T) {
 	dbs := databases(t)
-	execute(t, dbs["transfer"], fmt.Sprintf("INSERT INTO outbox VALUES ('e', 't', 'k', '', %d, 0)", sqldb.Micros(time.Now().Add(-5*time.Minute))))
+	execute(t, dbs["transfer"], fmt.Sprintf("INSERT INTO outbox (id, topic, partition_key, payload, created_at, claimed_until) VALUES ('e', 't', 'k', '', %d, 0)", sqldb.Micros(time.Now().Add(-5*time.Minute))))
 	wantRun(t, 0, "1 in flight", "verify")
 	wantRun(t, 1, "VIOLATION no event stays", "verify", "-grace", "4m")
 	t.Setenv("VERIFY_MAX_UNFINISHED", "4m")
@@ -133,7 +133,7 @@ func programs(t *testing.T, codes map[string]int) {
 func TestBackup(t *testing.T) {
 	dbs := databases(t)
 	programs(t, nil)
-	execute(t, dbs["transfer"], fmt.Sprintf("INSERT INTO outbox VALUES ('e', 't', 'k', '', %d, 0)", sqldb.Micros(time.Now().Add(-5*time.Minute))))
+	execute(t, dbs["transfer"], fmt.Sprintf("INSERT INTO outbox (id, topic, partition_key, payload, created_at, claimed_until) VALUES ('e', 't', 'k', '', %d, 0)", sqldb.Micros(time.Now().Add(-5*time.Minute))))
 	dir := filepath.Join(t.TempDir(), "b")
 	wantRun(t, 0, dir+" is whole", "backup", dir)
 	wantRun(t, 1, "never overwritten", "backup", dir)

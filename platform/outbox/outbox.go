@@ -8,6 +8,7 @@
 //	    topic         TEXT NOT NULL,
 //	    partition_key TEXT NOT NULL,
 //	    payload       TEXT NOT NULL,    -- JSON
+//	    traceparent   TEXT,             -- see Message.TraceParent
 //	    created_at    BIGINT NOT NULL,  -- microseconds
 //	    claimed_until BIGINT NOT NULL   -- microseconds; until then a relay is sending it
 //	)
@@ -26,10 +27,13 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/bankmore/bankmore/platform/crashpoint"
 	"github.com/bankmore/bankmore/platform/sidecar"
 	"github.com/bankmore/bankmore/platform/sqldb"
+	"github.com/bankmore/bankmore/platform/telemetry"
 )
 
 // Message is an event to be published. Its topic is also the CloudEvent's type.
@@ -40,6 +44,8 @@ type Message struct {
 	Topic        string
 	PartitionKey string
 	Payload      []byte // JSON
+	// TraceParent is telemetry.TraceParent of the work that the event is about. Consumers go on with that trace. It may be "".
+	TraceParent string
 }
 
 // Publisher is the part of the sidecar that the relay needs.
@@ -84,6 +90,7 @@ func NewRelay(db *sqldb.DB, publisher Publisher, pubsub string) *Relay {
 
 type row struct {
 	id, topic, partitionKey, payload string
+	traceParent                      sql.NullString
 }
 
 // Round publishes one portion, oldest first; it is a service.Round.
@@ -96,7 +103,7 @@ func (r *Relay) Round(ctx context.Context) (more bool, err error) {
 	byTopic := map[string][]sidecar.Event{}
 	for _, row := range rows {
 		byTopic[row.topic] = append(byTopic[row.topic], sidecar.Event{
-			ID: row.id, Type: row.topic, PartitionKey: row.partitionKey, Data: []byte(row.payload),
+			ID: row.id, Type: row.topic, PartitionKey: row.partitionKey, Data: []byte(row.payload), TraceParent: row.traceParent.String,
 		})
 	}
 	var problems error
@@ -109,7 +116,9 @@ func (r *Relay) Round(ctx context.Context) (more bool, err error) {
 func (r *Relay) send(ctx context.Context, topic string, events []sidecar.Event) error {
 	sendCtx, cancel := context.WithTimeout(ctx, claimDuration/2)
 	defer cancel()
+	sendCtx, span := publishing(sendCtx, topic, events)
 	failures, publishErr := r.publish(sendCtx, topic, events)
+	telemetry.End(span, publishErr)
 	crashpoint.Reach("outbox", "published")
 	var sent, unsent []string
 	for _, e := range events {
@@ -132,6 +141,19 @@ func (r *Relay) send(ctx context.Context, topic string, events []sidecar.Event) 
 		return fmt.Errorf("publishing %d of %d events to %s: %w", len(events)-len(sent), len(events), topic, publishErr)
 	}
 	return nil
+}
+
+// publishing starts the span of a call that publishes events: OpenTelemetry's for messages that are sent in a batch.
+func publishing(ctx context.Context, topic string, events []sidecar.Event) (context.Context, trace.Span) {
+	if !telemetry.Tracing() {
+		return telemetry.Joint(ctx, "", nil)
+	}
+	spans := make([]trace.SpanContext, len(events))
+	for i, e := range events {
+		spans[i] = telemetry.SpanOf(e.TraceParent)
+	}
+	return telemetry.Joint(ctx, "send "+topic, spans, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
+		semconv.MessagingOperationTypeSend, semconv.MessagingDestinationName(topic), semconv.MessagingBatchMessageCount(len(events))))
 }
 
 // failure says whether an event was confirmed, and how it failed if not.
@@ -261,7 +283,7 @@ func (r *Relay) claim(ctx context.Context) (rows []row, err error) {
 		defer result.Close()
 		for result.Next() {
 			var row row
-			if err := result.Scan(&row.id, &row.topic, &row.partitionKey, &row.payload); err != nil {
+			if err := result.Scan(&row.id, &row.topic, &row.partitionKey, &row.payload, &row.traceParent); err != nil {
 				return err
 			}
 			rows = append(rows, row)

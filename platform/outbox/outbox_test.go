@@ -19,11 +19,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/bankmore/bankmore/platform/outbox"
 	"github.com/bankmore/bankmore/platform/sidecar"
 	"github.com/bankmore/bankmore/platform/sqldb"
 	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
+	"github.com/bankmore/bankmore/platform/telemetry"
+	"github.com/bankmore/bankmore/platform/telemetry/telemetrytest"
 )
 
 // The table from the package's documentation.
@@ -33,6 +36,7 @@ CREATE TABLE outbox (
 	topic         TEXT NOT NULL,
 	partition_key TEXT NOT NULL,
 	payload       TEXT NOT NULL,
+	traceparent   TEXT,
 	created_at    BIGINT NOT NULL,
 	claimed_until BIGINT NOT NULL
 );
@@ -593,4 +597,33 @@ func gauge(t *testing.T, name string) float64 {
 	}
 	t.Fatalf("no metric %s", name)
 	return 0
+}
+
+// An event goes on with the trace of the work that it is about, whatever the events beside it go on with. The call that publishes them
+// is part of the first of these traces, and links to the others.
+func TestEventsGoOnWithTheirTraces(t *testing.T) {
+	spans := telemetrytest.Record(t)
+	db, b := open(t), new(broker)
+	var callers []trace.SpanContext
+	written := messages("topic", 3)
+	for i := range 2 {
+		ctx, span := spans.Start("caller")
+		written[i].TraceParent = telemetry.TraceParent(ctx)
+		callers = append(callers, span.SpanContext())
+		span.End()
+	}
+	add(t, db, written...)
+	round(t, outbox.NewRelay(db, b, "pubsub"))
+	if len(b.calls) != 1 {
+		t.Fatalf("%d calls", len(b.calls))
+	}
+	for i, e := range b.calls[0].events {
+		if e.TraceParent != written[i].TraceParent {
+			t.Errorf("event %d goes on with %q, want %q", i, e.TraceParent, written[i].TraceParent)
+		}
+	}
+	send := spans.One("send topic")
+	if send.Parent().SpanID() != callers[0].SpanID() || !slices.Equal(telemetrytest.Links(send), []trace.SpanID{callers[1].SpanID()}) {
+		t.Errorf("parent %v, links %v", send.Parent(), send.Links())
+	}
 }

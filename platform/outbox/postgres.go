@@ -6,7 +6,7 @@ import "github.com/bankmore/bankmore/platform/sqldb"
 var postgres = engine{
 	inserts: func(now string, rows [][]any) []insert {
 		return []insert{{
-			insertFrom(now) + "unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS message (" + messageColumns + ")",
+			insertFrom(now) + "unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) AS message (" + messageColumns + ")",
 			sqldb.Columns(rows),
 		}}
 	},

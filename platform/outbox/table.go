@@ -46,8 +46,8 @@ type insert struct {
 
 // The SQL of an INSERT. insertFrom reads rows with messageColumns, which the statement names message.
 const (
-	messageColumns = "id, topic, partition_key, payload"
-	messageWidth   = 4
+	messageColumns = "id, topic, partition_key, payload, traceparent"
+	messageWidth   = 5
 )
 
 func insertFrom(now string) string {
@@ -93,7 +93,7 @@ func (t Table) inserts(now string, messages []Message) ([]insert, error) {
 			}
 			m.ID = id.String()
 		}
-		rows[i] = []any{m.ID, m.Topic, m.PartitionKey, string(m.Payload)}
+		rows[i] = []any{m.ID, m.Topic, m.PartitionKey, string(m.Payload), sqldb.NullText(m.TraceParent)}
 	}
 	return t.engine.inserts(now, rows), nil
 }

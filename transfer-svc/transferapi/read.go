@@ -20,6 +20,7 @@ func ReadCompleted(message []byte) (id string, c Completed, err error) {
 		SpecVersion string         `json:"specversion"`
 		Type        string         `json:"type"`
 		Data        jsontext.Value `json:"data"`
+		TraceParent any            `json:"traceparent"` // of any type: it must not make a good event a bad one
 	}
 	if err := json.Unmarshal(message, &event); err != nil {
 		return event.ID, c, fmt.Errorf("not a CloudEvent: %w", err)
@@ -34,6 +35,7 @@ func ReadCompleted(message []byte) (id string, c Completed, err error) {
 	if err := json.Unmarshal(event.Data, &c); err != nil {
 		return event.ID, c, fmt.Errorf("data: %w", err)
 	}
+	c.TraceParent, _ = event.TraceParent.(string)
 	if err := c.Validate(); err != nil {
 		return event.ID, c, fmt.Errorf("data: %w", err)
 	}

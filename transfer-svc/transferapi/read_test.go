@@ -1,6 +1,7 @@
 package transferapi
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -59,6 +60,24 @@ func TestReadCompleted(t *testing.T) {
 		}
 		if err == nil && (c.OriginAccountNumber != "18" || c.Amount != 15000) {
 			t.Errorf("%s: %+v", name, c)
+		}
+	}
+}
+
+// The trace that an event goes on with does not decide whether the event is good.
+func TestTraceParent(t *testing.T) {
+	const event = `{"id":"e","source":"s","specversion":"1.0","type":"t","data":{"id":"0190f3a1-7b00-7000-8000-000000000001",` +
+		`"origin_account_number":"18","amount":"150.00"}%s}`
+	for more, want := range map[string]string{
+		"":                           "",
+		`,"traceparent":"00-1-2-01"`: "00-1-2-01",
+		`,"traceparent":7`:           "",
+		`,"traceparent":null`:        "",
+		`,"traceparent":{"a":[]}`:    "",
+	} {
+		_, c, err := ReadCompleted(fmt.Appendf(nil, event, more))
+		if err != nil || c.TraceParent != want {
+			t.Errorf("%s: %q, %v", more, c.TraceParent, err)
 		}
 	}
 }

@@ -18,4 +18,8 @@ type Completed struct {
 	DestinationAccountNumber string      `json:"destination_account_number"`
 	Amount                   money.Cents `json:"amount"` // positive
 	CompletedAt              time.Time   `json:"completed_at"`
+
+	// TraceParent is W3C's, of the trace that a consumer goes on with; "" if there is none. It is an attribute of the CloudEvent
+	// (https://github.com/cloudevents/spec/blob/main/cloudevents/extensions/distributed-tracing.md).
+	TraceParent string `json:"-"`
 }

@@ -51,6 +51,7 @@ type Fee struct {
 	Reason        Reason // of Waived always; of Pending once a collection was refused
 	CreatedAt     time.Time
 	ChargedAt     time.Time // zero unless Charged
+	TraceParent   string    // of the trace that the fee goes on with; "" if there is none
 }
 
 // Description is the text of a fee's debit in the account's statement. Each fee's description begins with it.
@@ -83,6 +84,7 @@ type Transfer struct {
 	ID            string      // a UUID in its canonical form
 	AccountNumber string      // of the origin
 	Amount        money.Cents // of the transfer, positive
+	TraceParent   string      // see Fee
 }
 
 func canonicalID(s string) bool {
@@ -98,6 +100,7 @@ func newFee(t Transfer, amount money.Cents) Fee {
 		AccountNumber: t.AccountNumber,
 		Amount:        amount,
 		Status:        Pending,
+		TraceParent:   t.TraceParent,
 	}
 	if amount == 0 {
 		f.Status, f.Reason = Waived, ReasonDisabled

@@ -36,9 +36,9 @@ const (
 // New returns a store in front of inner.
 func New(inner Inner) *Store {
 	s := &Store{Inner: inner}
-	s.adds = batch.NewDivisible(inner.Add, func(f fee.Fee) string { return f.AccountNumber }, batch.Options{MaxItems: maxFees})
+	s.adds = batch.NewDivisible(inner.Add, func(f fee.Fee) string { return f.AccountNumber }, batch.Options{Name: "commit fees", MaxItems: maxFees})
 	s.endings = batch.NewDivisible(s.settle, func(e ending) string { return e.accountNumber },
-		batch.Options{MaxItems: maxDebtors, Timeout: settling})
+		batch.Options{Name: "commit settlements", MaxItems: maxDebtors, Timeout: settling})
 	return s
 }
 

@@ -13,8 +13,11 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/bankmore/bankmore/fee-svc/internal/fee"
+	"github.com/bankmore/bankmore/platform/telemetry"
 	"github.com/bankmore/bankmore/platform/web"
 	"github.com/bankmore/bankmore/transfer-svc/transferapi"
 )
@@ -103,6 +106,7 @@ func (s subscriber) judge(ctx context.Context, messages [][]byte) []verdict {
 	var transfers []fee.Transfer
 	var places []int // of transfers among the messages
 	var bad []deadLetter
+	var spans []trace.SpanContext // those that go on with the transfers' traces
 	for i, message := range messages {
 		id, completed, err := transferapi.ReadCompleted(message)
 		if err != nil {
@@ -110,8 +114,15 @@ func (s subscriber) judge(ctx context.Context, messages [][]byte) []verdict {
 			continue
 		}
 		t := fee.Transfer{ID: completed.ID, AccountNumber: completed.OriginAccountNumber, Amount: completed.Amount}
+		if span := telemetry.SpanOf(completed.TraceParent); span.IsSampled() && telemetry.Tracing() {
+			t.TraceParent, spans = completed.TraceParent, append(spans, span)
+		}
 		transfers, places = append(transfers, t), append(places, i)
 	}
+	ctx, span := telemetry.Joint(ctx, "process "+transferapi.TopicCompleted, spans, trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(
+		semconv.MessagingOperationTypeProcess, semconv.MessagingDestinationName(transferapi.TopicCompleted),
+		semconv.MessagingBatchMessageCount(len(messages))))
+	defer span.End()
 	s.record(ctx, transfers, places, verdicts) // before the dead letters, so that good events do not wait for bad ones
 	s.bury(ctx, bad, verdicts)
 	return verdicts

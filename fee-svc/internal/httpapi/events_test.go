@@ -10,9 +10,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/bankmore/bankmore/fee-svc/internal/fee"
 	"github.com/bankmore/bankmore/fee-svc/internal/httpapi"
+	"github.com/bankmore/bankmore/platform/telemetry/telemetrytest"
 )
 
 func cursorOf(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
@@ -317,5 +319,36 @@ func TestDeliveryTooLarge(t *testing.T) {
 	}
 	if len(s.broker.kept) != 0 {
 		t.Error("something was kept")
+	}
+}
+
+// A fee goes on with the trace of its transfer's event. A delivery has one span, in the trace of its first event that has one, and with
+// links to the others'. What is no trace is left out.
+func TestDeliveriesAreTraced(t *testing.T) {
+	spans := telemetrytest.Record(t)
+	s := newEdge(t, 200)
+	event := func(id int, trace string) string {
+		return strings.Replace(cloudEvent(completed(transferID(id))), `"specversion"`, `"traceparent":"`+trace+`","specversion"`, 1)
+	}
+	const (
+		first  = "00-11111111111111111111111111111111-1111111111111111-01"
+		second = "00-22222222222222222222222222222222-2222222222222222-01"
+	)
+	s.deliver(bulk(
+		event(1, "garbage"),
+		event(2, first),
+		event(3, "00-33333333333333333333333333333333-3333333333333333-00"), // not sampled
+		event(4, second),
+	))
+	span := spans.One("process transfers-completed")
+	if span.Parent().SpanID().String() != "1111111111111111" || len(span.Links()) != 1 ||
+		span.Links()[0].SpanContext.SpanID().String() != "2222222222222222" || span.SpanKind() != trace.SpanKindConsumer {
+		t.Errorf("kind %s, parent %v, links %v", span.SpanKind(), span.Parent(), span.Links())
+	}
+	for _, f := range s.fees(ana) {
+		want := map[string]string{transferID(2): first, transferID(4): second}[f.TransferID]
+		if f.TraceParent != want {
+			t.Errorf("the fee of transfer %s goes on with %q, want %q", f.TransferID, f.TraceParent, want)
+		}
 	}
 }

@@ -155,7 +155,7 @@ func (w *world) addFee(id, status, reason string, age time.Duration) {
 
 func (w *world) addEvent(db *sqldb.DB, age time.Duration) {
 	w.t.Helper()
-	w.exec(db, fmt.Sprintf("INSERT INTO outbox VALUES ('e', 't', 'k', '', %d, 0)", at(age)))
+	w.exec(db, fmt.Sprintf("INSERT INTO outbox (id, topic, partition_key, payload, created_at, claimed_until) VALUES ('e', 't', 'k', '', %d, 0)", at(age)))
 }
 
 // ordinary fills the books with one example of each transfer and fee that has ended.

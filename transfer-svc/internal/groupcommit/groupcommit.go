@@ -3,9 +3,11 @@ package groupcommit
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/bankmore/bankmore/platform/batch"
+	"github.com/bankmore/bankmore/platform/telemetry"
 	"github.com/bankmore/bankmore/transfer-svc/internal/transfer"
 )
 
@@ -18,7 +20,7 @@ type Store struct {
 // New returns a store in front of inner. If one change makes the transaction fail, Store commits the others without it.
 func New(inner transfer.Store) *Store {
 	s := &Store{Store: inner}
-	s.commits = batch.NewDivisible(s.commit, change.key, batch.Options{})
+	s.commits = batch.NewDivisible(s.commit, change.key, batch.Options{Name: "commit transfers"})
 	return s
 }
 
@@ -27,6 +29,10 @@ func (s *Store) Close() { s.commits.Close() }
 
 // Commit implements transfer.Store. If it fails, some of the changes may have taken effect.
 func (s *Store) Commit(ctx context.Context, changes transfer.Changes) (done transfer.Committed, err error) {
+	changes.Steps = slices.Clone(changes.Steps)
+	for i := range changes.Steps { // each goes on with the trace of its own driver, although drivers share a transaction
+		changes.Steps[i].TraceParent = telemetry.TraceParent(ctx)
+	}
 	all := split(changes)
 	outcomes, errs := s.commits.DoAll(ctx, all)
 	for _, err := range errs {

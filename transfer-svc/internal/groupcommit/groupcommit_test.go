@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/bankmore/bankmore/platform/batch"
+	"github.com/bankmore/bankmore/platform/telemetry"
+	"github.com/bankmore/bankmore/platform/telemetry/telemetrytest"
 	"github.com/bankmore/bankmore/transfer-svc/internal/groupcommit"
 	"github.com/bankmore/bankmore/transfer-svc/internal/transfer"
 )
@@ -20,6 +22,7 @@ import (
 type store struct {
 	transfer.Store
 	transactions atomic.Int64
+	traced       sync.Map // the trace of each transfer that moved on, by its id
 }
 
 // errBad is a failure of one input.
@@ -43,6 +46,7 @@ func (s *store) Commit(_ context.Context, changes transfer.Changes) (done transf
 	}
 	for _, step := range changes.Steps {
 		at := time.Now()
+		s.traced.Store(step.After.ID, step.TraceParent)
 		if step.After.ID == "stale" {
 			at = time.Time{}
 		}
@@ -94,5 +98,43 @@ func TestOneChangeFailsAlone(t *testing.T) {
 			})
 		}
 		all.Wait()
+	})
+}
+
+// Each step goes on with the trace of its own driver, although the transaction is part of one trace only. The caller's steps stay as
+// they were.
+func TestStepsGoOnWithTheirTraces(t *testing.T) {
+	spans := telemetrytest.Record(t)
+	synctest.Test(t, func(t *testing.T) {
+		inner := &store{}
+		commits := groupcommit.New(inner)
+		var all sync.WaitGroup
+		want := map[string]string{"nobody's": ""}
+		commit := func(ctx context.Context, id string) {
+			all.Go(func() {
+				steps := []transfer.Step{{After: transfer.Transfer{ID: id}}}
+				if _, err := commits.Commit(ctx, transfer.Changes{Steps: steps}); err != nil || steps[0].TraceParent != "" {
+					t.Error(err, steps)
+				}
+			})
+			synctest.Wait()
+		}
+		for _, id := range []string{"1", "2", "3"} {
+			ctx, span := spans.Start(id)
+			defer span.End()
+			want[id] = telemetry.TraceParent(ctx)
+			commit(ctx, id)
+		}
+		commit(t.Context(), "nobody's")
+		all.Wait()
+		commits.Close()
+		for id, trace := range want {
+			if got, _ := inner.traced.Load(id); got != trace {
+				t.Errorf("%s goes on with %q, want %q", id, got, trace)
+			}
+		}
+		if len(spans.Named("commit transfers")) != 2 {
+			t.Errorf("spans %q", spans.Names())
+		}
 	})
 }

@@ -48,7 +48,7 @@ func testRepublish(t *testing.T, engine sqldbtest.Engine) {
 		all.WriteString(transfer(fmt.Sprintf("t%05d", i), "COMPLETED", 2_000_000))
 	}
 	all.WriteString(transfer("u1", "COMPLETED", 1_999_999) + transfer("u2", "FAILED", 0) + transfer("u3", "PENDING", 0))
-	all.WriteString("INSERT INTO outbox VALUES ('t00007', 'waits', 'k', 'p', 0, 0)")
+	all.WriteString("INSERT INTO outbox (id, topic, partition_key, payload, created_at, claimed_until) VALUES ('t00007', 'waits', 'k', 'p', 0, 0)")
 	if err := s.exec(t.Context(), all.String()); err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func TestRepublishWithALongOutbox(t *testing.T) { sqldbtest.Each(t, testRepublis
 func testRepublishWithALongOutbox(t *testing.T, engine sqldbtest.Engine) {
 	s, looking := openTwice(t, engine)
 	err := s.exec(t.Context(), `WITH RECURSIVE n(i) AS (SELECT 1000001 UNION ALL SELECT i + 1 FROM n WHERE i < 1200000)
-		INSERT INTO outbox SELECT 'an event that waits, number ' || i, 't', 'k', '', 0, 0 FROM n;
+		INSERT INTO outbox (id, topic, partition_key, payload, created_at, claimed_until) SELECT 'an event that waits, number ' || i, 't', 'k', '', 0, 0 FROM n;
 		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
 		INSERT INTO transfers SELECT 't' || i, 'r' || i, 'f', 'a', '11', '22', 1050, 'COMPLETED', NULL, NULL, 0, 0, 1, NULL, 0 FROM n;
 		ANALYZE`) // so that the planner knows the sizes

@@ -24,7 +24,7 @@ func TestRunbookEndsLeasesOfTheFuture(t *testing.T) {
 		if _, err := s.Commit(t.Context(), transfer.Changes{Creates: []transfer.Transfer{tr}}); err != nil {
 			t.Fatal(err)
 		}
-		err := s.exec(t.Context(), "INSERT INTO outbox VALUES ('"+requestID+"', 'topic', 'key', '{}', 0, "+s.db.Now()+" + 15000000)")
+		err := s.exec(t.Context(), "INSERT INTO outbox (id, topic, partition_key, payload, created_at, claimed_until) VALUES ('"+requestID+"', 'topic', 'key', '{}', 0, "+s.db.Now()+" + 15000000)")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -215,9 +215,9 @@ func testVerify(t *testing.T, engine sqldbtest.Engine) {
 		{"of tomorrow, but it has ended", completed, "UPDATE transfers SET created_at = created_at + 86400000000, " +
 			"updated_at = updated_at + 86400000000, completed_at = completed_at + 86400000000", ""},
 		{"stuck, with a lease of tomorrow", nil, "UPDATE transfers SET created_at = created_at - 1, lease_until = lease_until + 86400000000", "is PENDING since"},
-		{"event of nothing", nil, "INSERT INTO outbox VALUES ('x', 'transfers-completed', '11', '{}', 0, 0)", "event x for transfers-completed of transfer unknown"},
+		{"event of nothing", nil, "INSERT INTO outbox (id, topic, partition_key, payload, created_at, claimed_until) VALUES ('x', 'transfers-completed', '11', '{}', 0, 0)", "event x for transfers-completed of transfer unknown"},
 		{"event too early", []accountapi.Outcome{applied},
-			"INSERT INTO outbox SELECT id, 'transfers-completed', '11', '{}', 0, 0 FROM transfers", "of transfer DEBITED"},
+			"INSERT INTO outbox (id, topic, partition_key, payload, created_at, claimed_until) SELECT id, 'transfers-completed', '11', '{}', 0, 0 FROM transfers", "of transfer DEBITED"},
 		{"event on another topic", completed, "UPDATE outbox SET topic = 'x'", "for x of transfer COMPLETED"},
 		{"event out of order", completed, "UPDATE outbox SET partition_key = '22'", "of transfer COMPLETED"},
 	} {
@@ -300,5 +300,39 @@ func TestOneBadTransferFailsAlone(t *testing.T) {
 			Lock: `INSERT INTO transfers (id, request_id, fingerprint, origin_account_id, origin_account_number, destination_account_number,
 				amount, state, created_at, updated_at, lease_until, claims) VALUES ('x', 'locked', 'f', 'id-11', '11', '22', 1, 'PENDING', 0, 0, 0, 0)`,
 		})
+	})
+}
+
+// The event of a completed transfer has the trace of the step that completed it, or none.
+func TestEventsKeepTheirTraces(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, engine sqldbtest.Engine) {
+		s := open(t, engine)
+		traces := map[string]sql.NullString{
+			"a": {String: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", Valid: true},
+			"b": {},
+		}
+		var creates, steps transfer.Changes
+		for id, trace := range traces {
+			pending := transfer.Transfer{
+				ID: id, RequestID: id, Fingerprint: "f", Origin: transfer.Party{AccountID: "a", AccountNumber: "11"}, Destination: "22",
+				Amount: 100, State: transfer.Pending,
+			}
+			after := pending
+			after.State = transfer.Completed
+			creates.Creates = append(creates.Creates, pending)
+			steps.Steps = append(steps.Steps, transfer.Step{From: transfer.Pending, After: after, TraceParent: trace.String})
+		}
+		for _, changes := range []transfer.Changes{creates, steps} {
+			if _, err := s.Commit(t.Context(), changes); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for id, want := range traces {
+			var got sql.NullString
+			err := s.db.Read().QueryRowContext(t.Context(), "SELECT traceparent FROM outbox WHERE id = $1", id).Scan(&got)
+			if err != nil || got != want {
+				t.Errorf("%s: %+v, %v, want %+v", id, got, err, want)
+			}
+		}
 	})
 }

@@ -120,6 +120,9 @@ type Changes struct {
 type Step struct {
 	From  State
 	After Transfer
+	// TraceParent goes on with the event of a completed transfer: see outbox.Message. Those who drive transfers leave it empty; a
+	// decorator of the store fills it in.
+	TraceParent string
 }
 
 // At returns After with the times that it has if the step takes effect at now.

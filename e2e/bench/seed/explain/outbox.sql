@@ -1,6 +1,6 @@
 \echo == outbox: add a batch
-EXPLAIN (ANALYZE, BUFFERS) INSERT INTO outbox SELECT 'new ' || i, 'topic', 'key', repeat('x', 250), 0, 0 FROM generate_series(1, 100) AS i;
-INSERT INTO outbox SELECT 'late ' || i, 'topic', 'key', repeat('x', 250), 0, 0 FROM generate_series(1, :backlog) AS i;
+EXPLAIN (ANALYZE, BUFFERS) INSERT INTO outbox (id, topic, partition_key, payload, created_at, claimed_until) SELECT 'new ' || i, 'topic', 'key', repeat('x', 250), 0, 0 FROM generate_series(1, 100) AS i;
+INSERT INTO outbox (id, topic, partition_key, payload, created_at, claimed_until) SELECT 'late ' || i, 'topic', 'key', repeat('x', 250), 0, 0 FROM generate_series(1, :backlog) AS i;
 \echo == outbox: claim a portion
 EXPLAIN (ANALYZE, BUFFERS) WITH free AS (SELECT id FROM outbox WHERE claimed_until <= 1000 ORDER BY id LIMIT 200 FOR UPDATE SKIP LOCKED)
     UPDATE outbox SET claimed_until = 2000 WHERE id = ANY (ARRAY(SELECT id FROM free)) RETURNING id, topic, partition_key, payload;

@@ -38,13 +38,13 @@ const MakeDebtor = `ON CONFLICT (account_number) DO UPDATE SET due_at = excluded
 // The SQL of a new fee. InsertFrom reads rows with NewColumns. Only replicas of the version before the table debtors read
 // due_at; for them the fee is due at once.
 const (
-	NewColumns = "id, transfer_id, account_number, amount, status, reason"
-	NewWidth   = 6
+	NewColumns = "id, transfer_id, account_number, amount, status, reason, traceparent"
+	NewWidth   = 7
 )
 
 // NewValues returns the values of NewColumns.
 func NewValues(f fee.Fee) []any {
-	return []any{f.ID, f.TransferID, f.AccountNumber, int64(f.Amount), string(f.Status), string(f.Reason)}
+	return []any{f.ID, f.TransferID, f.AccountNumber, int64(f.Amount), string(f.Status), string(f.Reason), sqldb.NullText(f.TraceParent)}
 }
 
 // InsertFrom begins the creation of fees at the time now of sqldb.DB.Now. The rows follow.
@@ -59,7 +59,7 @@ const UnlessPresent = " ON CONFLICT (transfer_id) DO NOTHING"
 // debtor waits for balance.
 const feeColumns = `id, transfer_id, account_number, amount, status,
 	CASE WHEN status = 'PENDING' AND EXISTS (SELECT 1 FROM debtors WHERE debtors.account_number = fees.account_number AND debtors.waits)
-		THEN '` + string(fee.ReasonInsufficientBalance) + `' ELSE reason END, created_at, charged_at`
+		THEN '` + string(fee.ReasonInsufficientBalance) + `' ELSE reason END, created_at, charged_at, traceparent`
 
 // Get implements fee.Store.
 func (s Store) Get(ctx context.Context, id string) (fee.Fee, error) {
@@ -95,7 +95,11 @@ func (s Store) List(ctx context.Context, accountNumber, before string, limit int
 func ScanFee(row interface{ Scan(dest ...any) error }, more ...any) (f fee.Fee, err error) {
 	var created int64
 	var charged sql.NullInt64
-	err = row.Scan(append([]any{&f.ID, &f.TransferID, &f.AccountNumber, &f.Amount, &f.Status, &f.Reason, &created, &charged}, more...)...)
+	var traceParent sql.NullString
+	err = row.Scan(append([]any{
+		&f.ID, &f.TransferID, &f.AccountNumber, &f.Amount, &f.Status, &f.Reason, &created, &charged, &traceParent,
+	}, more...)...)
+	f.TraceParent = traceParent.String
 	f.CreatedAt = sqldb.Time(created)
 	if charged.Valid {
 		f.ChargedAt = sqldb.Time(charged.Int64)

@@ -127,7 +127,7 @@ const (
 	NextWidth       = 6
 	SettledFees     = "fees.id = next.id AND fees.status NOT IN ('CHARGED', 'WAIVED') AND fees.attempt = next.settled"
 	ReturnedColumns = `fees.id, fees.transfer_id, fees.account_number, fees.amount, fees.status, fees.reason, fees.created_at,
-		fees.charged_at`
+		fees.charged_at, fees.traceparent`
 )
 
 // SetNext settles fees at the time now of sqldb.DB.Now.
@@ -153,7 +153,9 @@ func Events(settled []fee.Fee) (messages []outbox.Message, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("encoding the event: %w", err)
 		}
-		messages = append(messages, outbox.Message{ID: f.ID, Topic: feeapi.TopicCharged, PartitionKey: f.AccountNumber, Payload: payload})
+		messages = append(messages, outbox.Message{
+			ID: f.ID, Topic: feeapi.TopicCharged, PartitionKey: f.AccountNumber, Payload: payload, TraceParent: f.TraceParent,
+		})
 	}
 	return messages, nil
 }

@@ -27,7 +27,7 @@ func (s *Store) Add(ctx context.Context, fees []fee.Fee) ([]bool, error) {
 		// All replicas insert in the same orders, so that they do not deadlock.
 		batch.Queue(`
 			WITH added AS (
-				`+portable.InsertFrom(now)+`unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[])
+				`+portable.InsertFrom(now)+`unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[])
 					AS new (`+portable.NewColumns+`) ORDER BY transfer_id`+portable.UnlessPresent+`
 				RETURNING id, account_number, status
 			), owing AS (

@@ -81,6 +81,7 @@ func pending(account string, n int) []fee.Fee {
 	for i := range fees {
 		fees[i] = fee.Fee{
 			ID: newID(), TransferID: newID(), AccountNumber: account, Amount: 200, Status: fee.Pending, CreatedAt: start,
+			TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 		}
 	}
 	return fees

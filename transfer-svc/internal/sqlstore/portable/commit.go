@@ -82,9 +82,15 @@ func StepValues(s transfer.Step) []any {
 	}
 }
 
+// Completion is a completed transfer, and the trace that its event goes on with.
+type Completion struct {
+	transfer.Transfer
+	TraceParent string
+}
+
 // Applied returns when each step took effect, or zero if it did not, and the transfers that the steps completed. to holds the
 // updated transfers by id; Applied deletes its entries.
-func Applied(steps []transfer.Step, to map[string]Moved) (stepped []time.Time, completed []transfer.Transfer) {
+func Applied(steps []transfer.Step, to map[string]Moved) (stepped []time.Time, completed []Completion) {
 	stepped = make([]time.Time, len(steps))
 	for i, s := range steps {
 		m := to[s.After.ID]
@@ -94,14 +100,14 @@ func Applied(steps []transfer.Step, to map[string]Moved) (stepped []time.Time, c
 		stepped[i] = m.At
 		delete(to, s.After.ID) // if another driver's equal step is in this batch, only the first one counts
 		if s.After.State == transfer.Completed {
-			completed = append(completed, s.At(m.At))
+			completed = append(completed, Completion{s.At(m.At), s.TraceParent})
 		}
 	}
 	return stepped, completed
 }
 
 // Events returns the event of each completed transfer. The event's id is the transfer's id, so a transfer has one event.
-func Events(completed []transfer.Transfer) ([]outbox.Message, error) {
+func Events(completed []Completion) ([]outbox.Message, error) {
 	messages := make([]outbox.Message, len(completed))
 	for i, t := range completed {
 		payload, err := json.Marshal(transferapi.Completed{
@@ -111,7 +117,9 @@ func Events(completed []transfer.Transfer) ([]outbox.Message, error) {
 		if err != nil {
 			return nil, fmt.Errorf("encoding the event: %w", err)
 		}
-		messages[i] = outbox.Message{ID: t.ID, Topic: transferapi.TopicCompleted, PartitionKey: t.Origin.AccountNumber, Payload: payload}
+		messages[i] = outbox.Message{
+			ID: t.ID, Topic: transferapi.TopicCompleted, PartitionKey: t.Origin.AccountNumber, Payload: payload, TraceParent: t.TraceParent,
+		}
 	}
 	return messages, nil
 }

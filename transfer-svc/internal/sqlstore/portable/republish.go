@@ -10,7 +10,6 @@ import (
 	"github.com/bankmore/bankmore/platform/fault"
 	"github.com/bankmore/bankmore/platform/outbox"
 	"github.com/bankmore/bankmore/platform/sqldb"
-	"github.com/bankmore/bankmore/transfer-svc/internal/transfer"
 )
 
 // republishPortion is how many events one transaction of Republish adds.
@@ -30,13 +29,13 @@ func (s Store) Republish(ctx context.Context, looking *sqldb.DB, since time.Time
 		return 0, err
 	}
 	defer rows.Close()
-	portion := make([]transfer.Transfer, 0, republishPortion)
+	portion := make([]Completion, 0, republishPortion)
 	for rows.Next() {
 		t, err := Scan(rows)
 		if err != nil {
 			return added, err
 		}
-		if portion = append(portion, t); len(portion) < republishPortion {
+		if portion = append(portion, Completion{Transfer: t}); len(portion) < republishPortion {
 			continue
 		}
 		n, err := s.addAgain(ctx, portion)
@@ -52,7 +51,7 @@ func (s Store) Republish(ctx context.Context, looking *sqldb.DB, since time.Time
 }
 
 // addAgain adds the events of completed transfers that are not in the outbox, and returns how many.
-func (s Store) addAgain(ctx context.Context, completed []transfer.Transfer) (added int, err error) {
+func (s Store) addAgain(ctx context.Context, completed []Completion) (added int, err error) {
 	if len(completed) == 0 {
 		return 0, nil
 	}

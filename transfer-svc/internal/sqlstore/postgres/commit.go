@@ -26,7 +26,7 @@ func (s *Store) Commit(ctx context.Context, changes transfer.Changes) (done tran
 			return fmt.Errorf("creating transfers and moving them on: %w", err)
 		}
 		done = transfer.Committed{}
-		var completed []transfer.Transfer
+		var completed []portable.Completion
 		done.Stepped, completed = portable.Applied(changes.Steps, to)
 		messages, err := portable.Events(completed)
 		if err != nil {
