@@ -16,6 +16,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/requestbody"  // request_body
 	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy" // reverse_proxy
 	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/rewrite"      // uri
+	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp/tracing"      // tracing
 	_ "github.com/caddyserver/caddy/v2/modules/filestorage"            // where Caddy keeps its state
 	_ "github.com/caddyserver/caddy/v2/modules/logging"                // the filter encoder of logs
 )
