@@ -109,12 +109,10 @@ func (b *Bank) verifyAcross() error {
 }
 
 func (b *Bank) logsHoldNoSecret() error {
-	b.secrets.Lock()
-	defer b.secrets.Unlock()
-	if !partial() && len(b.secrets.all) < 50 {
-		return fmt.Errorf("only %d secrets were in use: the search would prove nothing", len(b.secrets.all))
+	searched := b.Secrets()
+	if !partial() && len(searched) < 50 {
+		return fmt.Errorf("only %d secrets were in use: the search would prove nothing", len(searched))
 	}
-	searched := append([]string{b.AppToken, b.APIToken, b.JWTSecret}, b.secrets.all...)
 	var found []string
 	requests := 0
 	for _, p := range b.Processes() {

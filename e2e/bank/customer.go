@@ -31,6 +31,13 @@ func (b *Bank) KeepSecret(values ...string) {
 	b.secrets.all = append(b.secrets.all, values...)
 }
 
+// Secrets returns all that must never stand in a log, the tokens of sidecars and services included.
+func (b *Bank) Secrets() []string {
+	b.secrets.Lock()
+	defer b.secrets.Unlock()
+	return append([]string{b.AppToken, b.APIToken, b.JWTSecret}, b.secrets.all...)
+}
+
 // Formatted writes the 11 digits of a CPF as people do: 529.982.247-25.
 func Formatted(cpf string) string {
 	return cpf[:3] + "." + cpf[3:6] + "." + cpf[6:9] + "-" + cpf[9:]

@@ -200,6 +200,8 @@ func (s *Stack) process(name string, command []string, env map[string]string, gr
 			environ = append(environ, key+"="+value)
 		}
 	}
+	env = maps.Clone(env)
+	maps.Copy(env, s.options.All)
 	for _, key := range slices.Sorted(maps.Keys(env)) {
 		environ = append(environ, key+"="+env[key])
 	}

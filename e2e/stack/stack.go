@@ -30,6 +30,7 @@ type Options struct {
 	Root string            // of the repository; found upward from the working directory if empty
 	Bin  string            // folder of the services' binaries; $BANKMORE_BIN, or else built, if empty
 	Env  map[string]string // more variables for the services
+	All  map[string]string // more variables for services, sidecars and the ingress
 	Tags string            // build tags of the services, if they are built here
 	Cut  bool              // a Line lies between each service and its database's server, if there is one
 
