@@ -93,30 +93,30 @@ var steps = []step{
 	{"client", "ingress: POST"},
 	{"ingress: POST", "ingress's sidecar: …"},
 	{"ingress's sidecar: …", "transfer-svc's sidecar: …"},
-	{"transfer-svc's sidecar: …", "transfer-svc: POST /api/transfer/"},
-	{"transfer-svc: POST /api/transfer/", "transfer-svc: commit transfers"},
+	{"transfer-svc's sidecar: …", "transfer-svc: POST /api/transfer"},
+	{"transfer-svc: POST /api/transfer", "transfer-svc: commit transfers"},
 	{"transfer-svc: commit transfers", "transfer-svc: sql.tx.commit"},
-	{"transfer-svc: POST /api/transfer/", "transfer-svc: send movements"},
+	{"transfer-svc: POST /api/transfer", "transfer-svc: send movements"},
 	{"transfer-svc: send movements", "transfer-svc: POST /internal/movements"},
 	{"transfer-svc: POST /internal/movements", "account-svc's sidecar: …"},
 	{"account-svc's sidecar: …", "account-svc: POST /internal/movements"},
 	{"account-svc: POST /internal/movements", "account-svc: commit movements"},
 	{"account-svc: commit movements", "account-svc: sql.tx.commit"},
 	// The event, from the outbox to fee-svc.
-	{"transfer-svc: POST /api/transfer/", "transfer-svc: send transfers-completed"},
+	{"transfer-svc: POST /api/transfer", "transfer-svc: send transfers-completed"},
 	{"transfer-svc: send transfers-completed", "transfer-svc: dapr.proto.runtime.v1.Dapr/BulkPublishEvent"},
-	{"transfer-svc: POST /api/transfer/", "fee-svc: process transfers-completed"},
+	{"transfer-svc: POST /api/transfer", "fee-svc: process transfers-completed"},
 	{"fee-svc: process transfers-completed", "fee-svc: commit fees"},
 	{"fee-svc: commit fees", "fee-svc: sql.tx.commit"},
 	// The fee.
-	{"transfer-svc: POST /api/transfer/", "fee-svc: ask for balances"},
+	{"transfer-svc: POST /api/transfer", "fee-svc: ask for balances"},
 	{"fee-svc: ask for balances", "account-svc: POST /internal/balances"},
-	{"transfer-svc: POST /api/transfer/", "fee-svc: charge fee"},
+	{"transfer-svc: POST /api/transfer", "fee-svc: charge fee"},
 	{"fee-svc: charge fee", "fee-svc: POST /internal/movements"},
 	{"fee-svc: POST /internal/movements", "account-svc: POST /internal/movements"},
-	{"transfer-svc: POST /api/transfer/", "fee-svc: settle fees"},
+	{"transfer-svc: POST /api/transfer", "fee-svc: settle fees"},
 	{"fee-svc: settle fees", "fee-svc: commit settlements"},
-	{"transfer-svc: POST /api/transfer/", "fee-svc: send fee-charges"},
+	{"transfer-svc: POST /api/transfer", "fee-svc: send fee-charges"},
 }
 
 // missing returns an error for each step that a trace lacks.
@@ -178,13 +178,13 @@ func TestBatchesLinkToTheTracesOfTheirItems(t *testing.T) {
 	ana.WaitBalance(t, "0.00")
 	// Kinds of batches that this must have made, and the spans that they link to.
 	batches := map[string]string{
-		"transfer-svc: commit transfers":         "transfer-svc: POST /api/transfer/",
-		"transfer-svc: send movements":           "transfer-svc: POST /api/transfer/",
-		"transfer-svc: send transfers-completed": "transfer-svc: POST /api/transfer/",
-		"fee-svc: process transfers-completed":   "transfer-svc: POST /api/transfer/",
-		"fee-svc: ask for balances":              "transfer-svc: POST /api/transfer/",
+		"transfer-svc: commit transfers":         "transfer-svc: POST /api/transfer",
+		"transfer-svc: send movements":           "transfer-svc: POST /api/transfer",
+		"transfer-svc: send transfers-completed": "transfer-svc: POST /api/transfer",
+		"fee-svc: process transfers-completed":   "transfer-svc: POST /api/transfer",
+		"fee-svc: ask for balances":              "transfer-svc: POST /api/transfer",
 		"fee-svc: send movements":                "fee-svc: charge fee",
-		"fee-svc: send fee-charges":              "transfer-svc: POST /api/transfer/",
+		"fee-svc: send fee-charges":              "transfer-svc: POST /api/transfer",
 	}
 	bank.Eventually(t, 20*time.Second, func() error {
 		byID := tree{}
@@ -209,7 +209,7 @@ func TestBatchesLinkToTheTracesOfTheirItems(t *testing.T) {
 		for _, s := range byID {
 			for _, link := range s.GetLinks() {
 				flight := byID[hex.EncodeToString(link.GetSpanId())]
-				back = back || s.String() == "transfer-svc: POST /api/transfer/" && flight.Span != nil && flight.GetName() == "commit transfers"
+				back = back || s.String() == "transfer-svc: POST /api/transfer" && flight.Span != nil && flight.GetName() == "commit transfers"
 			}
 		}
 		if !back {
@@ -217,7 +217,7 @@ func TestBatchesLinkToTheTracesOfTheirItems(t *testing.T) {
 		}
 		for _, c := range callers {
 			trace := collected.of(c.trace)
-			for _, own := range []string{"transfer-svc: POST /api/transfer/", "fee-svc: charge fee"} {
+			for _, own := range []string{"transfer-svc: POST /api/transfer", "fee-svc: charge fee"} {
 				if got := len(trace.below(c.span, own)); got != 1 {
 					errs = append(errs, fmt.Errorf("%d spans %q in a trace, want 1", got, own))
 				}
