@@ -41,6 +41,9 @@ func startTracing(ctx context.Context, name string) (stop func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("tracing: %w", err)
 	}
+	if autoexport.IsNoneSpanExporter(exporter) {
+		return func() {}, nil
+	}
 	described, err := resource.New(ctx, resource.WithTelemetrySDK(),
 		resource.WithAttributes(semconv.ServiceName(name), semconv.ServiceVersion(Version())), resource.WithFromEnv())
 	if err != nil {

@@ -99,6 +99,7 @@ func TestTracing(t *testing.T) {
 		{"the endpoint", map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": url}, []string{"thing-svc GET /things"}},
 		{"another name", map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_SERVICE_NAME": "other"}, []string{"other GET /things"}},
 		{"a sampler", map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_TRACES_SAMPLER": "always_off"}, []string{}},
+		{"no exporter", map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_TRACES_EXPORTER": "none"}, nil},
 		{"switched off", map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_SDK_DISABLED": "true"}, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
