@@ -83,7 +83,7 @@ func TestFlightsAreTraced(t *testing.T) {
 // The span of a flight that fails tells of it. A call that nobody traces has no span.
 func TestFailedAndUntracedFlights(t *testing.T) {
 	spans := telemetrytest.Record(t)
-	b := batch.New(func(_ context.Context, in []int) ([]int, error) { return nil, errors.New("away") }, batch.Options{})
+	b := batch.New(func(_ context.Context, _ []int) ([]int, error) { return nil, errors.New("away") }, batch.Options{})
 	ctx, span := spans.Start("caller")
 	for _, ctx := range []context.Context{ctx, t.Context()} {
 		if _, err := b.Do(ctx, 1); err == nil {

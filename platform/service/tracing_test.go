@@ -25,7 +25,7 @@ import (
 func collected(t *testing.T) (url string, names func() []string) {
 	var mu sync.Mutex
 	var all []string
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		var request collector.ExportTraceServiceRequest
 		body, err := io.ReadAll(r.Body)
 		if err != nil || proto.Unmarshal(body, &request) != nil || r.URL.Path != "/v1/traces" {
