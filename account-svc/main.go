@@ -58,7 +58,7 @@ func wire(config Config, db *sqldb.DB, dapr *sidecar.Client, limits *ratelimit.C
 		return service.Wiring{}, errors.Join(err, closeRedis())
 	}
 	memory := idempotency.New(dapr.StateStore("statestore"), config.Idempotency, memoryKeys)
-	book := groupcommit.New(ledger.New(ownercache.New(store)))
+	book := groupcommit.New(metered.NewLedger(ledger.New(ownercache.New(store))))
 	return service.Wiring{
 		Router: httpapi.New(httpapi.Deps{
 			Customers:  customers,

@@ -36,8 +36,8 @@ func TestServe(t *testing.T) {
 	if status, body := eventually(t, ended, "http://"+address+"/api/schema/transfer"); status != http.StatusOK || !strings.Contains(body, "openapi: 3.1.0") {
 		t.Errorf("/api/schema/transfer: %d", status)
 	}
-	if status, body := eventually(t, ended, "http://"+address+"/metrics"); status != http.StatusOK || !strings.Contains(body, "transfers_unfinished{") {
-		t.Errorf("/metrics: %d without transfers_unfinished", status)
+	if status, body := eventually(t, ended, "http://"+address+"/metrics"); status != http.StatusOK || !strings.Contains(body, "bankmore_transfers_unfinished{") {
+		t.Errorf("/metrics: %d without bankmore_transfers_unfinished", status)
 	}
 	stop()
 	select {

@@ -226,11 +226,11 @@ func (m *meter) drain(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
 	for {
-		completed, err := m.counter(ctx, "transfer-svc", `transfers_finished_total{outcome="completed"}`)
+		completed, err := m.counter(ctx, "transfer-svc", `bankmore_transfers_finished_total{outcome="completed"}`)
 		if err != nil {
 			return err
 		}
-		charged, err := m.counter(ctx, "fee-svc", `fee_collections_total{outcome="charged"}`)
+		charged, err := m.counter(ctx, "fee-svc", `bankmore_fee_collections_total{outcome="charged"}`)
 		if err != nil {
 			return err
 		}

@@ -12,19 +12,19 @@ import (
 // alerts are the series that docs/runbook.md refers to. Each is there from the start.
 var alerts = map[string][]string{
 	"transfer-svc": {
-		`transfers_unfinished{state="PENDING"}`, `transfers_unfinished{state="DEBITED"}`, `transfers_unfinished{state="REFUNDING"}`,
-		`transfers_unfinished_oldest_seconds{state="PENDING"}`, `transfers_unfinished_oldest_seconds{state="DEBITED"}`,
-		`transfers_unfinished_oldest_seconds{state="REFUNDING"}`,
-		`idempotency_memory_operations_total{operation="recall",result="forged"}`, `idempotency_memory_operations_total{operation="recall",result="away"}`,
-		`idempotency_memory_operations_total{operation="remember",result="away"}`, `idempotency_memory_operations_total{operation="recall",result="contradicted"}`,
-		`transfer_recoveries_total{result="unknown"}`, `transfer_leg_answers_total{leg="refund",verdict="refused"}`,
-		`outbox_waiting`, `outbox_oldest_seconds`, `worker_failures_total{worker="transfer recovery"}`, `worker_failures_total{worker="closed accounts"}`, `worker_failures_total{worker="outbox relay"}`,
+		`bankmore_transfers_unfinished{state="PENDING"}`, `bankmore_transfers_unfinished{state="DEBITED"}`, `bankmore_transfers_unfinished{state="REFUNDING"}`,
+		`bankmore_transfers_unfinished_oldest_seconds{state="PENDING"}`, `bankmore_transfers_unfinished_oldest_seconds{state="DEBITED"}`,
+		`bankmore_transfers_unfinished_oldest_seconds{state="REFUNDING"}`,
+		`bankmore_idempotency_memory_operations_total{operation="recall",result="forged"}`, `bankmore_idempotency_memory_operations_total{operation="recall",result="away"}`,
+		`bankmore_idempotency_memory_operations_total{operation="remember",result="away"}`, `bankmore_idempotency_memory_operations_total{operation="recall",result="contradicted"}`,
+		`bankmore_transfer_recoveries_total{result="unknown"}`, `bankmore_transfer_leg_answers_total{leg="refund",verdict="refused"}`,
+		`bankmore_outbox_waiting`, `bankmore_outbox_oldest_seconds`, `bankmore_worker_failures_total{worker="transfer recovery"}`, `bankmore_worker_failures_total{worker="closed accounts"}`, `bankmore_worker_failures_total{worker="outbox relay"}`,
 	},
 	"fee-svc": {
-		`fee_pending{waits_for="collection"}`, `fee_pending{waits_for="balance"}`, `fee_pending_oldest_seconds`,
-		`fee_events_total{result="dead_lettered"}`, `fee_events_total{result="retried"}`,
-		`fee_collections_total{outcome="unknown"}`, `fee_debtors_asked_total{answer="short"}`, `outbox_waiting`, `outbox_oldest_seconds`,
-		`worker_failures_total{worker="fee collector"}`, `worker_failures_total{worker="outbox relay"}`,
+		`bankmore_fee_pending{waits_for="collection"}`, `bankmore_fee_pending{waits_for="balance"}`, `bankmore_fee_pending_oldest_seconds`,
+		`bankmore_fee_events_total{result="dead_lettered"}`, `bankmore_fee_events_total{result="retried"}`,
+		`bankmore_fee_collections_total{outcome="unknown"}`, `bankmore_fee_debtors_asked_total{answer="short"}`, `bankmore_outbox_waiting`, `bankmore_outbox_oldest_seconds`,
+		`bankmore_worker_failures_total{worker="fee collector"}`, `bankmore_worker_failures_total{worker="outbox relay"}`,
 	},
 }
 

@@ -34,8 +34,8 @@ func count(t *testing.T, id, series string) (sum int) {
 func TestEventsTravelInPortions(t *testing.T) {
 	const payers, each = 4, 50
 	system.Settle(t)
-	const deliveries = `http_request_duration_seconds_count{method="POST",route="/events/transfers-completed"`
-	eventsBefore, deliveriesBefore := count(t, "fee-svc", `fee_events_total{result="accepted"}`), count(t, "fee-svc", deliveries)
+	const deliveries = `bankmore_http_request_duration_seconds_count{method="POST",route="/events/transfers-completed"`
+	eventsBefore, deliveriesBefore := count(t, "fee-svc", `bankmore_fee_events_total{result="accepted"}`), count(t, "fee-svc", deliveries)
 	shop, all := system.NewCustomer(t, "Loja Porções", ""), make([]bank.Customer, payers)
 	for i := range all {
 		all[i] = system.NewCustomer(t, "Ana Porções", "150.00")
@@ -56,7 +56,7 @@ func TestEventsTravelInPortions(t *testing.T) {
 		payer.WaitBalance(t, "0.00") // each transfer cost 1.00 and a fee of 2.00
 	}
 	took := time.Since(began)
-	events, came := count(t, "fee-svc", `fee_events_total{result="accepted"}`)-eventsBefore, count(t, "fee-svc", deliveries)-deliveriesBefore
+	events, came := count(t, "fee-svc", `bankmore_fee_events_total{result="accepted"}`)-eventsBefore, count(t, "fee-svc", deliveries)-deliveriesBefore
 	t.Logf("%d events in %d deliveries within %s", events, came, took)
 	if most := payers * (int(took/(300*time.Millisecond)) + 2); events != payers*each || came > most || came == 0 {
 		t.Errorf("%d events in %d deliveries within %s, want %d events in at most %d deliveries", events, came, took, payers*each, most)

@@ -18,6 +18,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
@@ -35,7 +37,7 @@ type Func[In, Out any] func(ctx context.Context, in []In) ([]Out, error)
 
 // Options bound a Batcher. The zero value of a field takes its default.
 type Options struct {
-	Name       string        // of the flights' spans; default "batch"
+	Name       string        // of the flights, in spans and metrics; default "batch"
 	MaxItems   int           // items per flight; default 256
 	MaxFlights int           // flights at once, not counting those of lanes; default 1
 	MaxPending int           // calls waiting for a flight, beyond which Do refuses; default 16,384
@@ -44,6 +46,14 @@ type Options struct {
 	// none. With Hold, flights are few and carry many calls, and a flight that hangs still does not stop the others.
 	Hold time.Duration
 }
+
+var items = promauto.NewHistogramVec(prometheus.HistogramOpts{
+	Name: "bankmore_batch_items", Help: "Items that travelled together, by what they are (batch).",
+	Buckets: []float64{1, 2, 4, 8, 16, 32, 64, 128, 256},
+}, []string{"batch"})
+
+// Observe measures how many items have travelled together, for those who do not use a Batcher.
+func Observe(name string, n int) { items.WithLabelValues(name).Observe(float64(n)) }
 
 // Extent says how far the reason of a failure reaches.
 type Extent int
@@ -364,6 +374,7 @@ func (b *Batcher[In, Out]) guarded(ctx context.Context, in []In) (out []Out, err
 			err = panicked{fmt.Errorf("batch: panic: %v", p)}
 		}
 	}()
+	Observe(b.opts.Name, len(in))
 	out, err = b.run(ctx, in)
 	if err == nil && len(out) != len(in) {
 		err = fmt.Errorf("batch: %d outputs for %d inputs", len(out), len(in))

@@ -16,6 +16,7 @@ import (
 
 	"github.com/bankmore/bankmore/platform/batch"
 	"github.com/bankmore/bankmore/platform/fault"
+	"github.com/bankmore/bankmore/platform/telemetry/telemetrytest"
 )
 
 // gate is a Func whose flights end when the test says so. It answers each number with its double.
@@ -89,6 +90,15 @@ func TestCallsDuringAFlightLeaveTogether(t *testing.T) {
 		g.land <- struct{}{}
 		answered.Wait()
 	})
+}
+
+func TestSizesAreMeasured(t *testing.T) {
+	measured := func() float64 { return telemetrytest.Value(t, "bankmore_batch_items", "letters") }
+	before := measured()
+	b := batch.New(func(_ context.Context, in []int) ([]int, error) { return in, nil }, batch.Options{Name: "letters"})
+	if _, err := b.Do(t.Context(), 1); err != nil || measured() != before+1 {
+		t.Errorf("%v, %v flights measured, want 1", err, measured()-before)
+	}
 }
 
 func TestMaxItems(t *testing.T) {

@@ -32,7 +32,7 @@ import (
 )
 
 var lookups = promauto.NewCounterVec(prometheus.CounterOpts{
-	Name: "idempotency_memory_operations_total",
+	Name: "bankmore_idempotency_memory_operations_total",
 	Help: "Accesses to the idempotency memory, by operation and result (hit, miss, unreadable, forged, contradicted, ok, away, dropped).",
 }, []string{"operation", "result"})
 

@@ -30,6 +30,7 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/bankmore/bankmore/platform/batch"
 	"github.com/bankmore/bankmore/platform/crashpoint"
 	"github.com/bankmore/bankmore/platform/sidecar"
 	"github.com/bankmore/bankmore/platform/sqldb"
@@ -73,13 +74,16 @@ const (
 
 var (
 	published = promauto.NewCounterVec(prometheus.CounterOpts{
-		Name: "outbox_published_total", Help: "Events confirmed by the broker, by topic.",
+		Name: "bankmore_outbox_published_total", Help: "Events that the broker has confirmed, by topic.",
+	}, []string{"topic"})
+	newest = promauto.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "bankmore_outbox_newest_published_timestamp_seconds", Help: "When the broker last confirmed an event, by topic.",
 	}, []string{"topic"})
 	waiting = promauto.NewGauge(prometheus.GaugeOpts{
-		Name: "outbox_waiting", Help: "Events not yet confirmed by the broker.",
+		Name: "bankmore_outbox_waiting", Help: "Events not yet confirmed by the broker.",
 	})
 	oldest = promauto.NewGauge(prometheus.GaugeOpts{
-		Name: "outbox_oldest_seconds", Help: "Age of the oldest event not yet confirmed by the broker.",
+		Name: "bankmore_outbox_oldest_seconds", Help: "Age of the oldest event not yet confirmed by the broker.",
 	})
 )
 
@@ -136,7 +140,10 @@ func (r *Relay) send(ctx context.Context, topic string, events []sidecar.Event) 
 	if err := r.settle(ctx, sent, unsent); err != nil {
 		return err
 	}
-	published.WithLabelValues(topic).Add(float64(len(sent)))
+	if len(sent) > 0 {
+		published.WithLabelValues(topic).Add(float64(len(sent)))
+		newest.WithLabelValues(topic).SetToCurrentTime()
+	}
 	if publishErr != nil {
 		return fmt.Errorf("publishing %d of %d events to %s: %w", len(events)-len(sent), len(events), topic, publishErr)
 	}
@@ -172,6 +179,7 @@ func (r *Relay) publish(ctx context.Context, topic string, events []sidecar.Even
 	failures := map[string]failure{}
 	// try sends some of events and reports whether any was confirmed.
 	try := func(events []sidecar.Event, how failure) (works bool, err error) {
+		batch.Observe("publish events", len(events))
 		failed, err := r.publisher.Publish(ctx, r.pubsub, topic, events)
 		for _, e := range events {
 			delete(failures, e.ID)

@@ -173,6 +173,29 @@ func TestRolledBackIsNeverPublished(t *testing.T) {
 	}
 }
 
+// A topic's newest event moves when the broker confirms an event, and only then: an alert compares it with what its consumer
+// acknowledges.
+func TestNewestPublishedEvent(t *testing.T) {
+	const name = "bankmore_outbox_newest_published_timestamp_seconds"
+	db, b := open(t), new(broker)
+	relay := outbox.NewRelay(db, b, "pubsub")
+	add(t, db, messages("newest", 1)...)
+	before := float64(time.Now().UnixMicro()) / 1e6
+	round(t, relay)
+	first := telemetrytest.Value(t, name, "newest")
+	if now := float64(time.Now().UnixMicro()) / 1e6; first < before-.01 || first > now+.01 {
+		t.Errorf("confirmed between %f and %f, and the gauge says %f", before, now, first)
+	}
+	b.fail = func(context.Context, string, []sidecar.Event) (map[string]bool, error) { return nil, errDown }
+	add(t, db, messages("newest", 1)...)
+	if _, err := relay.Round(t.Context()); err == nil {
+		t.Error("the broker is down")
+	}
+	if got := telemetrytest.Value(t, name, "newest"); got != first {
+		t.Errorf("nothing was confirmed, and the gauge went from %f to %f", first, got)
+	}
+}
+
 // The relay publishes the oldest events first, in portions, each in the order of ids. So events of one partition stay in
 // order.
 func TestOrderAndPortions(t *testing.T) {
@@ -566,13 +589,13 @@ func testGaugesShowALaggingRelay(t *testing.T, age string) {
 	}
 	_, _ = relay.Round(t.Context())
 	measure(t, relay)
-	if waiting, age := gauge(t, "outbox_waiting"), gauge(t, "outbox_oldest_seconds"); waiting != 3 || age < 50 || age > 70 {
+	if waiting, age := gauge(t, "bankmore_outbox_waiting"), gauge(t, "bankmore_outbox_oldest_seconds"); waiting != 3 || age < 50 || age > 70 {
 		t.Errorf("%v waiting, the oldest for %v s, want 3 and about 60", waiting, age)
 	}
 	b.fail = nil
 	round(t, relay)
 	measure(t, relay)
-	if waiting, age := gauge(t, "outbox_waiting"), gauge(t, "outbox_oldest_seconds"); waiting != 0 || age != 0 {
+	if waiting, age := gauge(t, "bankmore_outbox_waiting"), gauge(t, "bankmore_outbox_oldest_seconds"); waiting != 0 || age != 0 {
 		t.Errorf("%v waiting, the oldest for %v s, want 0 and 0", waiting, age)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/bankmore/bankmore/platform/dependency"
 	"github.com/bankmore/bankmore/platform/fault"
 	"github.com/bankmore/bankmore/platform/web"
 )
@@ -82,7 +83,7 @@ func (r Rules) of(route string) Rate {
 var errTooMany = fault.New(fault.RateLimited, fault.TypeRateLimited, "Muitas requisições. Tente novamente mais tarde.")
 
 var refused = promauto.NewCounterVec(prometheus.CounterOpts{
-	Name: "requests_over_limit_total", Help: "Requests that were answered 429, since the customer has sent too many to this route.",
+	Name: "bankmore_requests_over_limit_total", Help: "Requests that were answered 429, since the customer has sent too many to this route.",
 }, []string{"route"})
 
 // Customers bounds the requests of each customer to each route. This process decides at once, by what it has counted. With
@@ -119,6 +120,7 @@ func NewCustomers(config Config) (*Customers, error) {
 	options.Protocol = 2
 	c.shared, c.prefix = redis.NewClient(options), config.KeyPrefix+"requests:"
 	c.add = c.addInRedis
+	c.shared.AddHook(dependency.RedisHook{})
 	return c, nil
 }
 

@@ -31,7 +31,7 @@ const roundLimit = time.Minute
 type Round func(ctx context.Context) (more bool, err error)
 
 var failures = promauto.NewCounterVec(prometheus.CounterOpts{
-	Name: "worker_failures_total", Help: "Rounds of a worker that failed. While a worker that sets a gauge fails, the gauge keeps its old value.",
+	Name: "bankmore_worker_failures_total", Help: "Rounds of a worker that failed. While a worker that sets a gauge fails, the gauge keeps its old value.",
 }, []string{"worker"})
 
 // MeasureInterval is the usual interval of workers that set gauges.

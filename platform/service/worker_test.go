@@ -183,7 +183,7 @@ func TestErrorsAreLoggedUnlessTheWorkerStops(t *testing.T) {
 	}
 }
 
-// failures returns worker_failures_total of a worker.
+// failures returns bankmore_worker_failures_total of a worker.
 func failures(t *testing.T, name string) float64 {
 	t.Helper()
 	families, err := prometheus.DefaultGatherer.Gather()
@@ -192,12 +192,12 @@ func failures(t *testing.T, name string) float64 {
 	}
 	for _, family := range families {
 		for _, m := range family.GetMetric() {
-			if family.GetName() == "worker_failures_total" && m.GetLabel()[0].GetValue() == name {
+			if family.GetName() == "bankmore_worker_failures_total" && m.GetLabel()[0].GetValue() == name {
 				return m.GetCounter().GetValue()
 			}
 		}
 	}
-	t.Fatalf("no worker_failures_total of %s", name)
+	t.Fatalf("no bankmore_worker_failures_total of %s", name)
 	return 0
 }
 

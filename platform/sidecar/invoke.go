@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"go.opentelemetry.io/otel/propagation"
 
 	"github.com/bankmore/bankmore/platform/batch"
+	"github.com/bankmore/bankmore/platform/dependency"
 	"github.com/bankmore/bankmore/platform/telemetry"
 )
 
@@ -26,8 +28,11 @@ func (refused) Extent() batch.Extent { return batch.OneInput }
 
 // Invoke posts in to path of another app and fills out from its 200 answer. Any error, whatever its cause, means that
 // the outcome is unknown: the app may have run (a sidecar answers 500 also when the app's answer was lost, and may
-// itself deliver a request twice). The only sound reaction is to repeat the call with the same keys.
-func (c *Client) Invoke(ctx context.Context, appID, path string, in, out any) error {
+// itself deliver a request twice). The only sound reaction is to repeat the call with the same keys. path holds no id: it names the
+// operation in the metrics.
+func (c *Client) Invoke(ctx context.Context, appID, path string, in, out any) (err error) {
+	start := time.Now()
+	defer func() { dependency.Observe(appID, path, start, err) }()
 	body, err := json.Marshal(in)
 	if err != nil {
 		return fmt.Errorf("invoking %s%s: %w", appID, path, err)

@@ -3,8 +3,11 @@ package sidecar
 import (
 	"context"
 	"errors"
+	"time"
 
 	dapr "github.com/dapr/go-sdk/client"
+
+	"github.com/bankmore/bankmore/platform/dependency"
 )
 
 // Event is one message for a topic.
@@ -31,7 +34,9 @@ func (c *Client) Publish(ctx context.Context, pubsub, topic string, events []Eve
 		}
 		entries[i] = dapr.PublishEventsEvent{EntryID: e.ID, Data: e.Data, ContentType: "application/json", Metadata: metadata}
 	}
+	start := time.Now()
 	resp := c.sdk.PublishEvents(ctx, pubsub, topic, entries)
+	dependency.Observe(dependency.Broker, "publish "+topic, start, resp.Error)
 	failed = make(map[string]bool, len(resp.FailedEvents))
 	for _, f := range resp.FailedEvents {
 		entry, ok := f.(dapr.PublishEventsEvent)
@@ -57,6 +62,9 @@ func (c *Client) Publish(ctx context.Context, pubsub, topic string, events []Eve
 // PublishRaw sends data to a topic unchanged, without a new CloudEvents envelope. It is for dead letters: they have an
 // envelope already, or never had one.
 func (c *Client) PublishRaw(ctx context.Context, pubsub, topic string, data []byte) error {
-	return c.sdk.PublishEvent(ctx, pubsub, topic, data,
+	start := time.Now()
+	err := c.sdk.PublishEvent(ctx, pubsub, topic, data,
 		dapr.PublishEventWithRawPayload(), dapr.PublishEventWithContentType("application/octet-stream"))
+	dependency.Observe(dependency.Broker, "publish "+topic, start, err)
+	return err
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	dapr "github.com/dapr/go-sdk/client"
+
+	"github.com/bankmore/bankmore/platform/dependency"
 )
 
 // StateStore is one Dapr state store component.
@@ -32,12 +34,14 @@ type StateItem struct {
 const bulkParallelism = 32
 
 // Get returns the values of those keys that exist, in one call.
-func (s *StateStore) Get(ctx context.Context, keys []string) (map[string][]byte, error) {
+func (s *StateStore) Get(ctx context.Context, keys []string) (values map[string][]byte, err error) {
+	start := time.Now()
+	defer func() { dependency.Observe(dependency.StateStore, "get", start, err) }()
 	items, err := s.client.sdk.GetBulkState(ctx, s.name, keys, nil, bulkParallelism)
 	if err != nil {
 		return nil, err
 	}
-	values := make(map[string][]byte, len(items))
+	values = make(map[string][]byte, len(items))
 	for _, item := range items {
 		if item.Error != "" {
 			return nil, fmt.Errorf("state %s: %w", s.name, errors.New(item.Error))
@@ -63,5 +67,8 @@ func (s *StateStore) Save(ctx context.Context, items []StateItem) error {
 			Options:  &dapr.StateOptions{Concurrency: dapr.StateConcurrencyLastWrite, Consistency: dapr.StateConsistencyStrong},
 		}}
 	}
-	return s.client.sdk.ExecuteStateTransaction(ctx, s.name, nil, operations)
+	start := time.Now()
+	err := s.client.sdk.ExecuteStateTransaction(ctx, s.name, nil, operations)
+	dependency.Observe(dependency.StateStore, "save", start, err)
+	return err
 }

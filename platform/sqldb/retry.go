@@ -12,11 +12,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"github.com/bankmore/bankmore/platform/dependency"
 	"github.com/bankmore/bankmore/platform/fault"
 )
 
 var repeated = promauto.NewCounter(prometheus.CounterOpts{
-	Name: "database_transactions_repeated_total",
+	Name: "bankmore_database_transactions_repeated_total",
 	Help: "Transactions begun anew after the database had rolled them back or the connection was lost before the commit.",
 })
 
@@ -41,6 +42,8 @@ func (db *DB) retry(ctx context.Context, attempt func() (before, commit error)) 
 		}
 		return struct{}{}, err
 	}
+	start := time.Now()
+	defer func() { dependency.Observe(dependency.SQL, "transaction", start, failure(err)) }()
 	_, _ = backoff.Retry(ctx, try, backoff.WithBackOff(pauses()), backoff.WithMaxTries(maxAttempts),
 		backoff.WithNotify(func(error, time.Duration) { repeated.Inc() }))
 	return Away(err) // of the last attempt, also if ctx has ended
@@ -57,6 +60,14 @@ func (db *DB) judge(before, commit error) (transient bool, err error) {
 		return db.engine.rolledBack(before) || db.disconnected(before), db.attribute(before)
 	}
 	return db.engine.rolledBack(commit), commit // if the connection was lost during the commit, nobody knows its outcome, whatever pgx says
+}
+
+// failure returns err if it is the database's, and nil if it is a fault that fn has returned for reasons of its own.
+func failure(err error) error {
+	if f := fault.From(err); f != nil && f.Kind == fault.Unavailable {
+		return f.Err
+	}
+	return nil
 }
 
 func timedOut(err error) bool { return errors.Is(err, context.DeadlineExceeded) }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/bankmore/bankmore/platform/batch"
 	"github.com/bankmore/bankmore/platform/crashpoint"
+	"github.com/bankmore/bankmore/platform/dependency"
 )
 
 // Config locates the database.
@@ -105,7 +106,25 @@ func (db *DB) Close() error {
 func (db *DB) Ready(ctx context.Context) error { return db.read.PingContext(ctx) }
 
 // Read is the pool for queries outside of a transaction. SQLite refuses to write through it.
-func (db *DB) Read() *sql.DB { return db.read }
+func (db *DB) Read() Reader { return Reader{db.read} }
+
+// Reader is a pool that measures its queries until the first row.
+type Reader struct{ *sql.DB }
+
+// QueryContext is that of sql.DB.
+func (r Reader) QueryContext(ctx context.Context, query string, args ...any) (rows *sql.Rows, err error) {
+	start := time.Now()
+	defer func() { dependency.Observe(dependency.SQL, "query", start, err) }()
+	return r.DB.QueryContext(ctx, query, args...)
+}
+
+// QueryRowContext is that of sql.DB.
+func (r Reader) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	start := time.Now()
+	row := r.DB.QueryRowContext(ctx, query, args...)
+	dependency.Observe(dependency.SQL, "query", start, row.Err())
+	return row
+}
 
 // InTx runs fn in a write transaction: committed when fn returns nil, else rolled back. A fault that fn returns comes
 // back as it is; any other error is infrastructure and comes back as a fault of kind Unavailable. If it is the commit

@@ -20,6 +20,7 @@ import (
 	"github.com/bankmore/bankmore/platform/fault"
 	"github.com/bankmore/bankmore/platform/sqldb"
 	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
+	"github.com/bankmore/bankmore/platform/telemetry/telemetrytest"
 	"github.com/bankmore/bankmore/platform/verify"
 )
 
@@ -136,6 +137,42 @@ func testInTxCommits(t *testing.T, engine sqldbtest.Engine) {
 	}
 	if got := parents(t, sqldbtest.Reopen(t, url)); got != "first,second" {
 		t.Errorf("another opener sees %s", got)
+	}
+}
+
+// Each transaction and each query outside of one is measured. A transaction that the service itself gives up has not failed.
+func TestCallsAreMeasured(t *testing.T) { sqldbtest.Each(t, testCallsAreMeasured) }
+
+func testCallsAreMeasured(t *testing.T, e sqldbtest.Engine) {
+	db := e.Open(t, migrations)
+	ours := fault.New(fault.Conflict, "T", "no")
+	for name, test := range map[string]struct {
+		call      func()
+		operation string
+		ok        float64
+		failed    float64
+	}{
+		"a commit":        {func() { _ = db.InTx(t.Context(), add(t.Context(), "measured")) }, "transaction", 1, 0},
+		"a refusal":       {func() { _ = db.InTx(t.Context(), func(*sql.Tx) error { return ours }) }, "transaction", 1, 0},
+		"a bad statement": {func() { _, _ = db.Exec(t.Context(), "no SQL") }, "transaction", 0, 1},
+		"a row":           {func() { _ = db.Read().QueryRowContext(t.Context(), "SELECT 1").Err() }, "query", 1, 0},
+		"no row":          {func() { _ = db.Read().QueryRowContext(t.Context(), "SELECT 1 WHERE 1 = 2").Scan(new(int)) }, "query", 1, 0},
+		"a bad query":     {func() { _ = db.Read().QueryRowContext(t.Context(), "no SQL").Err() }, "query", 0, 1},
+		"rows": {func() {
+			rows, err := db.Read().QueryContext(t.Context(), "SELECT 1")
+			if err != nil || errors.Join(rows.Err(), rows.Close()) != nil {
+				t.Error(err)
+			}
+		}, "query", 1, 0},
+	} {
+		measured := func(result string) float64 {
+			return telemetrytest.Value(t, "bankmore_dependency_duration_seconds", "sql", test.operation, result)
+		}
+		ok, failed := measured("ok"), measured("failed")
+		test.call()
+		if ok, failed = measured("ok")-ok, measured("failed")-failed; ok != test.ok || failed != test.failed {
+			t.Errorf("%s: %v ok and %v failed, want %v and %v", name, ok, failed, test.ok, test.failed)
+		}
 	}
 }
 

@@ -31,9 +31,9 @@ var saneRequestID = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,128}$`)
 
 var (
 	requestSeconds = promauto.NewHistogramVec(prometheus.HistogramOpts{
-		Name:    "http_request_duration_seconds",
+		Name:    "bankmore_http_request_duration_seconds",
 		Help:    "Time to answer a request, by route and status.",
-		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
+		Buckets: []float64{.0025, .005, .01, .025, .05, .1, .25, 1, 5},
 	}, []string{"method", "route", "status"})
 	errNotFound         = fault.New(fault.NotFound, fault.TypeNotFound, "Recurso não encontrado.")
 	errMethodNotAllowed = fault.New(fault.MethodNotAllowed, fault.TypeMethodNotAllowed, "Método não permitido.")

@@ -264,7 +264,7 @@ func TestMetricsAndLogsNamePatterns(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, family := range families {
-		if family.GetName() != "http_request_duration_seconds" {
+		if family.GetName() != "bankmore_http_request_duration_seconds" {
 			continue
 		}
 		for _, metric := range family.GetMetric() {

@@ -107,7 +107,7 @@ func TestHealthReadinessMetrics(t *testing.T) {
 	if status, body := s.get("/healthz"); status != 200 || body != "ok" {
 		t.Errorf("healthz with a failing check: %d %s", status, body)
 	}
-	if status, body := s.get("/metrics"); status != 200 || !strings.Contains(body, "http_request_duration_seconds_bucket") {
+	if status, body := s.get("/metrics"); status != 200 || !strings.Contains(body, "bankmore_http_request_duration_seconds_bucket") {
 		t.Errorf("metrics: %d", status)
 	}
 	s.stop()

@@ -49,7 +49,7 @@ const failureMemory = 15 * time.Minute
 var errTooMany = fault.New(fault.RateLimited, fault.TypeRateLimited, "Muitas tentativas. Tente novamente mais tarde.")
 
 var refused = promauto.NewCounterVec(prometheus.CounterOpts{
-	Name: "attempts_refused_total", Help: "Logins, closings, registrations and files of the documentation refused by a limit: customer, source, registration, documents.",
+	Name: "bankmore_attempts_refused_total", Help: "Logins, closings, registrations and files of the documentation refused by a limit: customer, source, registration, documents.",
 }, []string{"limit"})
 
 func init() {

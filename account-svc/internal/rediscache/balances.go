@@ -21,7 +21,7 @@ import (
 )
 
 var requests = promauto.NewCounterVec(prometheus.CounterOpts{
-	Name: "balance_cache_requests_total", Help: "Balances asked of the cache, by result: hit, miss, away.",
+	Name: "bankmore_balance_cache_requests_total", Help: "Balances asked of the cache, by result: hit, miss, away.",
 }, []string{"result"})
 
 // Store is the store behind the cache.

@@ -180,7 +180,7 @@ func TestNoReaderSeesAnOlderBalance(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := startServer(t, "--maxmemory-policy", "volatile-ttl")
 			all := replicas(t, server.config, 3)
-			hits := metric(t, "balance_cache_requests_total", "hit")
+			hits := metric(t, "bankmore_balance_cache_requests_total", "hit")
 			ctx, stop := context.WithCancel(t.Context())
 			defer stop()
 			var writers, others sync.WaitGroup
@@ -212,7 +212,7 @@ func TestNoReaderSeesAnOlderBalance(t *testing.T) {
 			stop()
 			others.Wait()
 			want(t, all[0], 1150)
-			if hits == metric(t, "balance_cache_requests_total", "hit") {
+			if hits == metric(t, "bankmore_balance_cache_requests_total", "hit") {
 				t.Error("the cache answered nobody")
 			}
 			if evicted := server.InfoMap(t.Context(), "stats").Item("Stats", "evicted_keys"); (evicted != "0") != (name == "full") {
@@ -229,17 +229,17 @@ func TestOutageIsLoggedOnce(t *testing.T) {
 	log := captureLog(t)
 	want(t, store, 1000)
 	up(t, 1)
-	before := metric(t, "redis_failures_total", "")
+	before := metric(t, "bankmore_redis_failures_total", "")
 	server.signal(t, syscall.SIGSTOP)
 	for range 5 {
 		want(t, store, 1000)
 	}
 	up(t, 0)
-	if failed := metric(t, "redis_failures_total", "") - before; failed != 1 {
+	if failed := metric(t, "bankmore_redis_failures_total", "") - before; failed != 1 {
 		t.Errorf("%v failures", failed)
 	}
 	server.signal(t, syscall.SIGCONT)
-	for deadline := time.Now().Add(10 * time.Second); metric(t, "redis_up", "") == 0 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(10 * time.Second); metric(t, "bankmore_redis_up", "") == 0 && time.Now().Before(deadline); {
 		want(t, store, 1000)
 		time.Sleep(50 * time.Millisecond)
 	}

@@ -229,9 +229,9 @@ func TestClosedAccount(t *testing.T) {
 // wantHit checks a balance, and that it comes from the cache.
 func wantHit(t *testing.T, store *rediscache.Balances, balance money.Cents) {
 	t.Helper()
-	before := metric(t, "balance_cache_requests_total", "hit")
+	before := metric(t, "bankmore_balance_cache_requests_total", "hit")
 	want(t, store, balance)
-	if metric(t, "balance_cache_requests_total", "hit") == before {
+	if metric(t, "bankmore_balance_cache_requests_total", "hit") == before {
 		t.Error("no hit")
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/redis/go-redis/v9"
 	"github.com/sony/gobreaker/v2"
+
+	"github.com/bankmore/bankmore/platform/dependency"
 )
 
 // Config says where Redis is. Without a URL there is none.
@@ -42,10 +44,10 @@ const (
 
 var (
 	up = promauto.NewGauge(prometheus.GaugeOpts{
-		Name: "redis_up", Help: "1 while Redis answers, 0 while the service does without it.",
+		Name: "bankmore_redis_up", Help: "1 while Redis answers, 0 while the service does without it.",
 	})
 	failures = promauto.NewCounter(prometheus.CounterOpts{
-		Name: "redis_failures_total", Help: "Calls that Redis did not answer in time, or with an error.",
+		Name: "bankmore_redis_failures_total", Help: "Calls that Redis did not answer in time, or with an error.",
 	})
 )
 
@@ -79,7 +81,9 @@ func open(config Config, wait time.Duration) (*Client, error) {
 	options.MaxRetries = -1 // none: every caller can do without Redis
 	options.MinIdleConns = 2
 	options.Protocol = 2 // with 3, the client looks for messages that the server pushes, before and after each command
-	return newClient(redis.NewClient(options), config, wait), nil
+	server := redis.NewClient(options)
+	server.AddHook(dependency.RedisHook{})
+	return newClient(server, config, wait), nil
 }
 
 func newClient(redis *redis.Client, config Config, wait time.Duration) *Client {

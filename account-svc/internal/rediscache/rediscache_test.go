@@ -93,8 +93,8 @@ func metric(t *testing.T, name, label string) float64 {
 
 func up(t *testing.T, value float64) {
 	t.Helper()
-	if got := metric(t, "redis_up", ""); got != value {
-		t.Errorf("redis_up is %v", got)
+	if got := metric(t, "bankmore_redis_up", ""); got != value {
+		t.Errorf("bankmore_redis_up is %v", got)
 	}
 }
 
@@ -141,7 +141,7 @@ func away(t *testing.T) map[string]string {
 func TestRedisOutage(t *testing.T) {
 	for name, url := range away(t) {
 		t.Run(name, func(t *testing.T) {
-			log, failures := captureLog(t), metric(t, "redis_failures_total", "")
+			log, failures := captureLog(t), metric(t, "bankmore_redis_failures_total", "")
 			client := open(t, rediscache.Config{URL: url, BalanceTTL: time.Second})
 			up(t, 1) // nothing is known yet
 			store := rediscache.NewBalances(sqlstore.New(sqldbtest.SQLite.Open(t, sqlstore.Migrations())), client)
@@ -155,7 +155,7 @@ func TestRedisOutage(t *testing.T) {
 				t.Errorf("50 deposits and readings took %s", took)
 			}
 			up(t, 0)
-			if failed := metric(t, "redis_failures_total", "") - failures; failed < 1 || failed > 4 {
+			if failed := metric(t, "bankmore_redis_failures_total", "") - failures; failed < 1 || failed > 4 {
 				t.Errorf("%v failures", failed)
 			}
 			if n := strings.Count(log(), "redis does not answer; going on without it"); n != 1 {
@@ -248,7 +248,7 @@ func TestOneCallerASecondTriesRedis(t *testing.T) {
 		}
 	}
 	take() // fails; then nobody calls Redis for a second
-	before := metric(t, "redis_failures_total", "")
+	before := metric(t, "bankmore_redis_failures_total", "")
 	var callers sync.WaitGroup
 	for range 200 {
 		callers.Go(func() {
@@ -258,7 +258,7 @@ func TestOneCallerASecondTriesRedis(t *testing.T) {
 		})
 	}
 	callers.Wait()
-	if n := metric(t, "redis_failures_total", "") - before; n < 1 || n > 3 {
+	if n := metric(t, "bankmore_redis_failures_total", "") - before; n < 1 || n > 3 {
 		t.Errorf("%v callers tried Redis within 2.5 s", n)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/bankmore/bankmore/fee-svc/internal/fee"
+	"github.com/bankmore/bankmore/platform/batch"
 	"github.com/bankmore/bankmore/platform/telemetry"
 	"github.com/bankmore/bankmore/platform/web"
 	"github.com/bankmore/bankmore/transfer-svc/transferapi"
@@ -54,13 +55,25 @@ type (
 	}
 )
 
-var consumed = promauto.NewCounterVec(prometheus.CounterOpts{
-	Name: "fee_events_total",
-	Help: "Events of completed transfers, by result (accepted, duplicate, dead_lettered, retried).",
-}, []string{"result"})
+var (
+	consumed = promauto.NewCounterVec(prometheus.CounterOpts{
+		Name: "bankmore_fee_events_total",
+		Help: "Events of completed transfers, by result (accepted, duplicate, dead_lettered, retried).",
+	}, []string{"result"})
+	newest = promauto.NewGauge(prometheus.GaugeOpts{
+		Name: "bankmore_fee_events_newest_timestamp_seconds",
+		Help: "When fee-svc last acknowledged an event, or began to wait for one.",
+	})
+	delay = promauto.NewHistogram(prometheus.HistogramOpts{
+		Name: "bankmore_fee_event_delay_seconds", Help: "Time from a transfer's completion until its fee is recorded.",
+		Buckets: []float64{.1, .25, .5, 1, 5, 30, 300},
+	})
+)
 
-// init creates every series with the value 0, so that an alert rule can tell "zero" from "no data".
+// init creates every series with the value 0, so that an alert rule can tell "zero" from "no data". The newest event is as old as
+// this process: an alert rule compares it with what was published since.
 func init() {
+	newest.SetToCurrentTime()
 	for _, result := range []string{"accepted", "duplicate", "dead_lettered", "retried"} {
 		consumed.WithLabelValues(result)
 	}
@@ -104,7 +117,8 @@ func (s subscriber) completed(r *http.Request) (web.Answer, error) {
 func (s subscriber) judge(ctx context.Context, messages [][]byte) []verdict {
 	verdicts := make([]verdict, len(messages))
 	var transfers []fee.Transfer
-	var places []int // of transfers among the messages
+	var completions []time.Time // of transfers
+	var places []int            // of transfers among the messages
 	var bad []deadLetter
 	var spans []trace.SpanContext // those that go on with the transfers' traces
 	for i, message := range messages {
@@ -117,18 +131,19 @@ func (s subscriber) judge(ctx context.Context, messages [][]byte) []verdict {
 		if span := telemetry.SpanOf(completed.TraceParent); span.IsSampled() && telemetry.Tracing() {
 			t.TraceParent, spans = completed.TraceParent, append(spans, span)
 		}
-		transfers, places = append(transfers, t), append(places, i)
+		transfers, completions, places = append(transfers, t), append(completions, completed.CompletedAt), append(places, i)
 	}
+	batch.Observe("receive events", len(messages))
 	ctx, span := telemetry.Joint(ctx, "process "+transferapi.TopicCompleted, spans, trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(
 		semconv.MessagingOperationTypeProcess, semconv.MessagingDestinationName(transferapi.TopicCompleted),
 		semconv.MessagingBatchMessageCount(len(messages))))
 	defer span.End()
-	s.record(ctx, transfers, places, verdicts) // before the dead letters, so that good events do not wait for bad ones
+	s.record(ctx, transfers, completions, places, verdicts) // before the dead letters, so that good events do not wait for bad ones
 	s.bury(ctx, bad, verdicts)
 	return verdicts
 }
 
-func (s subscriber) record(ctx context.Context, transfers []fee.Transfer, places []int, verdicts []verdict) {
+func (s subscriber) record(ctx context.Context, transfers []fee.Transfer, completions []time.Time, places []int, verdicts []verdict) {
 	added, errs := s.recorder.Record(ctx, transfers)
 	failed := slices.DeleteFunc(slices.Clone(errs), func(err error) bool { return err == nil })
 	if len(failed) > 0 {
@@ -142,6 +157,10 @@ func (s subscriber) record(ctx context.Context, transfers []fee.Transfer, places
 			verdicts[place], result = retry, "retried"
 		case added[i]:
 			result = "accepted"
+			delay.Observe(time.Since(completions[i]).Seconds())
+		}
+		if verdicts[place] == success {
+			newest.SetToCurrentTime()
 		}
 		consumed.WithLabelValues(result).Inc()
 	}
@@ -173,6 +192,7 @@ func (s subscriber) bury(ctx context.Context, letters []deadLetter, verdicts []v
 			continue
 		}
 		verdicts[l.place] = success
+		newest.SetToCurrentTime()
 		consumed.WithLabelValues("dead_lettered").Inc()
 		slog.WarnContext(ctx, "event not understood, kept as a dead letter", "topic", transferapi.TopicCompleted,
 			"cloudevent_id", shortened(l.id), "error", l.why)

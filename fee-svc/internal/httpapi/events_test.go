@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.opentelemetry.io/otel/trace"
@@ -269,6 +270,43 @@ func TestDatabaseAwayMeansRetry(t *testing.T) {
 	}
 	if len(s.broker.kept) != 1 {
 		t.Errorf("dead letters: %q", s.broker.kept)
+	}
+}
+
+// The newest event's time moves with each delivery of which an event is acknowledged, a repeated or a bad one too, and not while
+// nothing can be recorded. So an alert can tell a subscription that is dead from one that has nothing to do.
+func TestNewestEventIsShown(t *testing.T) {
+	newest := func() float64 { return telemetrytest.Value(t, "bankmore_fee_events_newest_timestamp_seconds") }
+	delays := func() float64 { return telemetrytest.Value(t, "bankmore_fee_event_delay_seconds") }
+	s := newEdge(t, 200)
+	if age := float64(time.Now().UnixMicro())/1e6 - newest(); age < 0 || age > 600 {
+		t.Errorf("at the start, the newest event is %v s old", age)
+	}
+	good := cloudEvent(completed(transferID(1)))
+	for what, test := range map[string]struct {
+		body   string
+		delays float64
+	}{
+		"a new event":  {bulk(cloudEvent(completed(transferID(7)))), 1},
+		"a bad one":    {bulk(`{"a":1}`), 0},
+		"a single one": {cloudEvent(completed(transferID(8))), 1},
+	} {
+		before, delayed := newest(), delays()
+		s.deliver(test.body)
+		if newest() <= before || delays() != delayed+test.delays {
+			t.Errorf("%s: from %v to %v, %v delays more", what, before, newest(), delays()-delayed)
+		}
+		before = newest()
+		if s.deliver(test.body); newest() <= before {
+			t.Errorf("%s, repeated: still %v", what, before)
+		}
+	}
+	if err := s.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	before := newest()
+	if s.deliver(bulk(good)); newest() != before {
+		t.Error("nothing was recorded, and the newest event's time moves")
 	}
 }
 

@@ -12,17 +12,17 @@ import (
 
 var (
 	outcomes = promauto.NewCounterVec(prometheus.CounterOpts{
-		Name: "fee_collections_total",
+		Name: "bankmore_fee_collections_total",
 		Help: "Attempts to collect a fee, by outcome (charged, refused, waived, unknown).",
 	}, []string{"outcome"})
 	asked = promauto.NewCounterVec(prometheus.CounterOpts{
-		Name: "fee_debtors_asked_total", Help: "Accounts whose balance was asked for, by answer (covered, short, inactive, unknown).",
+		Name: "bankmore_fee_debtors_asked_total", Help: "Accounts whose balance was asked for, by answer (covered, short, inactive, unknown).",
 	}, []string{"answer"})
 	pendingFees = promauto.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "fee_pending", Help: "Fees not yet charged or waived, by what they wait for (collection, balance).",
+		Name: "bankmore_fee_pending", Help: "Fees not yet charged or waived, by what they wait for (collection, balance).",
 	}, []string{"waits_for"})
 	oldestPending = promauto.NewGauge(prometheus.GaugeOpts{
-		Name: "fee_pending_oldest_seconds", Help: "Age of the oldest fee that waits for collection.",
+		Name: "bankmore_fee_pending_oldest_seconds", Help: "Age of the oldest fee that waits for collection.",
 	})
 )
 

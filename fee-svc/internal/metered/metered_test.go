@@ -90,7 +90,7 @@ func TestGaugesTellWhatFeesWaitFor(t *testing.T) {
 // Each series is there from the start, with the value 0.
 func TestSeriesBeginAtZero(t *testing.T) {
 	for name, want := range map[string]int{
-		"fee_collections_total": 4, "fee_debtors_asked_total": 4, "fee_pending": 2, "fee_pending_oldest_seconds": 1,
+		"bankmore_fee_collections_total": 4, "bankmore_fee_debtors_asked_total": 4, "bankmore_fee_pending": 2, "bankmore_fee_pending_oldest_seconds": 1,
 	} {
 		if n, err := testutil.GatherAndCount(prometheus.DefaultGatherer, name); err != nil || n != want {
 			t.Errorf("%s has %d series, want %d (%v)", name, n, want, err)

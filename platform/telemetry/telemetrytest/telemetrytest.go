@@ -1,4 +1,4 @@
-// Package telemetrytest lets tests see the spans of the code that they run.
+// Package telemetrytest lets tests see the spans and the metrics of the code that they run.
 package telemetrytest
 
 import (

@@ -13,23 +13,23 @@ import (
 
 var (
 	finished = promauto.NewCounterVec(prometheus.CounterOpts{
-		Name: "transfers_finished_total", Help: "Transfers that reached their end here, by outcome (completed, refused, refunded).",
+		Name: "bankmore_transfers_finished_total", Help: "Transfers that reached their end here, by outcome (completed, refused, refunded).",
 	}, []string{"outcome"})
 	handedOver = promauto.NewCounter(prometheus.CounterOpts{
-		Name: "transfers_handed_over_total", Help: "Transfers that their request left to recovery.",
+		Name: "bankmore_transfers_handed_over_total", Help: "Transfers that their request left to recovery.",
 	})
 	recovered = promauto.NewCounterVec(prometheus.CounterOpts{
-		Name: "transfer_recoveries_total", Help: "Attempts of recovery at a transfer, by result (COMPLETED, FAILED, unknown).",
+		Name: "bankmore_transfer_recoveries_total", Help: "Attempts of recovery at a transfer, by result (COMPLETED, FAILED, unknown).",
 	}, []string{"result"})
 	legAnswers = promauto.NewCounterVec(prometheus.CounterOpts{
-		Name: "transfer_leg_answers_total",
+		Name: "bankmore_transfer_leg_answers_total",
 		Help: "Answers of the ledger, by leg (debit, credit, refund) and verdict (done, refused, unknown; a credit also left_out).",
 	}, []string{"leg", "verdict"})
 	unfinished = promauto.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "transfers_unfinished", Help: "Unfinished transfers in the database, by state.",
+		Name: "bankmore_transfers_unfinished", Help: "Unfinished transfers in the database, by state.",
 	}, []string{"state"})
 	oldest = promauto.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "transfers_unfinished_oldest_seconds", Help: "Age of the oldest unfinished transfer, by state.",
+		Name: "bankmore_transfers_unfinished_oldest_seconds", Help: "Age of the oldest unfinished transfer, by state.",
 	}, []string{"state"})
 )
 

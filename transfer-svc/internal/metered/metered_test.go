@@ -52,7 +52,7 @@ func counters(t *testing.T) map[string]float64 {
 			for _, label := range m.GetLabel() {
 				name += " " + label.GetValue()
 			}
-			if strings.HasPrefix(name, "transfer") && m.GetCounter() != nil {
+			if strings.HasPrefix(name, "bankmore_transfer") && m.GetCounter() != nil {
 				all[name] = m.GetCounter().GetValue()
 			}
 		}
@@ -88,7 +88,7 @@ func TestStepsAndReleasesAreCounted(t *testing.T) {
 	}
 	stale := step(transfer.Debited, transfer.Completed, 1)
 	stale.Steps[0].After.ID = "stale"
-	const finished, recovered = "transfers_finished_total ", "transfer_recoveries_total "
+	const finished, recovered = "bankmore_transfers_finished_total ", "bankmore_transfer_recoveries_total "
 	for name, test := range map[string]struct {
 		changes transfer.Changes
 		want    []string
@@ -102,7 +102,7 @@ func TestStepsAndReleasesAreCounted(t *testing.T) {
 		"completed by recovery":       {step(transfer.Debited, transfer.Completed, 2), []string{recovered + "COMPLETED", finished + "completed"}},
 		"refunded by recovery":        {step(transfer.Refunding, transfer.Failed, 1), []string{recovered + "FAILED", finished + "refunded"}},
 		"ended by another driver":     {stale, nil},
-		"left to recovery":            {release(0), []string{"transfers_handed_over_total"}},
+		"left to recovery":            {release(0), []string{"bankmore_transfers_handed_over_total"}},
 		"recovery has not got so far": {release(1), []string{recovered + "unknown"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -145,7 +145,7 @@ func TestAnswersAreCounted(t *testing.T) {
 	} {
 		var want []string
 		for _, counted := range test.want {
-			want = append(want, "transfer_leg_answers_total "+counted)
+			want = append(want, "bankmore_transfer_leg_answers_total "+counted)
 		}
 		wantCounted(t, func() {
 			m := transfer.Transfer{ID: "t", State: test.state}.Movement()

@@ -105,7 +105,7 @@ func repeated(t *testing.T) float64 {
 		t.Fatal(err)
 	}
 	for _, family := range families {
-		if family.GetName() == "database_transactions_repeated_total" {
+		if family.GetName() == "bankmore_database_transactions_repeated_total" {
 			return family.GetMetric()[0].GetCounter().GetValue()
 		}
 	}
