@@ -184,6 +184,10 @@ share ?=
 mutations: stack-tools ## the fault matrix must notice each of e2e/mutations, as root; on the servers of .ci/backends, if set
 	@e2e/mutations/run.sh $(if $(share),-share $(share)) $(names)
 
+.PHONY: test-alerts
+test-alerts: ## the alert rules, with promtool (on Debian in the package prometheus)
+	@scripts/test-alerts.sh
+
 .PHONY: check-components
 check-components: ## Dapr resources: no field and no setting that this version of Dapr does not know, no component that our daprd lacks
 	@cd tools/daprd && export GOWORK=off $(as_built) && go test ./... && \
