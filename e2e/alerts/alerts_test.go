@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 	"gopkg.in/yaml.v3"
@@ -89,13 +90,13 @@ func selectors(t *testing.T, expr string, known []string) (all []series) {
 		var byName []series
 		for _, m := range selector.LabelMatchers {
 			switch {
-			case m.Name == labels.MetricName && m.Type == labels.MatchRegexp:
+			case m.Name == model.MetricNameLabel && m.Type == labels.MatchRegexp:
 				for _, name := range known {
 					if m.Matches(name) {
 						byName = append(byName, series{metric: name})
 					}
 				}
-			case m.Name == labels.MetricName:
+			case m.Name == model.MetricNameLabel:
 			case m.Type == labels.MatchEqual:
 				s.labels[m.Name] = m.Value
 				s.names = append(s.names, m.Name)

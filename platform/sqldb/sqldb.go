@@ -115,7 +115,7 @@ type Reader struct{ *sql.DB }
 func (r Reader) QueryContext(ctx context.Context, query string, args ...any) (rows *sql.Rows, err error) {
 	start := time.Now()
 	defer func() { dependency.Observe(dependency.SQL, "query", start, err) }()
-	return r.DB.QueryContext(ctx, query, args...)
+	return r.DB.QueryContext(ctx, query, args...) //nolint:sqlclosecheck // the caller closes them
 }
 
 // QueryRowContext is that of sql.DB.
