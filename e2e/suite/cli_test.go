@@ -95,6 +95,15 @@ func TestCLI(t *testing.T) {
 	says(t, ana.run(t, 0, "balance"), "Balance: R$ 800.00")
 	says(t, ana.run(t, 0, "statement"), "deposit", "+R$ 1,000.00", "transfer", "-R$ 150.00", "R$ 850.00", other, "fee", "-R$ 2.00", "withdrawal", "-R$ 48.00")
 	says(t, ana.run(t, 0, "statement", "--limit", "1"), "withdrawal", "There is more")
+	file := filepath.Join(t.TempDir(), "statement")
+	for format, has := range map[string][]string{"--csv": {"\ufeff", "-150.00", "Bia Terminal"}, "--ofx": {"<TRNAMT>-150.00", "</OFX>"}} {
+		ana.run(t, 0, "statement", "--from", time.Now().Add(-time.Hour).Format(time.RFC3339), format, "-o", file)
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		says(t, string(text), has...)
+	}
 	says(t, ana.run(t, 0, "transfers"), other, "completed", "failed: The balance is not enough.")
 	says(t, ana.run(t, 0, "pending"), "no payment whose outcome is not known")
 	ana.run(t, 0, "logout")

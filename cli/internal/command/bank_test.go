@@ -32,6 +32,7 @@ type bank struct {
 	token  string                                          // that the bank gives and takes
 	next   []func(http.ResponseWriter, *http.Request) bool // each treats one payment request, and says whether it has answered
 	poll   func(w http.ResponseWriter)                     // answers about a transfer
+	file   http.HandlerFunc                                // answers with a statement's file
 }
 
 func newBank(t *testing.T) *bank {
@@ -57,6 +58,10 @@ func newBank(t *testing.T) *bank {
 	mux.HandleFunc("GET /api/account/statement", b.authorized(func(w http.ResponseWriter, req *http.Request) {
 		if req.URL.Query().Get("from") == "x" {
 			refuse(w, 400, "INVALID_ARGUMENT", "from inválido")
+			return
+		}
+		if req.URL.Query().Has("format") {
+			b.file(w, req)
 			return
 		}
 		item := func(id string) map[string]any {

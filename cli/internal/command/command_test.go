@@ -279,6 +279,11 @@ func TestUsage(t *testing.T) {
 		"pending repeat":                   "ID is missing",
 		"pending nothing":                  "is too much",
 		"statement --from x --limit 5 -xy": "there is no option -x",
+		"statement -o f":                   "--output needs --csv or --ofx",
+		"statement --csv":                  "--from is missing",
+		"statement --csv --ofx --from x":   "do not go together",
+		"statement --csv --from x --all":   "--all does not go with",
+		"statement --ofx --from x --json":  "--json needs --output",
 	} {
 		contains(t, m.wants(2, strings.Fields(args)...), says)
 	}
@@ -385,6 +390,8 @@ func TestCompletion(t *testing.T) {
 	contains(t, m.wants(0, "__complete", "tr"), "transfer\ttransfers to another account", "transfers\t")
 	contains(t, m.wants(0, "__complete", "completion", ""), "fish")
 	contains(t, m.wants(0, "__complete", "transfer", "--wa"), "--watch\twaits until the transfer has ended")
+	contains(t, m.wants(0, "__complete", "statement", "--o"), "--ofx\tthe period as an OFX file", "--output\twrites to")
+	contains(t, m.wants(0, "__complete", "statement", "-o", ""), "ShellCompDirectiveDefault") // names of files
 }
 
 // A password over a network that can be listened to is worth a warning.

@@ -70,10 +70,17 @@ func (a *app) more(next *string) {
 
 func (a *app) statement() *cobra.Command {
 	var f listFlags
+	var file fileFlags
 	cmd := &cobra.Command{Args: a.takes(0), RunE: func(cmd *cobra.Command, _ []string) error {
+		if err := a.checkFile(cmd, file, f); err != nil {
+			return err
+		}
 		s, err := a.session()
 		if err != nil {
 			return err
+		}
+		if file.asked() {
+			return a.statementFile(cmd.Context(), s, file, f)
 		}
 		got, err := collect(cmd.Context(), a, f, s.Statement)
 		if err != nil {
@@ -97,6 +104,7 @@ func (a *app) statement() *cobra.Command {
 	a.addListFlags(cmd, &f)
 	cmd.Flags().StringVar(&f.from, "from", "", a.l.Say("desde este `DIA` (AAAA-MM-DD, no fuso do banco) ou instante (RFC 3339)", "from this `DAY` on (YYYY-MM-DD, in the bank's time zone) or instant (RFC 3339)"))
 	cmd.Flags().StringVar(&f.to, "to", "", a.l.Say("até este `DIA`, inclusive, ou antes deste instante", "until this `DAY`, included, or before this instant"))
+	a.addFileFlags(cmd, &file)
 	return cmd
 }
 

@@ -118,14 +118,22 @@ Lists the transfers that were sent and received, newest first.`, `
 	},
 	"statement": {
 		lang.Portuguese: {"statement", "mostra o extrato", `
-Mostra os movimentos da conta, os mais novos primeiro. Os horários da tabela são os desta máquina.`, `
+Mostra os movimentos da conta, os mais novos primeiro. Os horários da tabela são os desta máquina.
+Com --csv ou --ofx, grava o período como arquivo, o mais antigo primeiro, no fuso do banco. Se o arquivo não chegar inteiro, o
+que havia com esse nome fica como estava. O CSV em português tem vírgula decimal, em inglês (BANKMORE_LANG=en) ponto.`, `
   bankmore statement
   bankmore statement --from 2026-11-01 --to 2026-11-30 --all
+  bankmore statement --from 2026-11-01 --to 2026-11-30 --csv -o novembro.csv   # para uma planilha
+  bankmore statement --from 2026-11-01 --ofx -o novembro.ofx                   # para um programa de finanças
   bankmore statement --all --json | jq -r '.items[] | [.created_at, .kind, .amount] | @csv'`},
 		lang.English: {"statement", "shows the statement", `
-Shows the movements of the account, newest first. Times in the table are this machine's.`, `
+Shows the movements of the account, newest first. Times in the table are this machine's.
+With --csv or --ofx, writes the period as a file, oldest first, in the bank's time zone. If the file does not come whole,
+what had its name stays as it was. The CSV in English has a decimal point, in Portuguese (BANKMORE_LANG=pt) a comma.`, `
   bankmore statement
   bankmore statement --from 2026-11-01 --to 2026-11-30 --all
+  bankmore statement --from 2026-11-01 --to 2026-11-30 --csv -o november.csv   # for a spreadsheet
+  bankmore statement --from 2026-11-01 --ofx -o november.ofx                   # for an accounting program
   bankmore statement --all --json | jq -r '.items[] | [.created_at, .kind, .amount] | @csv'`},
 	},
 	"fees": {

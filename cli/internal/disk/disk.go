@@ -1,9 +1,10 @@
-// Package disk keeps small private files.
+// Package disk keeps private files.
 package disk
 
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -25,13 +26,21 @@ func Folder(getenv func(string) string) (string, error) {
 	return filepath.Join(home, ".local", "state", "bankmore"), nil
 }
 
-// Write makes or replaces a file that only its owner can read. When it returns nil, the whole file is on the disk: a crash of
-// the machine leaves the old file or the new one.
-func Write(path string, content []byte) (err error) {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+// Write makes or replaces a file that only its owner can read, and the folder for it.
+func Write(path string, content []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
+	return Replace(path, func(w io.Writer) error {
+		_, err := w.Write(content)
+		return err
+	})
+}
+
+// Replace makes or replaces a file that only its owner can read with what write writes. If write fails, nothing changes. When
+// Replace returns nil, the whole file is on the disk: a crash of the machine leaves the old file or the new one.
+func Replace(path string, write func(io.Writer) error) (err error) {
+	dir := filepath.Dir(path)
 	file, err := os.CreateTemp(dir, ".new-*") // with mode 0600
 	if err != nil {
 		return err
@@ -41,7 +50,7 @@ func Write(path string, content []byte) (err error) {
 			err = errors.Join(err, os.Remove(file.Name()))
 		}
 	}()
-	_, err = file.Write(content)
+	err = write(file)
 	if err == nil {
 		err = file.Sync()
 	}
