@@ -27,9 +27,12 @@ help: # the targets, grouped by who needs them
 doctor: ## what this machine lacks for what follows, and how to get it
 	@scripts/doctor.sh
 
+# A service that you start yourself, beside its sidecar (none): see CONTRIBUTING.md.
+without ?=
+
 .PHONY: run
 run: $(bin)/launcher ## build what is missing and run everything; Ctrl-C ends it
-	@$(bin)/launcher
+	@$(bin)/launcher -without '$(without)'
 
 .PHONY: cli
 cli: $(bin)/launcher ## build bin/bankmore, the command-line client

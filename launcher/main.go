@@ -2,7 +2,7 @@
 // dapr.yaml with its sidecar, and says when everything is ready. It restarts a program that ends by itself. At a signal it
 // stops everything in order.
 //
-//	launcher [flags]
+//	launcher [flags]         with -without SERVICE, all but that service
 //	launcher build PART...   builds only; see package build
 package main
 
@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -23,10 +24,11 @@ import (
 
 // Paths, relative to the repository. The working directory must be the repository.
 const (
-	runFilePath = "dapr.yaml"
-	dataDir     = ".data"
-	logDir      = ".dapr/logs" // the Dapr CLI's choice
-	toolDir     = ".tools"
+	runFilePath    = "dapr.yaml"
+	dataDir        = ".data"
+	logDir         = ".dapr/logs" // the Dapr CLI's choice
+	environmentDir = ".dapr"      // has the environment of a service that the user starts
+	toolDir        = ".tools"
 )
 
 const ingressID = "ingress"
@@ -38,6 +40,7 @@ const kafkaVariable = "KAFKA_BOOTSTRAP_SERVERS"
 func main() {
 	builds := flag.Bool("build", true, "build the services and what is missing first")
 	broker := flag.String("broker", "127.0.0.1:9092", "where the embedded broker listens, unless "+kafkaVariable+" is set")
+	without := flag.String("without", "", "a `service` that you start yourself, as in a debugger: only its sidecar is started")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
@@ -50,13 +53,13 @@ func main() {
 		}
 		return
 	}
-	if err := run(ctx, *builds, *broker); err != nil && !errors.Is(err, context.Canceled) {
+	if err := run(ctx, *builds, *broker, *without); err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintf(os.Stderr, "\nmake run: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, builds bool, broker string) (err error) {
+func run(ctx context.Context, builds bool, broker, without string) (err error) {
 	began := time.Now()
 	apps, err := runfile.Read(runFilePath)
 	if err != nil {
@@ -64,6 +67,9 @@ func run(ctx context.Context, builds bool, broker string) (err error) {
 	}
 	if !slices.ContainsFunc(apps, func(a runfile.App) bool { return a.ID == ingressID }) {
 		return fmt.Errorf("%s: no app %q", runFilePath, ingressID)
+	}
+	if without != "" && !slices.ContainsFunc(apps, func(a runfile.App) bool { return a.ID == without && a.ID != ingressID }) {
+		return fmt.Errorf("%s: no service %q to leave out", runFilePath, without)
 	}
 	for _, dir := range []string{dataDir, logDir} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -99,6 +105,11 @@ func run(ctx context.Context, builds bool, broker string) (err error) {
 	if err != nil {
 		return err
 	}
+	if without != "" {
+		if err := s.leaveOut(without); err != nil {
+			return err
+		}
+	}
 	defer func() { err = errors.Join(err, s.stop()) }()
 	if err := s.start(ctx); err != nil {
 		return err
@@ -121,6 +132,11 @@ func (s *system) greet(took time.Duration) {
 		fmt.Printf("  %-12s http://localhost:%d, sidecar http://localhost:%d/v1.0/invoke/%s/method/\n", a.ID, a.AppPort, a.HTTPPort, a.ID)
 	}
 	fmt.Printf("  data         %s\n  logs         %s\n", dataDir, logDir)
+	for _, a := range s.apps {
+		if a.program == nil {
+			fmt.Printf("\n%s is yours to start, in this folder, with the variables in %s: %s\n", a.ID, a.environmentFile(), strings.Join(a.Command, " "))
+		}
+	}
 	fmt.Printf(`
 Try it:
 

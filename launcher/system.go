@@ -39,8 +39,13 @@ type system struct {
 
 type app struct {
 	runfile.App
-	program, sidecar *process.Process
+	program, sidecar *process.Process // no program if the user starts it
+
+	env []string // of the program, beside ours
 }
+
+// environmentFile is where leaveOut writes the app's environment.
+func (a app) environmentFile() string { return filepath.Join(environmentDir, a.ID+".env") }
 
 // describe returns a system whose programs are ready to be started.
 func describe(apps []runfile.App, programs tools, kafka, broker string) (*system, error) {
@@ -63,7 +68,7 @@ func describe(apps []runfile.App, programs tools, kafka, broker string) (*system
 		for name, value := range described.Environment() {
 			env = append(env, name+"="+value)
 		}
-		a := app{App: described}
+		a := app{App: described, env: env}
 		var err, sidecarErr error
 		a.program, err = program(a.ID, a.Dir, env, a.ready(), a.Command...)
 		a.sidecar, sidecarErr = program(a.ID+"-sidecar", a.Dir, forSidecars,
@@ -75,6 +80,15 @@ func describe(apps []runfile.App, programs tools, kafka, broker string) (*system
 		s.apps = append(s.apps, a)
 	}
 	return s, nil
+}
+
+// leaveOut leaves the start of a service to the user. It writes the variables that the service would have got to a file that
+// editors and shells understand. Only the user can read it, since the tokens are among the variables.
+func (s *system) leaveOut(id string) error {
+	left := &s.apps[slices.IndexFunc(s.apps, func(a app) bool { return a.ID == id })]
+	left.program = nil
+	slices.Sort(left.env)
+	return os.WriteFile(left.environmentFile(), []byte(strings.Join(left.env, "\n")+"\n"), 0o600)
 }
 
 // token returns the value of an environment variable, or a new random secret if it is empty.
@@ -121,11 +135,13 @@ func (s *system) start(ctx context.Context) error {
 	}
 	var names []string
 	for _, a := range s.apps {
-		names = append(names, a.ID)
+		if a.program != nil {
+			names = append(names, a.ID)
+		}
 	}
 	fmt.Printf("starting %s, each beside its sidecar\n", strings.Join(names, ", "))
-	for _, a := range s.apps {
-		if err := errors.Join(s.keeper.keep(running, a.sidecar), s.keeper.keep(running, a.program)); err != nil {
+	for _, p := range s.ofApps() {
+		if err := s.keeper.keep(running, p); err != nil {
 			return err
 		}
 	}
@@ -158,11 +174,14 @@ func (s *system) wait(ctx context.Context, ready func(context.Context) error) er
 	}
 }
 
-// open returns an error unless each service is ready and answers through the ingress and both sidecars.
+// open returns an error unless each service that we start is ready and answers through the ingress and both sidecars.
 func (s *system) open(ctx context.Context) error {
 	front := fmt.Sprintf("http://127.0.0.1:%d", s.ingress().AppPort)
 	urls := []string{front + "/healthz"}
 	for _, a := range s.services() {
+		if a.program == nil {
+			continue
+		}
 		urls = append(urls, fmt.Sprintf("http://127.0.0.1:%d/readyz", a.AppPort), front+"/api/schema/"+strings.TrimSuffix(a.ID, "-svc"))
 	}
 	for _, url := range urls {
@@ -203,7 +222,9 @@ func (s *system) stop() error {
 	var errs []error
 	end := func(p *process.Process) { errs = append(errs, p.Stop(patience)) }
 	for _, a := range slices.Backward(s.apps) {
-		end(a.program)
+		if a.program != nil {
+			end(a.program)
+		}
 	}
 	var sidecars sync.WaitGroup
 	failures := make([]error, len(s.apps))
@@ -229,8 +250,16 @@ func (s *system) processes() (all []*process.Process) {
 	if s.broker != nil {
 		all = append(all, s.broker)
 	}
+	return append(all, s.ofApps()...)
+}
+
+// ofApps returns each sidecar, and each program that is ours to start.
+func (s *system) ofApps() (all []*process.Process) {
 	for _, a := range s.apps {
-		all = append(all, a.sidecar, a.program)
+		all = append(all, a.sidecar)
+		if a.program != nil {
+			all = append(all, a.program)
+		}
 	}
 	return all
 }
