@@ -5,6 +5,7 @@ package docs
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -81,7 +82,7 @@ func Read(file, text string) (blocks []Block, err error) {
 func begin(info string) (*Block, error) {
 	words := strings.Fields(info)
 	if len(words) == 0 {
-		return nil, fmt.Errorf("the block does not say its language: bash for commands, text for what they print")
+		return nil, errors.New("the block does not say its language: bash for commands, text for what they print")
 	}
 	block := &Block{Language: words[0]}
 	for _, word := range words[1:] {
