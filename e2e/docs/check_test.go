@@ -67,6 +67,9 @@ func checkAll(t tree, text string) error {
 
 // check returns what is wrong with a block.
 func (t tree) check(b docs.Block) error {
+	if strings.HasPrefix(b.Text, "sequenceDiagram") && strings.Contains(b.Text, ";") {
+		return errors.New("a semicolon ends a statement of Mermaid: GitHub shows an error in place of the diagram")
+	}
 	if b.Language != "bash" {
 		if !slices.Contains(languages, b.Language) || len(b.Run)+len(b.Needs) > 0 {
 			return fmt.Errorf("%q is no language of a block; commands are bash, and nothing else is run or needs something", b.Language)

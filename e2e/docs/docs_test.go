@@ -77,6 +77,7 @@ func TestCheckRefuses(t *testing.T) {
 		"is neither run=… nor needs=…":          "```bash skip\nmake run\n```",
 		"does not end":                          "```bash needs=root\nmake run\n",
 		"is no language of a block":             "```sh\nmake run\n```",
+		"a semicolon ends a statement":          "```mermaid\nsequenceDiagram\n    A->>B: this; that\n```",
 		"must have either run=… or needs=…":     "```bash\nmake run\n```",
 		"either run=… or needs":                 "```bash run=TestCommands needs=root\nmake run\n```",
 		"needs=luck is none of":                 "```bash needs=luck\nmake run\n```",
