@@ -49,7 +49,7 @@ type Options struct {
 
 var items = promauto.NewHistogramVec(prometheus.HistogramOpts{
 	Name: "bankmore_batch_items", Help: "Items that travelled together, by what they are (batch).",
-	Buckets: []float64{1, 2, 4, 8, 16, 32, 64, 128, 256},
+	Buckets: []float64{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024},
 }, []string{"batch"})
 
 // Observe measures how many items have travelled together, for those who do not use a Batcher.

@@ -9,6 +9,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // The dependencies, besides the apps that are invoked, whose app-ids name them.
@@ -31,7 +33,7 @@ var seconds = promauto.NewHistogramVec(prometheus.HistogramOpts{
 func Observe(dependency, operation string, start time.Time, err error) {
 	result := "ok"
 	switch {
-	case errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled) || status.Code(err) == codes.Canceled:
 		result = "canceled"
 	case err != nil:
 		result = "failed"

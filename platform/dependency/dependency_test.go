@@ -9,6 +9,8 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/bankmore/bankmore/platform/dependency"
 	"github.com/bankmore/bankmore/platform/telemetry/telemetrytest"
@@ -35,7 +37,9 @@ func TestCallsAreMeasuredByTheirResult(t *testing.T) {
 		dependency.Observe(dependency.SQL, "transaction", time.Now(), nil)
 		dependency.Observe(dependency.SQL, "transaction", time.Now(), errors.New("away"))
 		dependency.Observe(dependency.SQL, "transaction", time.Now(), fmt.Errorf("the client left: %w", context.Canceled))
-	}, []string{"sql", "transaction", "ok"}, []string{"sql", "transaction", "failed"}, []string{"sql", "transaction", "canceled"})
+		dependency.Observe(dependency.Broker, "publish", time.Now(), status.Error(codes.Canceled, "the relay ends"))
+	}, []string{"sql", "transaction", "ok"}, []string{"sql", "transaction", "failed"}, []string{"sql", "transaction", "canceled"},
+		[]string{"broker", "publish", "canceled"})
 }
 
 func TestRedisCommandsAreMeasured(t *testing.T) {

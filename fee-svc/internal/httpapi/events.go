@@ -157,7 +157,9 @@ func (s subscriber) record(ctx context.Context, transfers []fee.Transfer, comple
 			verdicts[place], result = retry, "retried"
 		case added[i]:
 			result = "accepted"
-			delay.Observe(time.Since(completions[i]).Seconds())
+			if !completions[i].IsZero() { // an event need not have it
+				delay.Observe(time.Since(completions[i]).Seconds())
+			}
 		}
 		if verdicts[place] == success {
 			newest.SetToCurrentTime()
