@@ -252,7 +252,8 @@ func (s *scenario) runbook(block string) []string {
 	s.Helper()
 	text, err := os.ReadFile("../../docs/runbook.md")
 	s.must(err)
-	_, rest, found := strings.Cut(string(text), "<!-- "+block+" -->\n```bash\n")
+	_, rest, found := strings.Cut(string(text), "<!-- "+block+" -->\n```bash")
+	_, rest, _ = strings.Cut(rest, "\n") // what the block needs
 	commands, _, ended := strings.Cut(rest, "\n```")
 	if !found || !ended {
 		s.Fatalf("the runbook has no commands for %s", block)
