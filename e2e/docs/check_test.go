@@ -108,12 +108,17 @@ func (t tree) isRun(b docs.Block) error {
 	}
 	if scripts.Len() > 0 {
 		for _, command := range commands(b.Text) {
-			if !strings.Contains(scripts.String(), command) {
+			if !hasCommand(scripts.String(), command) {
 				errs = append(errs, fmt.Errorf("%q is not in %s", command, strings.Join(b.Run, ", ")))
 			}
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// hasCommand reports whether a script has a command, and not only a longer one that begins or ends with it.
+func hasCommand(script, command string) bool {
+	return regexp.MustCompile(`(?m)(^|[\s;&|(!"'])` + regexp.QuoteMeta(command) + `($|[\s;&|)"'])`).MatchString(script)
 }
 
 var comment = regexp.MustCompile(`(?m)(^|[ \t]+)#.*$`)

@@ -118,3 +118,19 @@ func TestCommands(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
+
+// A script has a command only if it has the whole of it.
+func TestHasCommand(t *testing.T) {
+	for script, want := range map[string]bool{
+		"make test":                    true,
+		"  make test || exit 1":        true,
+		"(make test)":                  true,
+		"make test-browser":            false,
+		"remake test":                  false,
+		"make test-browser\nmake test": true,
+	} {
+		if got := hasCommand(script, "make test"); got != want {
+			t.Errorf("%q: %t", script, got)
+		}
+	}
+}

@@ -37,8 +37,13 @@ func TraceParent(ctx context.Context) string {
 	if !Recorded(ctx) {
 		return ""
 	}
+	return Header(trace.SpanContextFromContext(ctx))
+}
+
+// Header writes a span as the value of a header traceparent: 55 characters, whatever it was read from.
+func Header(span trace.SpanContext) string {
 	header := propagation.MapCarrier{}
-	Propagator.Inject(ctx, header)
+	Propagator.Inject(trace.ContextWithSpanContext(context.Background(), span), header)
 	return header.Get("traceparent")
 }
 
@@ -52,8 +57,10 @@ func SpanOf(traceParent string) trace.SpanContext {
 // so it joins one trace, and links to the others: the parent is the span of ctx if it is of one of their traces, or else the
 // first of them. Spans that are not sampled don't count. If none is left, there is no new span, and Joint returns ctx as it is.
 func Joint(ctx context.Context, name string, spans []trace.SpanContext, options ...trace.SpanStartOption) (context.Context, trace.Span) {
-	spans = sampled(spans)
-	if !Tracing() || len(spans) == 0 {
+	if !Tracing() {
+		spans = nil
+	}
+	if spans = sampled(spans); len(spans) == 0 {
 		return ctx, trace.SpanFromContext(context.Background())
 	}
 	parent := trace.SpanContextFromContext(ctx)

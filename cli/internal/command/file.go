@@ -105,6 +105,9 @@ func (f fileFlags) into(standardOutput io.Writer, write func(io.Writer) error) e
 	info, err := os.Stat(f.output)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		if _, linked := os.Lstat(f.output); linked == nil {
+			return err // a link that leads nowhere stays, too
+		}
 		return disk.Replace(f.output, write)
 	case err != nil:
 		return err

@@ -91,6 +91,15 @@ func TestStatementFileIsNotAlwaysAFile(t *testing.T) {
 		t.Errorf("%v, %v", info, err)
 	}
 
+	nowhere := filepath.Join(folder, "nowhere")
+	if err := os.Symlink(filepath.Join(folder, "missing"), nowhere); err != nil {
+		t.Fatal(err)
+	}
+	m.wants(1, "statement", "--from", "2026-11-01", "--csv", "-o", nowhere)
+	if info, err := os.Lstat(nowhere); err != nil || info.Mode().Type() != os.ModeSymlink {
+		t.Errorf("a link that leads nowhere: %v, %v", info, err)
+	}
+
 	came := make(chan string, 1)
 	go func() {
 		text, err := os.ReadFile(pipe)

@@ -129,7 +129,7 @@ func (s subscriber) judge(ctx context.Context, messages [][]byte) []verdict {
 		}
 		t := fee.Transfer{ID: completed.ID, AccountNumber: completed.OriginAccountNumber, Amount: completed.Amount}
 		if span := telemetry.SpanOf(completed.TraceParent); span.IsSampled() && telemetry.Tracing() {
-			t.TraceParent, spans = completed.TraceParent, append(spans, span)
+			t.TraceParent, spans = telemetry.Header(span), append(spans, span)
 		}
 		transfers, completions, places = append(transfers, t), append(completions, completed.CompletedAt), append(places, i)
 	}

@@ -371,20 +371,23 @@ func TestDeliveriesAreTraced(t *testing.T) {
 	const (
 		first  = "00-11111111111111111111111111111111-1111111111111111-01"
 		second = "00-22222222222222222222222222222222-2222222222222222-01"
+		third  = "00-44444444444444444444444444444444-4444444444444444-01"
 	)
 	s.deliver(bulk(
 		event(1, "garbage"),
 		event(2, first),
 		event(3, "00-33333333333333333333333333333333-3333333333333333-00"), // not sampled
 		event(4, second),
+		event(5, "cc"+third[2:]+"-of a later version, with more behind it"),
 	))
 	span := spans.One("process transfers-completed")
-	if span.Parent().SpanID().String() != "1111111111111111" || len(span.Links()) != 1 ||
-		span.Links()[0].SpanContext.SpanID().String() != "2222222222222222" || span.SpanKind() != trace.SpanKindConsumer {
+	if span.Parent().SpanID().String() != "1111111111111111" || len(span.Links()) != 2 ||
+		span.Links()[0].SpanContext.SpanID().String() != "2222222222222222" ||
+		span.Links()[1].SpanContext.SpanID().String() != "4444444444444444" || span.SpanKind() != trace.SpanKindConsumer {
 		t.Errorf("kind %s, parent %v, links %v", span.SpanKind(), span.Parent(), span.Links())
 	}
 	for _, f := range s.fees(ana) {
-		want := map[string]string{transferID(2): first, transferID(4): second}[f.TransferID]
+		want := map[string]string{transferID(2): first, transferID(4): second, transferID(5): third}[f.TransferID]
 		if f.TraceParent != want {
 			t.Errorf("the fee of transfer %s goes on with %q, want %q", f.TransferID, f.TraceParent, want)
 		}
