@@ -8,13 +8,15 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/bankmore/bankmore/e2e/stack"
 )
 
 // The topics of the services.
 const (
-	CompletedTopic  = "transfers-completed"
-	DeadLetterTopic = "transfers-completed-dead-letter"
-	ChargesTopic    = "fee-charges"
+	CompletedTopic  = stack.CompletedTopic
+	DeadLetterTopic = stack.DeadLetterTopic
+	ChargesTopic    = stack.ChargesTopic
 )
 
 // Kafka is a client of the broker, until the test ends.

@@ -26,6 +26,13 @@ import (
 	"github.com/bankmore/bankmore/launcher/runfile"
 )
 
+// The topics of the services, as the outside world knows them.
+const (
+	CompletedTopic  = "transfers-completed"
+	DeadLetterTopic = "transfers-completed-dead-letter"
+	ChargesTopic    = "fee-charges"
+)
+
 // Server is what a stack depends on and a test may take away.
 type Server interface {
 	Start(ctx context.Context) error // until it is ready
@@ -348,7 +355,7 @@ func (b *ServersProfile) emptyTopics(ctx context.Context) error {
 			return group.Err
 		}
 	}
-	ends, err := admin.ListEndOffsets(ctx, "transfers-completed", "fee-charges", "transfers-completed-dead-letter")
+	ends, err := admin.ListEndOffsets(ctx, CompletedTopic, ChargesTopic, DeadLetterTopic)
 	if err != nil {
 		return err
 	}
