@@ -56,6 +56,7 @@ func (f *fact) known() bool {
 // customer registers a customer with a deposit.
 func (s *scenario) customer(name, deposit string) *bank.Customer {
 	s.Helper()
+	s.must(system.WaitAnswers(s.Context(), "account-svc")) // which a row may just have started again
 	p := system.NewCustomer(s.T, name, "")
 	s.mu.Lock()
 	s.customers = append(s.customers, &p)

@@ -154,16 +154,24 @@ const (
 	pollInterval = 25 * time.Millisecond
 )
 
-// probes are one path of each service that answers 401 without touching anything.
+// probes are one path of each service, in the order of Services, that answers 401 without touching anything.
 var probes = []string{"/api/account/balance", "/api/transfer/list", "/api/fee/my"}
 
 // WaitOpen waits until every service is ready and answers through the ingress.
-func (s *Stack) WaitOpen(ctx context.Context) error {
+func (s *Stack) WaitOpen(ctx context.Context) error { return s.waitUntil(ctx, s.open) }
+
+// WaitAnswers waits until a service answers through the ingress. A sidecar refuses requests for up to a second after its
+// service has been started again, until it next probes the service's health.
+func (s *Stack) WaitAnswers(ctx context.Context, id string) error {
+	return s.waitUntil(ctx, func(ctx context.Context) error { return s.answers(ctx, probes[slices.Index(Services, id)]) })
+}
+
+func (s *Stack) waitUntil(ctx context.Context, holds func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	var last error // the reason, which the end of ctx must not hide
 	for {
-		err := s.open(ctx)
+		err := holds(ctx)
 		if err == nil {
 			return nil
 		}
@@ -185,11 +193,15 @@ func (s *Stack) open(ctx context.Context) error {
 		}
 	}
 	for _, probe := range probes {
-		if err := process.Expect(ctx, s.URL()+probe, http.StatusUnauthorized); err != nil {
+		if err := s.answers(ctx, probe); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (s *Stack) answers(ctx context.Context, probe string) error {
+	return process.Expect(ctx, s.URL()+probe, http.StatusUnauthorized)
 }
 
 // Crashed returns an error that names every process that ended by itself.
