@@ -165,8 +165,22 @@ func (p *Process) Terminate() error { return p.Stop(context.Background()) }
 // Stop is Terminate, but also kills the process as soon as ctx ends.
 func (p *Process) Stop(ctx context.Context) error { return p.end(ctx, syscall.SIGTERM, p.spec.Grace) }
 
-// Pause halts the process with SIGSTOP, so that it behaves as on a machine that hangs.
-func (p *Process) Pause() error { return p.signal(syscall.SIGSTOP) }
+// Pause halts the process with SIGSTOP, so that it behaves as on a machine that hangs. On Linux, Pause returns once all of its
+// threads stand still: on a busy machine they go on for some milliseconds after the signal.
+func (p *Process) Pause() error {
+	if err := p.signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		still, err := halted(p.PID())
+		if still || err != nil {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%s does not halt", p.spec.Name)
+		}
+	}
+}
 
 // Resume lets a paused process go on.
 func (p *Process) Resume() error { return p.signal(syscall.SIGCONT) }

@@ -6,16 +6,32 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// If starterVariable is set, this test program starts a child with the log that it names, and waits to be killed.
-const starterVariable = "PROCESS_TEST_CHILD_LOG"
+// If starterVariable is set, this test program starts a child with the log that it names, and waits to be killed. If
+// writerVariable is set, all of its threads write without end.
+const (
+	starterVariable = "PROCESS_TEST_CHILD_LOG"
+	writerVariable  = "PROCESS_TEST_WRITER"
+)
 
 func TestMain(m *testing.M) {
+	if os.Getenv(writerVariable) != "" {
+		for range 8 {
+			go func() {
+				runtime.LockOSThread()
+				for {
+					fmt.Print("ready ")
+				}
+			}()
+		}
+		select {}
+	}
 	log := os.Getenv(starterVariable)
 	if log == "" {
 		os.Exit(m.Run())
@@ -51,15 +67,44 @@ func TestProcessesDieWithTheirStarter(t *testing.T) {
 	within(t, "the child ends", func() bool { return !alive(pid) })
 }
 
+// Once Pause has returned, no thread of the process does anything.
+func TestPausedProcessStandsStill(t *testing.T) {
+	p := New(Spec{
+		Name: "writer", Command: []string{os.Args[0]}, Env: []string{writerVariable + "=yes"},
+		LogFile: filepath.Join(t.TempDir(), "log"), Grace: time.Second,
+	})
+	defer func() { _ = p.Kill() }()
+	if err := p.Launch(); err != nil {
+		t.Fatal(err)
+	}
+	written := func() int64 {
+		info, err := os.Stat(p.LogFile())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Size()
+	}
+	for range 20 {
+		before := written()
+		within(t, "it writes", func() bool { return written() > before })
+		if err := p.Pause(); err != nil {
+			t.Fatal(err)
+		}
+		paused := written()
+		time.Sleep(5 * time.Millisecond)
+		if now := written(); now != paused {
+			t.Fatalf("it has written %d bytes while it was paused", now-paused)
+		}
+		if err := p.Resume(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // alive reports whether the process exists and has not ended.
 func alive(pid string) bool {
-	stat, err := os.ReadFile(filepath.Join("/proc", pid, "stat"))
-	if err != nil {
-		return false
-	}
-	// The state follows the name, which is in parentheses and may contain any character.
-	state := bytes.TrimSpace(stat[bytes.LastIndexByte(stat, ')')+1:])
-	return len(state) > 0 && state[0] != 'Z' && state[0] != 'X'
+	state, err := readState(filepath.Join("/proc", pid, "stat"))
+	return err == nil && state != 'Z' && state != 'X'
 }
 
 func within(t *testing.T, what string, done func() bool) {

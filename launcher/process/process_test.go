@@ -32,7 +32,7 @@ func script(t *testing.T, text string) *Process {
 }
 
 func TestProcess(t *testing.T) {
-	p := script(t, `trap 'echo ended; exit 0' TERM; echo ready; while :; do sleep 0.05; done`)
+	p := script(t, `trap 'echo ended; exit 0' TERM; sleep 60 & echo ready; wait`)
 	for range 2 { // it can be started again
 		if err := p.Start(t.Context()); err != nil {
 			t.Fatal(err)
