@@ -120,7 +120,7 @@ type MovementKind string
 // MovementType C credita e D debita a conta do cliente
 type MovementType string
 
-// Period só se a consulta tem from ou to
+// Period só se a consulta tem from ou to. Enquanto o período não acabou, cada página traz o saldo final do seu momento; os movimentos de todas as páginas concordam com o saldo da primeira
 type Period struct {
 	// ClosingBalance em reais
 	ClosingBalance Amount `json:"closing_balance"`
@@ -275,7 +275,7 @@ type Statement200JSONResponseBody struct {
 	// NextCursor null na última página
 	NextCursor string `json:"next_cursor"`
 
-	// Period só se a consulta tem from ou to
+	// Period só se a consulta tem from ou to. Enquanto o período não acabou, cada página traz o saldo final do seu momento; os movimentos de todas as páginas concordam com o saldo da primeira
 	Period *Period `json:"period,omitempty"`
 }
 
