@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/signal"
@@ -88,6 +89,9 @@ func (s *system) leaveOut(id string) error {
 	left := &s.apps[slices.IndexFunc(s.apps, func(a app) bool { return a.ID == id })]
 	left.program = nil
 	slices.Sort(left.env)
+	if err := os.Remove(left.environmentFile()); err != nil && !errors.Is(err, fs.ErrNotExist) { // it would keep its mode
+		return err
+	}
 	return os.WriteFile(left.environmentFile(), []byte(strings.Join(left.env, "\n")+"\n"), 0o600)
 }
 

@@ -44,7 +44,7 @@ const (
 
 var (
 	up = promauto.NewGauge(prometheus.GaugeOpts{
-		Name: "bankmore_redis_up", Help: "1 while Redis answers, 0 while the service does without it.",
+		Name: "bankmore_redis_up", Help: "1 while Redis answers, 0 while the service does without it, or has none.",
 	})
 	failures = promauto.NewCounter(prometheus.CounterOpts{
 		Name: "bankmore_redis_failures_total", Help: "Calls that Redis did not answer in time, or with an error.",
