@@ -3,7 +3,7 @@
 # out of the images that the Dockerfile above has made. pg_dump may not be older than the server.
 ARG REPOSITORY=bankmore
 ARG VERSION=local
-ARG POSTGRES_VERSION=15.14
+ARG POSTGRES_VERSION=15.18
 
 FROM ${REPOSITORY}/account-svc:${VERSION} AS account-svc
 FROM ${REPOSITORY}/transfer-svc:${VERSION} AS transfer-svc
