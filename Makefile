@@ -127,7 +127,7 @@ test-packages:
 screenshot ?=
 
 .PHONY: test-browser
-test-browser: stack-tools ## the documentation of the API in a browser, by clicks; needs Chromium, on Debian chromium-headless-shell
+test-browser: stack-tools ## the API's documentation by clicks, and a page of another origin; needs Chromium, on Debian chromium-headless-shell
 	go test -v -count=1 -timeout 5m ./e2e/browser $(if $(screenshot),-screenshot '$(abspath $(screenshot))')
 
 # Packages with tests that change with the servers behind them. The end-to-end suite restarts the servers, so it has them
