@@ -1,4 +1,5 @@
-// Package alerts checks that the alert rules, the dashboards, the runbook and the tables of metrics speak of the same series.
+// Package alerts checks that the alert rules, the dashboards, the runbook and the tables of metrics speak of the same series, and that
+// what compose.yaml's profile observability starts is configured for one another.
 package alerts
 
 import (
