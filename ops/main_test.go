@@ -137,7 +137,7 @@ func TestBackup(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "b")
 	wantRun(t, 0, dir+" is whole", "backup", dir)
 	wantRun(t, 1, "never overwritten", "backup", dir)
-	wantRun(t, 0, "account-svc verify of sqlite:"+filepath.Join(dir, "account.db")+" within 10m0", "verify", "-backup", dir)
+	wantRun(t, 0, "account-svc verify of sqlite:"+filepath.Join(dir, "account.db")+" within 10m", "verify", "-backup", dir)
 	wantRun(t, 0, "12 invariants checked, 0 violations", "verify", "-backup", dir)
 	wantRun(t, 1, "VIOLATION no event stays", "verify", "-backup", dir, "-grace", "4m")
 	manifest := filepath.Join(dir, "backup.json")
