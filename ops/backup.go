@@ -179,11 +179,24 @@ func exists(path string) bool {
 }
 
 // administer runs a statement that is not allowed in a transaction.
-func administer(ctx context.Context, url, statement string) (err error) {
-	db, err := sqldb.Open(ctx, url)
+func administer(ctx context.Context, rawURL, statement string) (err error) {
+	db, err := sqldb.Open(ctx, withoutTimeout(rawURL))
 	if err != nil {
 		return err
 	}
 	_, err = db.Read().ExecContext(ctx, statement)
 	return errors.Join(err, db.Close())
+}
+
+// withoutTimeout returns the URL of a PostgreSQL server with statement_timeout off. Before PostgreSQL drops a database, it makes a
+// checkpoint, which takes long on a busy server. If the statement timed out, the restored copy would stay there.
+func withoutTimeout(rawURL string) string {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return rawURL // sqldb.Open reports it, without the password
+	}
+	query := u.Query()
+	query.Set("statement_timeout", "0")
+	u.RawQuery = query.Encode()
+	return u.String()
 }

@@ -180,3 +180,17 @@ func TestBackupWithoutPgDump(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "b")
 	wantRun(t, 1, "pg_dump --format=custom --no-owner --no-privileges --file="+filepath.Join(dir, "transfer.dump")+` "$TRANSFER_DATABASE_URL"`, "backup", dir)
 }
+
+// What creates and drops the databases for the check of a backup waits as long as the server needs.
+func TestScratchHasNoTimeout(t *testing.T) {
+	for given, want := range map[string]string{
+		"postgres://a:b@h:1/d": "postgres://a:b@h:1/d?statement_timeout=0",
+		"postgres://a:b@h/d?sslmode=disable&statement_timeout=8s":   "postgres://a:b@h/d?sslmode=disable&statement_timeout=0",
+		"postgres://a:b%2Fc@h/d?search_path=x%2Cy&pool_max_conns=2": "postgres://a:b%2Fc@h/d?pool_max_conns=2&search_path=x%2Cy&statement_timeout=0",
+		"postgres://a:b%zz@h/d": "postgres://a:b%zz@h/d", // no URL: sqldb.Open says so
+	} {
+		if got := withoutTimeout(given); got != want {
+			t.Errorf("%s: %s, want %s", given, got, want)
+		}
+	}
+}
