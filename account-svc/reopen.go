@@ -21,12 +21,7 @@ func reopen(ctx context.Context, _ io.Writer, flags *flag.FlagSet, args []string
 	if err != nil {
 		return err
 	}
-	existing, err := accountService().Open(ctx, sqldb.OpenReadOnly) // creates no database where there is none
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, existing.Close()) }()
-	db, err := accountService().Open(ctx, sqldb.Open)
+	db, err := accountService().Open(ctx, sqldb.OpenExisting)
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ func repairTransfers(ctx context.Context, out io.Writer, flags *flag.FlagSet, ar
 		return fmt.Errorf("account-svc: %w", err)
 	}
 	defer func() { err = errors.Join(err, ledger.Close()) }()
-	transfers, err := openExisting(ctx, urls[1])
+	transfers, err := sqldb.OpenExisting(ctx, urls[1])
 	if err != nil {
 		return fmt.Errorf("transfer-svc: %w", err)
 	}
@@ -43,16 +43,4 @@ func repairTransfers(ctx context.Context, out io.Writer, flags *flag.FlagSet, ar
 	n, err := repair.Transfers(ctx, out, ledger, transfers, since)
 	fmt.Fprintf(out, "%d transfers restored from the ledger\n", n)
 	return err
-}
-
-// openExisting is sqldb.Open, but does not create a database that does not exist.
-func openExisting(ctx context.Context, url string) (*sqldb.DB, error) {
-	looking, err := sqldb.OpenReadOnly(ctx, url)
-	if err != nil {
-		return nil, err
-	}
-	if err := looking.Close(); err != nil {
-		return nil, err
-	}
-	return sqldb.Open(ctx, url)
 }

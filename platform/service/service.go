@@ -203,7 +203,7 @@ func (s Service) verify(ctx context.Context, out io.Writer) error {
 	return errors.Join(s.Verifier(db).Verify(ctx, out, config.MaxUnfinished), db.Close())
 }
 
-// Open opens the database for a command that needs nothing else, by sqldb.Open or sqldb.OpenReadOnly.
+// Open opens the database for a command that needs nothing else.
 func (s Service) Open(ctx context.Context, opener sqldb.Opener) (*sqldb.DB, error) {
 	var config StorageConfig
 	if err := LoadConfig(&config, os.Environ(), s.LocalDefaults); err != nil {

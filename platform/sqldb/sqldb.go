@@ -75,7 +75,19 @@ func OpenReadOnly(ctx context.Context, rawURL string) (*DB, error) {
 	return open(ctx, rawURL, openSQLiteReadOnly, openPostgresReadOnly)
 }
 
-// Opener is Open or OpenReadOnly.
+// OpenExisting is Open for a database that exists: it creates none.
+func OpenExisting(ctx context.Context, rawURL string) (*DB, error) {
+	looking, err := OpenReadOnly(ctx, rawURL)
+	if err != nil {
+		return nil, err
+	}
+	if err := looking.Close(); err != nil {
+		return nil, err
+	}
+	return Open(ctx, rawURL)
+}
+
+// Opener is Open, OpenExisting or OpenReadOnly.
 type Opener func(ctx context.Context, location string) (*DB, error)
 
 func open(ctx context.Context, rawURL string, sqlite, postgres Opener) (*DB, error) {

@@ -618,10 +618,32 @@ func testOpenReadOnly(t *testing.T, engine sqldbtest.Engine) {
 	}
 }
 
-func TestOpenReadOnlyCreatesNothing(t *testing.T) {
+func TestOpenReadOnlyCreatesNothing(t *testing.T) { createsNothing(t, sqldb.OpenReadOnly) }
+
+// A database that is there can be written to. One that is not is not created.
+func TestOpenExisting(t *testing.T) {
+	createsNothing(t, sqldb.OpenExisting)
+	sqldbtest.Each(t, func(t *testing.T, engine sqldbtest.Engine) {
+		url := engine.URL(t)
+		if err := sqldbtest.Reopen(t, url).Migrate(t.Context(), migrations); err != nil {
+			t.Fatal(err)
+		}
+		db, err := sqldb.OpenExisting(t.Context(), url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		if err := db.InTx(t.Context(), add(t.Context(), "written")); err != nil || parents(t, db) != "first,written" {
+			t.Errorf("%v, parents: %s", err, parents(t, db))
+		}
+	})
+}
+
+func createsNothing(t *testing.T, open sqldb.Opener) {
+	t.Helper()
 	dir := t.TempDir()
 	for _, path := range []string{"mistyped.db", "no/such/folder.db"} {
-		if db, err := sqldb.OpenReadOnly(t.Context(), "sqlite:"+filepath.Join(dir, path)); err == nil {
+		if db, err := open(t.Context(), "sqlite:"+filepath.Join(dir, path)); err == nil {
 			t.Errorf("%s: opened", path)
 			_ = db.Close()
 		}
