@@ -14,6 +14,7 @@ import (
 
 	"github.com/bankmore/bankmore/account-svc/internal/customer"
 	"github.com/bankmore/bankmore/account-svc/internal/sqlstore"
+	"github.com/bankmore/bankmore/platform/fault"
 	"github.com/bankmore/bankmore/platform/service"
 	"github.com/bankmore/bankmore/platform/sqldb"
 )
@@ -114,5 +115,17 @@ func TestReopen(t *testing.T) {
 	if err := db.Read().QueryRowContext(t.Context(), "SELECT reason, closed_at, reopened_at FROM reopenings WHERE account_id = 'a'").
 		Scan(&reason, &closed, &reopened); err != nil || reason != "a refund came" || closed == 0 || reopened < closed {
 		t.Errorf("the record: %q, %d, %d, %v", reason, closed, reopened, err)
+	}
+
+	// The error of a database that fails holds the cause, without the message for customers.
+	if _, err := db.Exec(t.Context(), "ALTER TABLE reopenings RENAME TO gone"); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Deactivate(t.Context(), "a", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	_, err = run("-reason", "x", "11")
+	if f := new(fault.Error); err == nil || errors.As(err, &f) || !strings.Contains(err.Error(), "reopenings") {
+		t.Errorf("a database that fails: %v", err)
 	}
 }

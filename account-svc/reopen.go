@@ -31,7 +31,7 @@ func reopen(ctx context.Context, _ io.Writer, flags *flag.FlagSet, args []string
 	case errors.Is(err, customer.ErrUnknown):
 		return fmt.Errorf("no account has the number %s", r.Number)
 	case err != nil:
-		return err
+		return sqldb.Cause(err)
 	}
 	slog.InfoContext(ctx, "account reopened", "account_number", r.Number, "reason", r.Reason,
 		"closed_at", reopened.ClosedAt, "balance", reopened.Balance)

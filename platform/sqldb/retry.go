@@ -89,3 +89,13 @@ func Away(err error) error {
 	}
 	return fault.Away(err)
 }
+
+// Cause is the reverse of Away, for errors that operators read: it returns the cause of a fault, without the message for customers.
+// Other errors come back as they are.
+func Cause(err error) error {
+	var f *fault.Error
+	if errors.As(err, &f) && f.Err != nil {
+		return f.Err
+	}
+	return err
+}

@@ -573,6 +573,17 @@ func TestAway(t *testing.T) {
 	}
 }
 
+// Cause returns what Away has marked. An error that has no cause stays as it is.
+func TestCause(t *testing.T) {
+	for _, err := range []error{nil, sql.ErrConnDone, fault.ErrKeyReused} {
+		for _, given := range []error{err, sqldb.Away(err)} {
+			if got := sqldb.Cause(given); got != err { //nolint:errorlint // the very value
+				t.Errorf("Cause(%v) = %v, want %v", given, got, err)
+			}
+		}
+	}
+}
+
 func TestTimesKeepMicroseconds(t *testing.T) {
 	now := time.Date(2026, 2, 3, 4, 5, 6, 789_012_345, time.FixedZone("", 3600))
 	if got, want := sqldb.Time(sqldb.Micros(now)), now.Truncate(time.Microsecond).UTC(); got != want {

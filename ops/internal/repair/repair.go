@@ -10,7 +10,6 @@ import (
 	"io"
 	"time"
 
-	"github.com/bankmore/bankmore/platform/fault"
 	"github.com/bankmore/bankmore/platform/money"
 	"github.com/bankmore/bankmore/platform/sqldb"
 )
@@ -114,11 +113,8 @@ func (r *repair) flush(ctx context.Context) error {
 		}
 		return nil
 	})
-	if f := new(fault.Error); errors.As(err, &f) {
-		err = f.Err // without the message for customers
-	}
 	if err != nil {
-		return fmt.Errorf("adding transfers: %w", err)
+		return fmt.Errorf("adding transfers: %w", sqldb.Cause(err))
 	}
 	for _, d := range r.debits {
 		if first := other[d.id]; first != "" {

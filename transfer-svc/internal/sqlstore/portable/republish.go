@@ -3,11 +3,9 @@ package portable
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"slices"
 	"time"
 
-	"github.com/bankmore/bankmore/platform/fault"
 	"github.com/bankmore/bankmore/platform/outbox"
 	"github.com/bankmore/bankmore/platform/sqldb"
 )
@@ -83,8 +81,8 @@ func (s Store) addAgain(ctx context.Context, completed []Completion) (added int,
 		added = len(missing)
 		return s.outbox.Add(ctx, tx, s.db.Now(), missing)
 	})
-	if f := new(fault.Error); errors.As(err, &f) {
-		return 0, f.Err // without the message for customers
+	if err != nil {
+		return 0, sqldb.Cause(err)
 	}
-	return added, err
+	return added, nil
 }
