@@ -79,6 +79,9 @@ func decodeError(err error) error {
 		if errors.Is(err, json.ErrUnknownName) {
 			return fault.BadArgument(fmt.Sprintf("Campo desconhecido: %.64s.", field)) // err has the name, too, for the log
 		}
+		if field == "" { // the body itself
+			return fault.BadArgument("O corpo deve ser um objeto JSON.").Because(err)
+		}
 		return fault.BadArgument("Campo com tipo inválido: " + field + ".").Because(err)
 	default:
 		return ErrMalformedJSON.Because(err)
