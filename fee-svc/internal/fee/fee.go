@@ -87,11 +87,6 @@ type Transfer struct {
 	TraceParent   string      // see Fee
 }
 
-func canonicalID(s string) bool {
-	id, err := uuid.Parse(s)
-	return err == nil && id.String() == s
-}
-
 // newFee returns a new fee for t: pending, or waived if amount is 0.
 func newFee(t Transfer, amount money.Cents) Fee {
 	f := Fee{

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/bankmore/bankmore/platform/money"
+	"github.com/bankmore/bankmore/platform/web"
 )
 
 const transferID = "0190f3a1-7b00-7000-8000-000000000001"
@@ -23,7 +24,7 @@ func TestNewFee(t *testing.T) {
 	} {
 		f := newFee(transfer, test.amount)
 		want := Fee{ID: f.ID, TransferID: transferID, AccountNumber: "18", Amount: test.amount, Status: test.status, Reason: test.reason}
-		if f != want || !canonicalID(f.ID) {
+		if f != want || !web.IsID(f.ID) {
 			t.Errorf("amount %s: got %+v, want %+v", test.amount, f, want)
 		}
 	}

@@ -105,9 +105,6 @@ func (s *Service) List(ctx context.Context, accountNumber, before string, limit 
 // Detail returns a fee of the account. It returns ErrNotFound if there is no such fee, and ErrForeign if the fee is another
 // account's.
 func (s *Service) Detail(ctx context.Context, accountNumber, id string) (Fee, error) {
-	if !canonicalID(id) {
-		return Fee{}, ErrNotFound
-	}
 	f, err := s.store.Get(ctx, id)
 	switch {
 	case err != nil:

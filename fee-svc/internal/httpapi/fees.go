@@ -68,7 +68,11 @@ func (h handlers) list(r *http.Request, accountNumber string) (web.Answer, error
 }
 
 func (h handlers) detail(r *http.Request) (web.Answer, error) {
-	f, err := h.Fees.Detail(r.Context(), caller(r), chi.URLParam(r, "id"))
+	id := chi.URLParam(r, "id")
+	if !web.IsID(id) {
+		return web.Answer{}, fee.ErrNotFound
+	}
+	f, err := h.Fees.Detail(r.Context(), caller(r), id)
 	if err != nil {
 		return web.Answer{}, err
 	}
