@@ -28,11 +28,7 @@ const (
 	Rejected    Fault = "rejected"     // the ledger gets the call and answers that it could not decide
 )
 
-// NoThen is no fault of a call: the ledger decides the movement and answers, but leaves its Then undecided. So does an older
-// ledger, and one that finds an account locked. For a movement without a Then it is None.
-const NoThen Fault = "no then"
-
-// Faults are all faults but None and NoThen.
+// Faults are all faults but None.
 var Faults = []Fault{LostRequest, LostAnswer, Late, Silence, Rejected}
 
 // ErrUnknown is what a caller gets after each fault but Silence, which ends with the error of the caller's context.
@@ -127,9 +123,6 @@ func (l *Ledger) Move(ctx context.Context, m accountapi.Movement) (accountapi.Ou
 		l.apply(m)
 		<-ctx.Done()
 		return accountapi.Outcome{}, ctx.Err()
-	case NoThen:
-		m.Then = nil
-		return l.apply(m)[0].Outcome()
 	default:
 		return l.apply(m)[0].Outcome()
 	}
