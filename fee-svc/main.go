@@ -32,7 +32,7 @@ func main() { service.Main(feeService()) }
 func feeService() service.Service {
 	var config Config
 	return service.Service{
-		Name:          "fee-svc",
+		Name:          feeapi.AppID,
 		Config:        &config,
 		LocalDefaults: localDefaults,
 		Migrations:    sqlstore.Migrations(),

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/bankmore/bankmore/fee-svc/feeapi"
 	"github.com/bankmore/bankmore/ops/internal/broker"
 	"github.com/bankmore/bankmore/ops/internal/missing"
 	"github.com/bankmore/bankmore/platform/sqldb"
@@ -37,9 +38,6 @@ func nameMissing(ctx context.Context, out io.Writer, _ *flag.FlagSet, _ []string
 	return missing.Transfers(ctx, out, client, account, transfer)
 }
 
-// feeGroup is the consumer group of fee-svc. Dapr names the group by the app id.
-const feeGroup = "fee-svc"
-
 // skipEvents makes fee-svc skip all events of completed transfers that the topic holds now.
 func skipEvents(ctx context.Context, out io.Writer, _ *flag.FlagSet, _ []string) error {
 	client, err := broker.Connect()
@@ -47,7 +45,7 @@ func skipEvents(ctx context.Context, out io.Writer, _ *flag.FlagSet, _ []string)
 		return err
 	}
 	defer client.Close()
-	n, err := broker.SkipToEnd(ctx, client, feeGroup, transferapi.TopicCompleted)
+	n, err := broker.SkipToEnd(ctx, client, feeapi.AppID, transferapi.TopicCompleted)
 	if errors.Is(err, broker.ErrInUse) {
 		return fmt.Errorf("stop fee-svc and its sidecars first: %w", err)
 	}

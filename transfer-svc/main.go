@@ -18,6 +18,7 @@ import (
 	"github.com/bankmore/bankmore/transfer-svc/internal/metered"
 	"github.com/bankmore/bankmore/transfer-svc/internal/sqlstore"
 	"github.com/bankmore/bankmore/transfer-svc/internal/transfer"
+	"github.com/bankmore/bankmore/transfer-svc/transferapi"
 )
 
 //go:embed openapi.yaml
@@ -29,7 +30,7 @@ func main() { service.Main(transferService()) }
 func transferService() service.Service {
 	var config Config
 	return service.Service{
-		Name:          "transfer-svc",
+		Name:          transferapi.AppID,
 		Config:        &config,
 		LocalDefaults: localDefaults,
 		Migrations:    sqlstore.Migrations(),

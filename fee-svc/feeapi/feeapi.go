@@ -1,4 +1,4 @@
-// Package feeapi is fee-svc's public contract: its event, and the topic of its dead letters.
+// Package feeapi is fee-svc's public contract: its name, its event, and the topic of its dead letters.
 package feeapi
 
 import (
@@ -6,6 +6,9 @@ import (
 
 	"github.com/bankmore/bankmore/platform/money"
 )
+
+// AppID is the Dapr app id of fee-svc, and so the name of its consumer group.
+const AppID = "fee-svc"
 
 // TopicCharged carries a Charged, at least once, for each charged fee.
 const TopicCharged = "fee-charges"

@@ -17,7 +17,7 @@ import (
 func TestTopicsHaveOneName(t *testing.T) {
 	want := []string{feeapi.TopicCharged, transferapi.TopicCompleted, feeapi.TopicDeadLetter}
 	topic := regexp.MustCompile(`\b(transfers|fee)-[a-z]+(-[a-z]+)*`)
-	services := []string{"transfer-svc", "fee-svc"}
+	services := []string{transferapi.AppID, feeapi.AppID}
 	for _, file := range []string{"scripts/create-topics.sh", "components/production/pubsub.yaml", "tools/broker/main.go"} {
 		text, err := os.ReadFile(filepath.Join("..", "..", file))
 		if err != nil {

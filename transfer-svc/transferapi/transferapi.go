@@ -1,4 +1,4 @@
-// Package transferapi is transfer-svc's public contract: its event.
+// Package transferapi is transfer-svc's public contract: its name and its event.
 package transferapi
 
 import (
@@ -6,6 +6,9 @@ import (
 
 	"github.com/bankmore/bankmore/platform/money"
 )
+
+// AppID is the Dapr app id of transfer-svc.
+const AppID = "transfer-svc"
 
 // TopicCompleted carries a Completed, at least once, for each completed transfer.
 const TopicCompleted = "transfers-completed"
