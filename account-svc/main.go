@@ -80,8 +80,8 @@ func wire(config Config, db *sqldb.DB, dapr *sidecar.Client, limits *ratelimit.C
 	}, nil
 }
 
-// share has replicas share balances, and counts of attempts, through Redis, if there is one.
-func share(config Config, store rediscache.Store) (rediscache.Store, httpapi.Counter, func() error, error) {
+// share puts Redis, if there is one, between the replicas: they share balances and counts of attempts. closeRedis ends that.
+func share(config Config, store rediscache.Store) (shared rediscache.Store, counter httpapi.Counter, closeRedis func() error, err error) {
 	if config.Redis.URL == "" {
 		return store, nil, func() error { return nil }, nil
 	}
@@ -89,6 +89,5 @@ func share(config Config, store rediscache.Store) (rediscache.Store, httpapi.Cou
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	counter := rediscache.NewCounter(client, config.CPF.Hash[:])
-	return rediscache.NewBalances(store, client), counter, client.Close, nil
+	return rediscache.NewBalances(store, client), rediscache.NewCounter(client, config.CPF.Hash[:]), client.Close, nil
 }

@@ -124,7 +124,7 @@ func New[In, Out any](run Func[In, Out], opts Options) *Batcher[In, Out] {
 }
 
 // NewDivisible returns a Batcher over run whose flights are divided when they fail. key names what an input needs alone,
-// such as the row that it changes. Inputs of one key keep their order.
+// such as the row that it changes. If MaxFlights is 1, inputs of one key keep their order.
 func NewDivisible[In, Out any](run Func[In, Out], key func(In) string, opts Options) *Batcher[In, Out] {
 	opts.Name = cmp.Or(opts.Name, "batch")
 	if opts.MaxItems == 0 {
@@ -150,8 +150,8 @@ func (b *Batcher[In, Out]) Do(ctx context.Context, in In) (Out, error) {
 	return outs[0], errs[0]
 }
 
-// DoAll is Do for several inputs. Inputs of the same key keep their order. Each input has its own output or error. When only
-// inputs in lanes are left, DoAll waits 100 ms for the next answer, and then returns ErrStraggler for them.
+// DoAll is Do for several inputs. Each input has its own output or error. When only inputs in lanes are left, DoAll waits 100 ms
+// for the next answer, and then returns ErrStraggler for them.
 func (b *Batcher[In, Out]) DoAll(ctx context.Context, in []In) ([]Out, []error) {
 	return b.doAll(ctx, in, nil)
 }

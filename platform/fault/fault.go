@@ -11,7 +11,7 @@ import (
 // Kind says what a failure means for the caller. Package web alone maps kinds to statuses.
 type Kind int
 
-// The kinds. Refused is a business rule's definitive "no"; it alone is remembered for a request's key.
+// The kinds. Refused is a business rule's definitive "no". Of all failures, it alone is remembered for a request's key.
 const (
 	Internal         Kind = iota // a defect of ours
 	Unavailable                  // something we depend on does not answer; the same request may succeed later

@@ -31,7 +31,7 @@ import (
 	"github.com/bankmore/bankmore/platform/web"
 )
 
-var lookups = promauto.NewCounterVec(prometheus.CounterOpts{
+var accesses = promauto.NewCounterVec(prometheus.CounterOpts{
 	Name: "bankmore_idempotency_memory_operations_total",
 	Help: "Accesses to the idempotency memory, by operation and result (hit, miss, unreadable, forged, contradicted, ok, away, dropped).",
 }, []string{"operation", "result"})
@@ -43,7 +43,7 @@ func init() {
 		"remember": {"ok", "away", "dropped"},
 	} {
 		for _, result := range results {
-			lookups.WithLabelValues(operation, result)
+			accesses.WithLabelValues(operation, result)
 		}
 	}
 }
@@ -199,7 +199,7 @@ func (m *Memory) Once(ctx context.Context, key, fingerprint string, run func(ctx
 			return first.replay(), nil
 		case result == hit:
 			// A restored database has decided anew about a request that the memory has known before.
-			lookups.WithLabelValues("recall", "contradicted").Inc()
+			accesses.WithLabelValues("recall", "contradicted").Inc()
 			slog.WarnContext(ctx, "idempotency memory contradicts the database, which decides", "state_key", key)
 		}
 	}
@@ -237,23 +237,23 @@ func (m *Memory) recall(caller context.Context, key string) (first remembered, r
 	case errors.Is(err, errCallerLeft):
 		return first, unknown
 	case err != nil:
-		lookups.WithLabelValues("recall", "away").Inc()
+		accesses.WithLabelValues("recall", "away").Inc()
 		return first, unknown
 	case raw == nil:
-		lookups.WithLabelValues("recall", "miss").Inc()
+		accesses.WithLabelValues("recall", "miss").Inc()
 		return first, missing
 	}
 	if err := json.Unmarshal(raw, &first); err != nil {
-		lookups.WithLabelValues("recall", "unreadable").Inc()
+		accesses.WithLabelValues("recall", "unreadable").Inc()
 		slog.WarnContext(caller, "idempotency memory holds an unreadable answer, the database decides", "error", err)
 		return remembered{}, missing
 	}
 	if !m.genuine(key, first) { // somebody else wrote it, or its key has been rotated out
-		lookups.WithLabelValues("recall", "forged").Inc()
+		accesses.WithLabelValues("recall", "forged").Inc()
 		slog.WarnContext(caller, "idempotency memory holds an answer that no key of ours has authenticated, the database decides", "state_key", key)
 		return remembered{}, missing
 	}
-	lookups.WithLabelValues("recall", "hit").Inc()
+	accesses.WithLabelValues("recall", "hit").Inc()
 	return first, hit
 }
 
@@ -269,7 +269,7 @@ func (m *Memory) remember(key string, first remembered) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed || len(m.unsaved) >= maxUnsaved {
-		lookups.WithLabelValues("remember", "dropped").Inc()
+		accesses.WithLabelValues("remember", "dropped").Inc()
 		return
 	}
 	m.unsaved = append(m.unsaved, unsaved{key, first})
@@ -293,7 +293,7 @@ func (m *Memory) save() {
 			if err := m.saveAll(answers); err != nil {
 				result = "away"
 			}
-			lookups.WithLabelValues("remember", result).Add(float64(len(answers)))
+			accesses.WithLabelValues("remember", result).Add(float64(len(answers)))
 		}
 	}
 }

@@ -226,8 +226,8 @@ func (c *Customers) addInRedis(ctx context.Context, counts map[string]int64) (ma
 	return totals, err
 }
 
-// learn takes out of the bucket what other replicas have told since it last learned: of a total of all replicas, of which this one
-// has just told mine. A bucket that learns for the first time does not know when the others began to count, and owes at most what
+// learn takes out of the bucket what other replicas have told since the last call. total is what all replicas have told; of that,
+// this one has just told mine. At the first call the bucket does not know when the others began to count: then it owes at most what
 // it holds when it is full.
 func (b *bucket) learn(total, mine int64) {
 	limit := int64(debt.Seconds() * float64(b.limiter.Limit()))

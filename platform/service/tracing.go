@@ -30,8 +30,8 @@ const (
 	longestAttribute = 1024
 )
 
-// startTracing has spans recorded and exported, if the environment says where to, under the name of a service. stop exports those
-// that wait.
+// startTracing makes this process record spans and export them under the name of a service, if the environment says where to. stop
+// exports those that wait.
 func startTracing(ctx context.Context, name string) (stop func(), err error) {
 	if os.Getenv(tracesEndpoint) == "" || os.Getenv(otelDisabled) == "true" {
 		return func() {}, nil

@@ -6,8 +6,8 @@ import (
 )
 
 // Now returns an SQL expression for the time now, in microseconds since 1970, by the database's clock. All replicas share
-// that clock, so they agree on which lease has ended and what is due, however wrong their own clocks are. A stored time with
-// which a statement compares comes from nowhere else.
+// that clock, so they agree on which lease has ended and what is due, however wrong their own clocks are. The end of a lease or a
+// claim, and a due time, come from nowhere else (docs/adr/0030).
 //
 // On PostgreSQL it is the time at which the transaction began, on the server. On SQLite it is a number, the time of this
 // call, so call Now within the transaction.

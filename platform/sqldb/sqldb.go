@@ -178,8 +178,8 @@ func (db *DB) Exec(ctx context.Context, statement string, args ...any) (changed 
 	return changed, nil
 }
 
-// Prepare has the schema at the newest version in migrations before a service begins: it migrates, or, if config says that
-// somebody else does, waits for it.
+// Prepare brings the schema to the newest version in migrations before a service begins. It migrates or, if config says that another
+// process does, waits for that.
 func (db *DB) Prepare(ctx context.Context, config Config, migrations fs.FS) error {
 	if config.MigrateOnStart {
 		return db.Migrate(ctx, migrations)

@@ -16,8 +16,8 @@ var Propagator = propagation.TraceContext{}
 
 var tracing atomic.Bool
 
-// Trace has spans recorded by provider, or no spans if provider is nil. Whoever wraps something for the sake of spans asks
-// Tracing when it is made, so Trace must come first.
+// Trace makes provider record the spans of this process. If provider is nil, nobody records spans. Code that wraps something for
+// the sake of spans asks Tracing when it starts, so call Trace before.
 func Trace(provider trace.TracerProvider) {
 	tracing.Store(provider != nil)
 	if provider != nil {

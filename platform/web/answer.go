@@ -70,7 +70,7 @@ func Refusal(f *fault.Error) (Answer, error) {
 	return JSON(statuses[f.Kind], errorBody{Message: f.Message, Type: f.Type})
 }
 
-// Handler answers a request, or fails; the adapter turns failures into answers.
+// Handler answers a request, or fails. ServeHTTP turns a failure into an answer.
 type Handler func(r *http.Request) (Answer, error)
 
 // ServeHTTP makes a Handler an http.Handler.

@@ -244,8 +244,8 @@ func (h handlers) statementFile(
 	}, nil
 }
 
-// decimalComma reports whether amounts have a comma before the cents: as the parameter decimal says, or else as in the language
-// that the client prefers. Without either it is so, as in Brazil.
+// decimalComma reports whether amounts have a comma before the cents. The parameter decimal says so, or else the language that the
+// client prefers. Without either, amounts have a comma, as in Brazil.
 func decimalComma(r *http.Request) (bool, error) {
 	if query := r.URL.Query(); query.Has("decimal") {
 		chosen := query.Get("decimal")

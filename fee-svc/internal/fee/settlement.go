@@ -161,7 +161,7 @@ func (c *collection) release(settlements []Settlement, interval time.Duration) R
 	return r
 }
 
-// grow returns least, doubled as often as times says, but at most most.
+// grow returns least, doubled as often as times says, or most if that is less.
 func grow(least, most time.Duration, times int) time.Duration {
 	d := least
 	for range times {

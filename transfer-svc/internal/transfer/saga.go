@@ -92,7 +92,7 @@ func afterCredit(t Transfer, credit accountapi.Outcome) Transfer {
 	return t
 }
 
-// LegOf returns which leg a movement is that Movement has returned. The Then of that movement is a leg of its own.
+// LegOf returns which leg m is. Transfer.Movement has returned m, alone or with a Then, which is a leg of its own.
 func LegOf(m accountapi.Movement) Leg {
 	switch {
 	case m.Kind == accountapi.KindRefund:

@@ -32,7 +32,7 @@ type Statement struct {
 // 23:59:59.
 func (s Statement) lastMoment() time.Time { return s.To.Add(-time.Nanosecond) }
 
-// next returns from when on a program has to ask, the next time, to miss nothing.
+// next returns the instant from which a program has to ask the next time, so that it misses nothing.
 func (s Statement) next() time.Time {
 	switch {
 	case !s.CompleteUntil.Before(s.To):

@@ -126,7 +126,7 @@ func queueReleases(batch *pgx.Batch, now string, releases []fee.Release) {
 	batch.Queue(updateReleased(now), sqldb.Columns(rows)...)
 }
 
-// updateReleased repeats it, too.
+// updateReleased repeats by = ANY what its join says, as updateSettled does.
 func updateReleased(now string) string {
 	return "UPDATE debtors SET " + portable.SetReleased(now) + `
 	FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::boolean[]) AS next (` + portable.ReleaseColumns + ") WHERE debtors.account_number = ANY($1) AND " + portable.Released
