@@ -68,7 +68,7 @@ func TestVerify(t *testing.T) {
 	wantRun(t, 1, "VIOLATION a completed transfer, and no other, has one fee", "verify")
 }
 
-// What may be in flight for how long: as -grace says, else VERIFY_MAX_UNFINISHED, else 10 minutes.
+// For how long something may be in flight, -grace says, else VERIFY_MAX_UNFINISHED, else it is 10 minutes.
 func TestVerifyGrace(t *testing.T) {
 	dbs := databases(t)
 	execute(t, dbs["transfer"], fmt.Sprintf("INSERT INTO outbox (id, topic, partition_key, payload, created_at, claimed_until) VALUES ('e', 't', 'k', '', %d, 0)", sqldb.Micros(time.Now().Add(-5*time.Minute))))
@@ -171,7 +171,7 @@ func TestBackup(t *testing.T) {
 	wantRun(t, 1, "no whole backup: it has no backup.json", "verify", "-backup", dir)
 }
 
-// Where pg_dump is not, an operator is told what to run where it is.
+// On a machine without pg_dump, backup tells the operator what to run on a machine that has it.
 func TestBackupWithoutPgDump(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	for _, service := range []string{"ACCOUNT", "TRANSFER", "FEE"} {
@@ -181,7 +181,7 @@ func TestBackupWithoutPgDump(t *testing.T) {
 	wantRun(t, 1, "pg_dump --format=custom --no-owner --no-privileges --file="+filepath.Join(dir, "transfer.dump")+` "$TRANSFER_DATABASE_URL"`, "backup", dir)
 }
 
-// What creates and drops the databases for the check of a backup waits as long as the server needs.
+// The statements that create and drop databases for the check of a backup may take as long as the server needs.
 func TestScratchHasNoTimeout(t *testing.T) {
 	for given, want := range map[string]string{
 		"postgres://a:b@h:1/d": "postgres://a:b@h:1/d?statement_timeout=0",

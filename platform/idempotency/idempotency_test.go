@@ -603,7 +603,7 @@ func TestAnswersAreSavedTogether(t *testing.T) {
 	})
 }
 
-// The answer does not wait for the save. Close does, and does not gather.
+// The client's answer does not wait for the save. Close waits for it, and does not wait for more answers to gather.
 func TestAnswerDoesNotWaitForTheSave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newStore()

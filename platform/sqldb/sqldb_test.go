@@ -493,7 +493,7 @@ func testMigrateTwiceAndTogether(t *testing.T, engine sqldbtest.Engine) {
 	}
 }
 
-// A process that is not to migrate begins once another has, is content with a newer schema, and has written nothing.
+// A process that must not migrate begins once another process has migrated, to its version or a newer one. It writes nothing.
 func TestAwaitMigrations(t *testing.T) { sqldbtest.Each(t, testAwaitMigrations) }
 
 func testAwaitMigrations(t *testing.T, engine sqldbtest.Engine) {
@@ -602,7 +602,7 @@ func TestLists(t *testing.T) {
 	}
 }
 
-// Who only looks changes nothing, sees what was committed, also while others write, and creates nothing.
+// A database that was opened for reading only shows what was committed, also while others write, and refuses every write.
 func TestOpenReadOnly(t *testing.T) { sqldbtest.Each(t, testOpenReadOnly) }
 
 func testOpenReadOnly(t *testing.T, engine sqldbtest.Engine) {

@@ -252,7 +252,7 @@ func TestStatementSaysHowFarItIsComplete(t *testing.T) {
 	}
 }
 
-// What a file cannot be made of is refused before its first byte.
+// A request of which no file can be made is refused before the first byte.
 func TestStatementFileRefuses(t *testing.T) {
 	a := newAPI(t)
 	ana, token := a.register(anaCPF, "Ana Souza")

@@ -46,8 +46,8 @@ func (d decided) Apply(context.Context, []ledger.Command) ([]ledger.Result, erro
 	return d.results, d.err
 }
 
-// What a batch adds to the ledger counts once, both halves of a pair, and what it refuses. What had been decided before, what has
-// no answer, and a transaction that failed do not count.
+// Each movement that a batch adds to the ledger counts once, and so does each refusal. A pair counts as two. Commands that were
+// decided before, commands without an answer, and transactions that failed do not count.
 func TestDecisionsAreCounted(t *testing.T) {
 	refusal := accountapi.InsufficientBalance
 	credit := ledger.Command{Type: ledger.Credit, Kind: ledger.Transfer, Amount: 1050}

@@ -273,8 +273,8 @@ func TestDatabaseAwayMeansRetry(t *testing.T) {
 	}
 }
 
-// The newest event's time moves with each delivery of which an event is acknowledged, a repeated or a bad one too, and not while
-// nothing can be recorded. So an alert can tell a subscription that is dead from one that has nothing to do.
+// The time of the newest event moves when fee-svc acknowledges an event, also a repeated or a bad one. It stands still while nothing
+// can be recorded. So an alert can tell a subscription that is dead from one that has nothing to do.
 func TestNewestEventIsShown(t *testing.T) {
 	newest := func() float64 { return telemetrytest.Value(t, "bankmore_fee_events_newest_timestamp_seconds") }
 	delays := func() float64 { return telemetrytest.Value(t, "bankmore_fee_event_delay_seconds") }

@@ -127,7 +127,7 @@ func TestValuesAreOfOneNamespace(t *testing.T) {
 	}
 }
 
-// What was cut short is completed with the same values, and what is there stays.
+// The next run completes a run that was cut short, with the same values. Secrets that are there stay.
 func TestCreateAgain(t *testing.T) {
 	api, cluster := serve(t)
 	api.fail = "server"

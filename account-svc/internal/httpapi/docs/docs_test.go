@@ -36,7 +36,7 @@ func read(t *testing.T, r io.Reader) string {
 
 var linked = regexp.MustCompile(`(?:href|src)="([^"]+)"`)
 
-// The page may be kept by nobody, and loads nothing but files that exist here, which a browser may keep.
+// A browser may not keep the page. The page loads only files that exist here, and a browser may keep those.
 func TestPage(t *testing.T) {
 	for _, target := range []string{"/swagger", "/swagger/"} {
 		page := ask(t, http.MethodGet, target, "")
@@ -102,7 +102,7 @@ func TestOtherVersionsAreNotKept(t *testing.T) {
 	}
 }
 
-// What is refused has the form of all errors.
+// Refusals have the form of all errors.
 func TestRefusals(t *testing.T) {
 	for _, refused := range []struct {
 		method, target string

@@ -168,7 +168,7 @@ func TestOFX(t *testing.T) {
 	}
 }
 
-// A program asks the next time from DTEND on. So DTEND is no later than what the file surely has.
+// The next time, a program asks for movements from DTEND on. So DTEND is not after the instant up to which the file is complete.
 func TestOFXEndsWhereItIsComplete(t *testing.T) {
 	for until, want := range map[string]string{
 		"2026-12-01T03:00:00Z": "20261130235959.999[-3:BRT]",
@@ -237,7 +237,7 @@ func TestOFXTimes(t *testing.T) {
 	}
 }
 
-// The failure of a walk is the failure of the file, and so is that of the writer: none of the two writes on.
+// If the walk or the writer fails, the file fails with that error, and nothing more is written.
 func TestFailures(t *testing.T) {
 	gone := errors.New("gone")
 	for name, write := range map[string]func(io.Writer, statementfile.Statement) error{
