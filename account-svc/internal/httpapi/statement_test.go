@@ -37,6 +37,61 @@ func (a *api) statement(token, query string, header http.Header) *httptest.Respo
 	return a.do(request{method: "GET", path: "/api/account/statement/?" + query, token: token, header: header})
 }
 
+func TestStatement(t *testing.T) {
+	a := newAPI(t)
+	number, token := a.register(anaCPF, "Ana")
+	for i := range 5 {
+		a.want(a.move(token, number, fmt.Sprint("d", i), "1.00", "C"), 204, "")
+	}
+	type listing struct {
+		Items []struct {
+			ID           string    `json:"id"`
+			Type         string    `json:"type"`
+			Amount       string    `json:"amount"`
+			BalanceAfter string    `json:"balance_after"`
+			Kind         string    `json:"kind"`
+			Counterparty *string   `json:"counterparty_account_number"`
+			Name         *string   `json:"counterparty_name"`
+			Description  string    `json:"description"`
+			TransferID   *string   `json:"transfer_id"`
+			CreatedAt    time.Time `json:"created_at"`
+		} `json:"items"`
+		NextCursor *string `json:"next_cursor"`
+	}
+	path, cursor := "/api/account/statement/?limit=2", ""
+	var balances []string
+	for {
+		var page listing
+		rec := a.do(request{method: "GET", path: path + cursor, token: token})
+		if err := json.Unmarshal(rec.Body.Bytes(), &page, json.RejectUnknownMembers(true)); err != nil {
+			t.Fatalf("%d %s: %v", rec.Code, rec.Body, err)
+		}
+		for _, m := range page.Items {
+			balances = append(balances, m.BalanceAfter)
+			if m.Kind != "deposit" || m.Type != "C" || m.Description != "Depósito" || m.Counterparty != nil || m.Name != nil || m.TransferID != nil {
+				t.Errorf("item %+v", m)
+			}
+		}
+		if page.NextCursor == nil {
+			break
+		}
+		cursor = "&cursor=" + *page.NextCursor
+	}
+	if got := strings.Join(balances, " "); got != "5.00 4.00 3.00 2.00 1.00" {
+		t.Errorf("balances %s", got)
+	}
+	today := time.Now().UTC().Format(time.DateOnly)
+	if rec := a.do(request{method: "GET", path: "/api/account/statement?limit=1&from=" + today + "&to=" + today, token: token}); !strings.Contains(rec.Body.String(), `"balance_after":"5.00"`) {
+		t.Errorf("today's statement: %s", rec.Body)
+	}
+	for nothing, period := range map[string]string{
+		"from=2100-01-01T00:00:00Z&to=0001-01-01": `{"from":"2100-01-01T00:00:00Z","to":"0001-01-02T00:00:00Z","complete_until":"0001-01-02T00:00:00Z","opening_balance":"5.00","closing_balance":"5.00"}`,
+		"to=0001-01-01T00:00:00Z":                 `{"from":null,"to":"0001-01-01T00:00:00Z","complete_until":"0001-01-01T00:00:00Z","opening_balance":"0.00","closing_balance":"0.00"}`,
+	} {
+		a.want(a.do(request{method: "GET", path: "/api/account/statement?" + nothing, token: token}), 200, `{"items":[],"next_cursor":null,"period":`+period+`}`)
+	}
+}
+
 // A statement names the other customer of a transfer by number and name, and of a period it tells the balances before and
 // after.
 func TestStatementOfAPeriod(t *testing.T) {
