@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/url"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/Shopify/toxiproxy/v2"
 	"github.com/rs/zerolog"
@@ -24,7 +26,7 @@ func lay(name, listen, databaseURL string) (*Line, string, error) {
 	}
 	line := &Line{toxiproxy.NewProxy(proxies, name, listen, u.Host)}
 	u.Host = listen
-	return line, u.String(), line.proxy.Start()
+	return line, u.String(), line.listen()
 }
 
 // Kill ends the connections and refuses new ones. It is no error if the line is away already.
@@ -36,10 +38,21 @@ func (l *Line) Kill() error {
 // Start lets new connections pass.
 func (l *Line) Start(ctx context.Context) error {
 	l.proxy.Toxics.ResetToxics(ctx)
-	if err := l.proxy.Start(); err != nil && !errors.Is(err, toxiproxy.ErrProxyAlreadyStarted) {
-		return err
+	return l.listen()
+}
+
+// listen tries for some seconds, since a listener that we have closed may still be there: a program that is just being started has
+// a copy of it until it runs.
+func (l *Line) listen() error {
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(pollInterval) {
+		err := l.proxy.Start()
+		if errors.Is(err, toxiproxy.ErrProxyAlreadyStarted) {
+			return nil
+		}
+		if !errors.Is(err, syscall.EADDRINUSE) || time.Now().After(deadline) {
+			return err
+		}
 	}
-	return nil
 }
 
 // Cut ends the connections; new ones pass.
