@@ -160,8 +160,8 @@ func (c *Customers) admit(route, customer string) (wait time.Duration) {
 	if wait > 0 || c.add == nil {
 		return wait
 	}
-	// A replica tells of a quarter of a second's worth, not of each request.
-	if bucket.untold.Add(1) == int64(max(1, rate.Burst/seconds/4)) {
+	// A replica tells of a quarter of a second's worth, not of each request. If there is no room now, it tries again after as many.
+	if bucket.untold.Add(1)%int64(max(1, rate.Burst/seconds/4)) == 0 {
 		c.mu.Lock()
 		if len(c.waiting) < MaxNames {
 			c.waiting[name] = bucket

@@ -227,6 +227,27 @@ func TestTotalsThatMakeNoSense(t *testing.T) {
 	})
 }
 
+// A replica tells of a bounded number of names at a time. A name for which there is no room is told of later, with all its requests.
+func TestNoRequestIsForgotten(t *testing.T) {
+	told := map[string]int64{}
+	c := ratelimit.NewShared(ratelimit.Rules{"*": 4}, func(_ context.Context, counts map[string]int64) (map[string]int64, error) {
+		told = counts
+		return counts, nil
+	})
+	for i := range ratelimit.MaxNames {
+		c.Admit("GET /x", fmt.Sprint("customer ", i))
+	}
+	for _, want := range []int64{0, 2} {
+		c.Admit("GET /x", "ana")
+		if _, err := c.Share(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := told["GET /x ana"]; got != want {
+			t.Errorf("%d requests of Ana are told, want %d", got, want)
+		}
+	}
+}
+
 func TestRules(t *testing.T) {
 	for text, want := range map[string]string{
 		"*=50":                               "*=50",
