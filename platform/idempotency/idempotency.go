@@ -354,12 +354,16 @@ func (m *Memory) noted(err error) error {
 	return err
 }
 
-// changed logs that the memory stops calling a store that has failed, so that the store delays few requests.
-func (m *Memory) changed(_ string, _, to gobreaker.State) {
-	if to == gobreaker.StateOpen {
+// changed logs when the memory stops calling a store that has failed, so that the store delays few requests, and when the store
+// answers again.
+func (m *Memory) changed(_ string, from, to gobreaker.State) {
+	switch {
+	case from == gobreaker.StateClosed:
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		slog.Warn("idempotency memory is away, the database decides", "error", m.lastFailure)
+	case to == gobreaker.StateClosed:
+		slog.Info("idempotency memory answers again")
 	}
 }
 

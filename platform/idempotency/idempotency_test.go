@@ -1,6 +1,7 @@
 package idempotency_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -486,6 +487,35 @@ func TestStoreOutage(t *testing.T) {
 		settle()
 		if !repeat() {
 			t.Error("with the store back the memory does not answer")
+		}
+	})
+}
+
+// When the store stops answering, and when it answers again, one line of the log says so, however long that takes.
+func TestOutageIsLoggedOnce(t *testing.T) {
+	in(t, func(t *testing.T, store *stateStore, memory *idempotency.Memory) {
+		var log bytes.Buffer
+		slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+		var r running
+		repeat := func() {
+			t.Helper()
+			if _, err := memory.Once(t.Context(), "key", "print", r.repeats(created)); err != nil {
+				t.Fatal(err)
+			}
+			settle()
+		}
+		store.set(0, errors.New("connection refused"))
+		for range 20 {
+			repeat()
+			time.Sleep(time.Second)
+		}
+		store.set(0, nil)
+		for range 3 {
+			repeat()
+			time.Sleep(time.Second)
+		}
+		if down, up := strings.Count(log.String(), "connection refused"), strings.Count(log.String(), "answers again"); down != 1 || up != 1 {
+			t.Errorf("%d lines of the outage and %d of its end:\n%s", down, up, &log)
 		}
 	})
 }
