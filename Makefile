@@ -256,7 +256,7 @@ fuzz: ## every fuzz target for fuzztime (10s)
 
 .PHONY: clean
 clean: ## remove binaries, tools and logs; the data in .data stays
-	rm -rf bin .tools .dapr
+	rm -rf bin .tools .dapr .venv docs/bruno/node_modules
 
 # The launcher builds everything else: launcher/build. Its own flags are the same, so that what is compiled here serves there.
 # The folder in which go works is beside the program, so that go puts that in its place by renaming it.

@@ -23,13 +23,13 @@ type Block struct {
 	Text       string
 }
 
-// Files returns the documents of the repository, from its root.
+// Files returns the documents of the repository, from its root, without those of the packages that npm has installed.
 func Files(root string) (files []string, err error) {
 	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && path != root && strings.HasPrefix(entry.Name(), "."):
+		case entry.IsDir() && path != root && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "node_modules"):
 			return filepath.SkipDir
 		case !entry.IsDir() && filepath.Ext(path) == ".md":
 			file, err := filepath.Rel(root, path)
