@@ -21,9 +21,6 @@ type Engine struct {
 	unguard string // a query for the statements that Unguard runs
 	expand  string // a query for the statements that OpenExpanded runs
 	explain string
-	// copied returns the URL of a new database with the tables of the migrations, copied from one that has them. Engines whose
-	// migrations take no time have none.
-	copied func(t testing.TB, migrations fs.FS) string
 }
 
 // SQLite is the engine that needs no server.
@@ -54,9 +51,6 @@ func Each(t *testing.T, test func(t *testing.T, engine Engine)) {
 // Open returns a new database with the tables of the migrations.
 func (e Engine) Open(t testing.TB, migrations fs.FS) *sqldb.DB {
 	t.Helper()
-	if e.copied != nil {
-		return Reopen(t, e.copied(t, migrations))
-	}
 	db := Reopen(t, e.URL(t))
 	if err := db.Migrate(t.Context(), migrations); err != nil {
 		t.Fatal(err)
