@@ -37,7 +37,9 @@ cpf() {
 as() {
 	local customer=$1 code=0
 	shift
-	printf '  $ bankmore --profile %s %s\n' "$customer" "$*"
+	printf '  $ bankmore --profile %s' "$customer"
+	printf ' %s' "${@@Q}" | sed "s/'\([^' ]*\)'/\1/g" # quotes only where there is a blank
+	echo
 	answer=$("$bankmore" --profile "$customer" "$@" 2>&1 <<<'uma-senha-de-demo') || code=$?
 	sed "s/^.*/    $dim&$plain/" <<<"$answer"
 	[ $code = 0 ] || fail "exit code $code (\`bankmore help exit-codes\`); is \`make run\` ready?"
@@ -75,7 +77,7 @@ step "The fee of 2.00 follows through Kafka"
 for ((attempt = 1; ; attempt++)); do
 	as ana fees
 	if [[ $answer == *"R\$ 2.00  charged "*"$transfer"* ]]; then break; fi
-	((attempt < 60)) || fail "no fee after 30 s"
+	((attempt < 60)) || fail "no fee of 2.00 after 30 s; is TRANSFER_FEE_AMOUNT set?"
 	sleep 0.5
 done
 

@@ -134,6 +134,8 @@ func (b *bank) pay(w http.ResponseWriter, req *http.Request) {
 	if b.status[body.Key] == "" {
 		b.status[body.Key] = "COMPLETED"
 		b.paid = append(b.paid, body.Key)
+	} else {
+		w.Header().Set("Idempotency-Replayed", "true")
 	}
 	if w.Header().Get("X-Lose") != "" {
 		panic(http.ErrAbortHandler) // ends the connection without an answer

@@ -46,6 +46,8 @@ type outcome struct {
 	TransferID  string `json:"transfer_id,omitempty"`
 	Key         string `json:"request_id"`
 	Repeated    bool   `json:"repeated"` // a repetition of a payment begun earlier, and not another payment
+
+	replayed bool // the bank says that it has answered this key before
 }
 
 // payFlags are what the commands that move money have in common.
@@ -182,8 +184,10 @@ func (a *app) pay(ctx context.Context, s *client.Session, k keyed, f payFlags) e
 		}
 		return err
 	}
-	result.Repeated = repeated && k.attempt != nil
-	if err := a.print(result, a.receipt(result)); err != nil {
+	if k.attempt != nil {
+		result.Repeated = repeated
+	}
+	if err := a.print(result, a.receipt(result, k)); err != nil {
 		p := a.unknown(k, a.l.Say("A resposta do banco não pôde ser mostrada.", "The bank's answer could not be shown."))
 		return p
 	}
@@ -219,6 +223,7 @@ func (a *app) send(ctx context.Context, s *client.Session, k *keyed) (outcome, e
 		result, err := once(traced, s, k.entry)
 		if err == nil {
 			k.maybeSent = true
+			result.Repeated = result.replayed && try == 0 // a later try may repeat the one before
 			return result, nil
 		}
 		p := a.explain(ctx, err)
@@ -238,7 +243,7 @@ func (a *app) send(ctx context.Context, s *client.Session, k *keyed) (outcome, e
 			return outcome{}, p
 		case !k.maybeSent:
 			if p.code == codeUnavailable {
-				p.message += a.l.Say(" Nada foi pago.", " Nothing was paid.")
+				p.message = strings.TrimSuffix(p.message, ".") + a.l.Say(". Nada foi pago.", ". Nothing was paid.")
 			}
 			return outcome{}, p
 		case ctx.Err() != nil || try == len(retries) || !connected && try == 0 || slower || p.code == codeRefused:
@@ -279,17 +284,19 @@ func once(ctx context.Context, s *client.Session, e journal.Entry) (outcome, err
 	result := outcome{Kind: e.Kind, Status: client.Completed, Account: e.Account, Destination: e.Destination, Amount: e.Amount, Key: e.Key}
 	switch e.Kind {
 	case kindDeposit:
-		_, err := s.Move(ctx, e.Key, client.Credit, e.Amount)
+		answer, err := s.Move(ctx, e.Key, client.Credit, e.Amount)
+		result.replayed = answer.Replayed()
 		return result, err
 	case kindWithdrawal:
-		_, err := s.Move(ctx, e.Key, client.Debit, e.Amount)
+		answer, err := s.Move(ctx, e.Key, client.Debit, e.Amount)
+		result.replayed = answer.Replayed()
 		return result, err
 	}
 	receipt, err := s.Transfer(ctx, e.Key, e.Destination, e.Amount)
 	if err == nil && (receipt.TransferID == "" || receipt.Status != client.Completed && receipt.Status != client.Pending) {
 		err = fmt.Errorf("a receipt with status %q", receipt.Status)
 	}
-	result.TransferID, result.Status = receipt.TransferID, string(receipt.Status)
+	result.TransferID, result.Status, result.replayed = receipt.TransferID, string(receipt.Status), receipt.Replayed
 	return result, err
 }
 
@@ -338,7 +345,7 @@ func (a *app) unknown(k keyed, why string) *problem {
 }
 
 // receipt shows an outcome to people.
-func (a *app) receipt(o outcome) string {
+func (a *app) receipt(o outcome, k keyed) string {
 	value := amount.Format(a.l, o.Amount)
 	var text string
 	switch {
@@ -351,7 +358,12 @@ func (a *app) receipt(o outcome) string {
 	default:
 		text = a.l.Say("Transferência de %s para a conta %s concluída (%s).\n", "%s transferred to account %s (%s).\n", value, o.Destination, o.TransferID)
 	}
-	if o.Repeated && o.Status != client.Pending {
+	switch {
+	case !o.Repeated || o.Status == client.Pending:
+	case k.attempt == nil:
+		text += a.l.Say("O banco já tinha recebido esta chave: houve um só pagamento. Para pagar outra vez, dê outra chave.\n",
+			"The bank had received this key before: there was one payment. To pay once more, give another key.\n")
+	default:
 		text += a.l.Say("Foi a repetição do pagamento já iniciado: houve um só pagamento. Para pagar outra vez, dê o comando de novo.\n",
 			"This was the repetition of the payment begun before: there was one payment. To pay once more, give the command again.\n")
 	}

@@ -336,14 +336,16 @@ func TestAnswerOfAStranger(t *testing.T) {
 	}
 }
 
-// A key of the caller's own is sent as it is, and nothing is kept.
+// A key of the caller's own is sent as it is, and nothing is kept. The outcome says if the bank knows the key already.
 func TestOwnKey(t *testing.T) {
 	b := newBank(t)
 	m := atTerminal(t, b.URL).loggedIn()
-	for range 2 {
-		m.wants(0, "transfer", "1048576021", "150.00", "--key", "aluguel || /2026-11")
+	for _, repeated := range []string{"false", "true"} {
+		contains(t, m.wants(0, "transfer", "1048576021", "150.00", "--json", "--key", "aluguel || /2026-11"), `"repeated":`+repeated)
+		contains(t, m.wants(0, "deposit", "1.00", "--json", "--key", "salário"), `"repeated":`+repeated)
 	}
-	if b.made() != 1 || b.payments()[0] != "aluguel || /2026-11" || len(m.payments()) != 0 {
+	contains(t, m.wants(0, "deposit", "1.00", "--key", "salário"), "give another key")
+	if b.made() != 2 || b.payments()[0] != "aluguel || /2026-11" || len(m.payments()) != 0 {
 		t.Errorf("paid %q, kept %q", b.paid, m.payments())
 	}
 	for _, key := range []string{" a", "a\n", "\xff", strings.Repeat("a", 256)} {

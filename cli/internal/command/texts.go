@@ -179,16 +179,18 @@ statement shows it. After this, the same command is another payment.`, `
 	"completion": {
 		lang.Portuguese: {"completion SHELL", "escreve o complemento para bash, zsh, fish ou powershell", `
 Escreve o script que completa comandos e opções com a tecla Tab.`, `
-  source <(bankmore completion bash)                                        # nesta sessão
+  source <(bankmore completion bash)                   # nesta sessão, com o pacote bash-completion
   bankmore completion bash > ~/.local/share/bash-completion/completions/bankmore
   bankmore completion zsh > "${fpath[1]}/_bankmore"
-  bankmore completion fish > ~/.config/fish/completions/bankmore.fish`},
+  bankmore completion fish | source
+  bankmore completion powershell | Out-String | Invoke-Expression`},
 		lang.English: {"completion SHELL", "writes the completion for bash, zsh, fish or powershell", `
 Writes the script that completes commands and options with the Tab key.`, `
-  source <(bankmore completion bash)                                        # in this session
+  source <(bankmore completion bash)                   # in this session, with the package bash-completion
   bankmore completion bash > ~/.local/share/bash-completion/completions/bankmore
   bankmore completion zsh > "${fpath[1]}/_bankmore"
-  bankmore completion fish > ~/.config/fish/completions/bankmore.fish`},
+  bankmore completion fish | source
+  bankmore completion powershell | Out-String | Invoke-Expression`},
 	},
 	"help": {
 		lang.Portuguese: {"help [COMANDO]", "mostra a ajuda de um comando ou assunto", `
