@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -43,6 +44,9 @@ func Replace(path string, write func(io.Writer) error) (err error) {
 	dir := filepath.Dir(path)
 	file, err := os.CreateTemp(dir, ".new-*") // with mode 0600
 	if err != nil {
+		if cause := new(fs.PathError); errors.As(err, &cause) { // about a file that the caller does not know
+			err = &fs.PathError{Op: "create", Path: path, Err: cause.Err}
+		}
 		return err
 	}
 	defer func() {
