@@ -3,7 +3,6 @@ package command
 import (
 	"context"
 	"net/http/httptrace"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -34,7 +33,7 @@ func (a *app) register() *cobra.Command {
 			p := a.explain(ctx, err)
 			if connected && (p.code == codeUnavailable || p.code == codeInterrupted) {
 				p.code = codeUnknown
-				p.message = strings.TrimSuffix(p.message, ".") + a.l.Say(". O mesmo comando, repetido, abre uma só conta.", ". The same command, repeated, opens one account.")
+				p.message += a.l.Say(" O mesmo comando, repetido, abre uma só conta.", " The same command, repeated, opens one account.")
 			}
 			return p
 		}

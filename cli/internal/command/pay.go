@@ -46,8 +46,6 @@ type outcome struct {
 	TransferID  string `json:"transfer_id,omitempty"`
 	Key         string `json:"request_id"`
 	Repeated    bool   `json:"repeated"` // a repetition of a payment begun earlier, and not another payment
-
-	replayed bool // the bank says that it has answered this key before
 }
 
 // payFlags are what the commands that move money have in common.
@@ -223,7 +221,7 @@ func (a *app) send(ctx context.Context, s *client.Session, k *keyed) (outcome, e
 		result, err := once(traced, s, k.entry)
 		if err == nil {
 			k.maybeSent = true
-			result.Repeated = result.replayed && try == 0 // a later try may repeat the one before
+			result.Repeated = result.Repeated && try == 0 // a later try may repeat the one before
 			return result, nil
 		}
 		p := a.explain(ctx, err)
@@ -243,7 +241,7 @@ func (a *app) send(ctx context.Context, s *client.Session, k *keyed) (outcome, e
 			return outcome{}, p
 		case !k.maybeSent:
 			if p.code == codeUnavailable {
-				p.message = strings.TrimSuffix(p.message, ".") + a.l.Say(". Nada foi pago.", ". Nothing was paid.")
+				p.message += a.l.Say(" Nada foi pago.", " Nothing was paid.")
 			}
 			return outcome{}, p
 		case ctx.Err() != nil || try == len(retries) || !connected && try == 0 || slower || p.code == codeRefused:
@@ -285,18 +283,18 @@ func once(ctx context.Context, s *client.Session, e journal.Entry) (outcome, err
 	switch e.Kind {
 	case kindDeposit:
 		answer, err := s.Move(ctx, e.Key, client.Credit, e.Amount)
-		result.replayed = answer.Replayed()
+		result.Repeated = answer.Replayed()
 		return result, err
 	case kindWithdrawal:
 		answer, err := s.Move(ctx, e.Key, client.Debit, e.Amount)
-		result.replayed = answer.Replayed()
+		result.Repeated = answer.Replayed()
 		return result, err
 	}
 	receipt, err := s.Transfer(ctx, e.Key, e.Destination, e.Amount)
 	if err == nil && (receipt.TransferID == "" || receipt.Status != client.Completed && receipt.Status != client.Pending) {
 		err = fmt.Errorf("a receipt with status %q", receipt.Status)
 	}
-	result.TransferID, result.Status, result.replayed = receipt.TransferID, string(receipt.Status), receipt.Replayed
+	result.TransferID, result.Status, result.Repeated = receipt.TransferID, string(receipt.Status), receipt.Replayed
 	return result, err
 }
 

@@ -314,7 +314,7 @@ func TestBankIsDown(t *testing.T) {
 	m.wants(6, "transfer", "1048576021", "150.00")
 	b.Close()
 	contains(t, m.wants(5, "balance"), "The bank does not answer at "+b.URL)
-	contains(t, m.wants(5, "deposit", "1.00"), "Nothing was paid.")
+	contains(t, m.wants(5, "deposit", "1.00"), "refused. Nothing was paid.")
 	contains(t, m.wants(6, "transfer", "1048576021", "150.00"), "Repeat the same command") // it may have been paid before
 	if len(m.payments()) != 1 {
 		t.Errorf("keys %q", m.payments())

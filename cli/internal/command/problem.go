@@ -78,7 +78,7 @@ func (a *app) explain(ctx context.Context, err error) *problem {
 	}
 	var failure *client.Failure
 	if !errors.As(err, &failure) {
-		return &problem{code: codeUnavailable, message: a.l.Say("O banco não responde em %s: %v", "The bank does not answer at %s: %v", a.url, cause(err))}
+		return &problem{code: codeUnavailable, message: a.l.Say("O banco não responde em %s: %v.", "The bank does not answer at %s: %v.", a.url, cause(err))}
 	}
 	p := &problem{kind: failure.Type, requestID: failure.Header.Get("X-Request-ID")}
 	switch {
