@@ -38,7 +38,7 @@ func checkPorts(apps []runfile.App, broker string) error {
 	if len(busy) == 0 {
 		return nil
 	}
-	return errors.New("another program uses\n" + strings.Join(busy, "\n") + "\nstop it, or change the port in dapr.yaml")
+	return errors.New("another program uses\n" + strings.Join(busy, "\n") + "\nstop it; the ports of apps and sidecars are in dapr.yaml")
 }
 
 // taken reports whether a program listens on port. It tries loopback and the wildcard address, since on macOS one can listen

@@ -154,8 +154,8 @@ const (
 	pollInterval = 25 * time.Millisecond
 )
 
-// probes are one path of each service, in the order of Services, that answers 401 without touching anything.
-var probes = []string{"/api/account/balance", "/api/transfer/list", "/api/fee/my"}
+// probes are a path of each service that answers 401 without touching anything.
+var probes = map[string]string{"account-svc": "/api/account/balance", "transfer-svc": "/api/transfer/list", "fee-svc": "/api/fee/my"}
 
 // WaitOpen waits until every service is ready and answers through the ingress.
 func (s *Stack) WaitOpen(ctx context.Context) error { return s.waitUntil(ctx, s.open) }
@@ -163,7 +163,7 @@ func (s *Stack) WaitOpen(ctx context.Context) error { return s.waitUntil(ctx, s.
 // WaitAnswers waits until a service answers through the ingress. A sidecar refuses requests for up to a second after its
 // service has been started again, until it next probes the service's health.
 func (s *Stack) WaitAnswers(ctx context.Context, id string) error {
-	return s.waitUntil(ctx, func(ctx context.Context) error { return s.answers(ctx, probes[slices.Index(Services, id)]) })
+	return s.waitUntil(ctx, func(ctx context.Context) error { return s.answers(ctx, id) })
 }
 
 func (s *Stack) waitUntil(ctx context.Context, holds func(context.Context) error) error {
@@ -192,16 +192,16 @@ func (s *Stack) open(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, probe := range probes {
-		if err := s.answers(ctx, probe); err != nil {
+	for _, id := range Services {
+		if err := s.answers(ctx, id); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Stack) answers(ctx context.Context, probe string) error {
-	return process.Expect(ctx, s.URL()+probe, http.StatusUnauthorized)
+func (s *Stack) answers(ctx context.Context, id string) error {
+	return process.Expect(ctx, s.URL()+probes[id], http.StatusUnauthorized)
 }
 
 // Crashed returns an error that names every process that ended by itself.
