@@ -125,8 +125,13 @@ type count struct{ rows, blocks int }
 // read returns what has been read of each table and by each index, since the database was made.
 func (o Outgrown) read(t *testing.T, db *sqldb.DB, other *pgx.Conn) map[string]count {
 	t.Helper()
-	// The only session of db tells the server what it has counted.
-	if _, err := db.Read().ExecContext(t.Context(), "SELECT pg_stat_force_next_flush()"); err != nil {
+	// Both sessions tell the server now what they have counted. Otherwise each would when its own second has passed, and what
+	// Grow has read would count as read by a round.
+	const flush = "SELECT pg_stat_force_next_flush()"
+	if _, err := db.Read().ExecContext(t.Context(), flush); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Exec(t.Context(), flush); err != nil {
 		t.Fatal(err)
 	}
 	counts := map[string]count{}
