@@ -28,14 +28,14 @@ type verifier interface {
 	Verify(ctx context.Context, out io.Writer, maxUnfinished time.Duration) error
 }
 
-// server is the Redis that REDIS_URL names, with keys of this test only.
+// server is the Redis that REDIS_URL names, with keys of this test only. Entries live longer than a test takes.
 func server(t *testing.T) rediscache.Config {
 	t.Helper()
 	url := os.Getenv("REDIS_URL")
 	if url == "" {
 		t.Fatal(`REDIS_URL is not set: eval "$(.ci/backends env)"`)
 	}
-	return rediscache.Config{URL: url, KeyPrefix: "test:" + rand.Text() + ":", BalanceTTL: 2 * time.Second}
+	return rediscache.Config{URL: url, KeyPrefix: "test:" + rand.Text() + ":", BalanceTTL: time.Minute}
 }
 
 // direct is a plain client of the server.
@@ -160,6 +160,7 @@ func TestBalanceComesFromTheCache(t *testing.T) {
 // again.
 func TestEntryLivesNoLonger(t *testing.T) {
 	config := server(t)
+	config.BalanceTTL = 2 * time.Second
 	store := replicas(t, config, 1)[0]
 	want(t, store, 1000)
 	filled := time.Now()
@@ -260,6 +261,7 @@ func TestRepeatedCommandBringsEntriesUpToDate(t *testing.T) {
 // A replica that cannot reach Redis reads what it has written; the others read it after the TTL.
 func TestReplicaWithoutRedis(t *testing.T) {
 	config := server(t)
+	config.BalanceTTL = 2 * time.Second
 	with := replicas(t, config, 1)[0]
 	cutOff := config
 	cutOff.URL = "redis://127.0.0.1:1"
@@ -277,6 +279,7 @@ func TestReplicaWithoutRedis(t *testing.T) {
 // once, the others after the TTL.
 func TestReplicaKilledAfterCommit(t *testing.T) {
 	config := server(t)
+	config.BalanceTTL = 2 * time.Second
 	all := replicas(t, config, 2)
 	want(t, all[1], 1000)
 	deposit(t, all[0].Store, "second", 100) // the killed replica's commit, of which it told nobody

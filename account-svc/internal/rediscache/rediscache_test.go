@@ -98,6 +98,14 @@ func up(t *testing.T, value float64) {
 	}
 }
 
+// wantTries checks how many calls have failed since a time, whatever the machine's speed: one, and one more a second.
+func wantTries(t *testing.T, failed float64, since time.Time) {
+	t.Helper()
+	if most := 1 + time.Since(since).Seconds(); failed < 1 || failed > most {
+		t.Errorf("%v calls have failed, want 1 to %.1f", failed, most)
+	}
+}
+
 // captureLog returns a function that returns everything logged since the call.
 func captureLog(t *testing.T) func() string {
 	t.Helper()
@@ -151,13 +159,8 @@ func TestRedisOutage(t *testing.T) {
 				deposit(t, store, string(rune('a'+n)), 10)
 				want(t, store, money.Cents(10*(n+1)))
 			}
-			if took := time.Since(began); took > 3*time.Second { // 100 calls, of which one a second may wait for 100 ms
-				t.Errorf("50 deposits and readings took %s", took)
-			}
 			up(t, 0)
-			if failed := metric(t, "bankmore_redis_failures_total", "") - failures; failed < 1 || failed > 4 {
-				t.Errorf("%v failures", failed)
-			}
+			wantTries(t, metric(t, "bankmore_redis_failures_total", "")-failures, began)
 			if n := strings.Count(log(), "redis does not answer; going on without it"); n != 1 {
 				t.Errorf("%d lines in the log", n)
 			}
@@ -247,8 +250,8 @@ func TestOneCallerASecondTriesRedis(t *testing.T) {
 			t.Error("an attempt that nobody counted is no error")
 		}
 	}
+	before, began := metric(t, "bankmore_redis_failures_total", ""), time.Now()
 	take() // fails; then nobody calls Redis for a second
-	before := metric(t, "bankmore_redis_failures_total", "")
 	var callers sync.WaitGroup
 	for range 200 {
 		callers.Go(func() {
@@ -258,8 +261,10 @@ func TestOneCallerASecondTriesRedis(t *testing.T) {
 		})
 	}
 	callers.Wait()
-	if n := metric(t, "bankmore_redis_failures_total", "") - before; n < 1 || n > 3 {
-		t.Errorf("%v callers tried Redis within 2.5 s", n)
+	failed := metric(t, "bankmore_redis_failures_total", "") - before
+	wantTries(t, failed, began)
+	if failed == 1 {
+		t.Error("nobody tried Redis again")
 	}
 }
 
