@@ -3,6 +3,7 @@ module github.com/bankmore/bankmore/ops
 go 1.26.5
 
 require (
+	github.com/bankmore/bankmore/account-svc v0.0.0
 	github.com/bankmore/bankmore/fee-svc v0.0.0
 	github.com/bankmore/bankmore/platform v0.0.0
 	github.com/go-json-experiment/json v1.27.2

@@ -4,6 +4,7 @@ package accountapi
 
 import (
 	"context"
+	"regexp"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -25,6 +26,12 @@ func (c *Claims) AccountID() string { return c.Subject }
 
 // CallerID is the AccountID of the caller whom auth.RequireToken has put into ctx.
 func CallerID(ctx context.Context) string { return auth.Claims[Claims](ctx).AccountID() }
+
+var accountNumber = regexp.MustCompile(`^[0-9]{1,10}$`)
+
+// IsAccountNumber reports whether s has the form of an account number: up to ten digits, the last of which is a check digit.
+// Only account-svc knows whether that digit is right and whether the account exists.
+func IsAccountNumber(s string) bool { return accountNumber.MatchString(s) }
 
 // MovementsPath is the ledger operation: POST Movements, answered 200 with MovementResults. It holds no ids, since
 // Dapr keys its circuit breakers by path.

@@ -3,11 +3,12 @@ package transferapi
 import (
 	"errors"
 	"fmt"
-	"regexp"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
+
+	"github.com/bankmore/bankmore/account-svc/accountapi"
 )
 
 // ReadCompleted reads a message of TopicCompleted: a CloudEvent whose data is a Completed. It ignores members that it does
@@ -42,14 +43,12 @@ func ReadCompleted(message []byte) (id string, c Completed, err error) {
 	return event.ID, c, nil
 }
 
-var accountNumber = regexp.MustCompile(`^[0-9]{1,10}$`)
-
 // Validate returns an error that says why no transfer can look like c.
 func (c Completed) Validate() error {
 	switch {
 	case !canonicalID(c.ID): // another spelling of the same id would count as another transfer
 		return errors.New("id is not a UUID in canonical form")
-	case !accountNumber.MatchString(c.OriginAccountNumber):
+	case !accountapi.IsAccountNumber(c.OriginAccountNumber):
 		return errors.New("origin_account_number is not an account number")
 	default:
 		return c.Amount.Positive()

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -19,6 +18,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/bankmore/bankmore/account-svc/accountapi"
 	"github.com/bankmore/bankmore/fee-svc/feeapi"
 	"github.com/bankmore/bankmore/ops/internal/broker"
 	"github.com/bankmore/bankmore/transfer-svc/transferapi"
@@ -128,8 +128,6 @@ func noted(r *kgo.Record) (about Position, ok bool) {
 	return Position{}, false
 }
 
-var accountNumber = regexp.MustCompile(`^[0-9]{1,10}$`)
-
 // keyOf returns the key that a good event of the same account has: the origin's account number. It returns nil if it cannot
 // read the number.
 func keyOf(message []byte) []byte {
@@ -140,7 +138,7 @@ func keyOf(message []byte) []byte {
 	}
 	// Read leniently: all events of one account belong into one partition, even if something else in this one is wrong.
 	err := json.Unmarshal(message, &event, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-	if err != nil || !accountNumber.MatchString(event.Data.Origin) {
+	if err != nil || !accountapi.IsAccountNumber(event.Data.Origin) {
 		return nil
 	}
 	return []byte(event.Data.Origin)

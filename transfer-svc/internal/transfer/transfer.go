@@ -5,7 +5,6 @@ package transfer
 
 import (
 	"context"
-	"regexp"
 	"time"
 
 	"github.com/bankmore/bankmore/account-svc/accountapi"
@@ -36,16 +35,12 @@ type Command struct {
 	Amount      money.Cents // at least 1
 }
 
-// accountNumber is the form of an account number. Only account-svc knows whether the check digit is right and whether
-// the account exists.
-var accountNumber = regexp.MustCompile(`^[0-9]{1,10}$`)
-
 // Validate returns money.ErrInvalid, ErrUnknownAccount or ErrSameAccount if no ledger would ever take the command.
 func (c Command) Validate() error {
 	switch {
 	case c.Amount.Positive() != nil:
 		return c.Amount.Positive()
-	case !accountNumber.MatchString(c.Destination):
+	case !accountapi.IsAccountNumber(c.Destination):
 		return ErrUnknownAccount
 	case c.Destination == c.Origin.AccountNumber:
 		return ErrSameAccount
