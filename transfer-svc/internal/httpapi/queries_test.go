@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/go-json-experiment/json"
 	"github.com/google/go-cmp/cmp"
@@ -62,7 +63,9 @@ func TestDetail(t *testing.T) {
 	}
 }
 
-func TestDetailOfPending(t *testing.T) {
+func TestDetailOfPending(t *testing.T) { synctest.Test(t, testDetailOfPending) }
+
+func testDetailOfPending(t *testing.T) {
 	a := newAPI(t)
 	a.ledger.OnMove(func(accountapi.Movement) accounttest.Fault { return accounttest.LostAnswer })
 	id := a.field(a.send(body("1", "22", `150`)).body, "transfer_id")

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/bankmore/bankmore/account-svc/accountapi"
 	"github.com/bankmore/bankmore/account-svc/accountapi/accounttest"
@@ -54,7 +55,9 @@ func TestTransfer(t *testing.T) {
 
 // Each delivery of a request takes from the customer's limit, and a refusal by the limit decides nothing: neither a payment that an
 // earlier delivery has made, nor one that none has made.
-func TestLimitDoesNotDecideAPayment(t *testing.T) {
+func TestLimitDoesNotDecideAPayment(t *testing.T) { synctest.Test(t, testLimitDoesNotDecideAPayment) }
+
+func testLimitDoesNotDecideAPayment(t *testing.T) {
 	a := newLimitedAPI(t, ratelimit.Rules{"*": 1})
 	first := a.send(body("1", "22", `150`)) // a sidecar loses this answer
 	a.send(body("1", "22", `150`))
@@ -158,30 +161,33 @@ func TestKeysBelongToTheirCaller(t *testing.T) {
 func TestAcceptedThenPolled(t *testing.T) {
 	for _, state := range []string{"there", "gone"} {
 		t.Run("memory "+state, func(t *testing.T) {
-			t.Parallel()
-			a := newAPI(t)
-			a.state.gone = state == "gone"
-			a.ledger.OnMove(func(accountapi.Movement) accounttest.Fault { return accounttest.LostAnswer })
-			first := a.send(body("1", "22", `150`))
-			id := a.field(first.body, "transfer_id")
-			pending := receipt(id, "Transferência em processamento.", "PENDING")
-			a.want("first", first, http.StatusAccepted, pending)
-			a.want("again", a.send(body("1", "22", `150`)), http.StatusAccepted, pending)
-			a.want("another payload", a.send(body("1", "22", `151`)), http.StatusUnprocessableEntity, conflictBody)
-			poll := func() string { return a.field(a.get("/api/transfer/"+id+"/", ana).body, "status") }
-			if status := poll(); status != "PENDING" {
-				t.Errorf("polled %s, want PENDING", status)
-			}
-			a.recoverAll()
-			if status := poll(); status != "COMPLETED" {
-				t.Errorf("polled %s, want COMPLETED", status)
-			}
-			again := a.send(body("1", "22", `150`))
-			a.want("in the end", again, http.StatusOK, receipt(id, "Transferência realizada com sucesso.", "COMPLETED"))
-			if !again.replayed || len(a.ledger.Movements()) != 2 {
-				t.Errorf("replayed %t, %d movements", again.replayed, len(a.ledger.Movements()))
-			}
+			synctest.Test(t, func(t *testing.T) { testAcceptedThenPolled(t, state == "gone") })
 		})
+	}
+}
+
+func testAcceptedThenPolled(t *testing.T, gone bool) {
+	a := newAPI(t)
+	a.state.gone = gone
+	a.ledger.OnMove(func(accountapi.Movement) accounttest.Fault { return accounttest.LostAnswer })
+	first := a.send(body("1", "22", `150`))
+	id := a.field(first.body, "transfer_id")
+	pending := receipt(id, "Transferência em processamento.", "PENDING")
+	a.want("first", first, http.StatusAccepted, pending)
+	a.want("again", a.send(body("1", "22", `150`)), http.StatusAccepted, pending)
+	a.want("another payload", a.send(body("1", "22", `151`)), http.StatusUnprocessableEntity, conflictBody)
+	poll := func() string { return a.field(a.get("/api/transfer/"+id+"/", ana).body, "status") }
+	if status := poll(); status != "PENDING" {
+		t.Errorf("polled %s, want PENDING", status)
+	}
+	a.recoverAll()
+	if status := poll(); status != "COMPLETED" {
+		t.Errorf("polled %s, want COMPLETED", status)
+	}
+	again := a.send(body("1", "22", `150`))
+	a.want("in the end", again, http.StatusOK, receipt(id, "Transferência realizada com sucesso.", "COMPLETED"))
+	if !again.replayed || len(a.ledger.Movements()) != 2 {
+		t.Errorf("replayed %t, %d movements", again.replayed, len(a.ledger.Movements()))
 	}
 }
 
