@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 )
@@ -31,15 +32,19 @@ func RoutesAreLimited(t *testing.T, router *chi.Mux, token string) {
 			return nil
 		}
 		limited = append(limited, method+" "+route)
-		var last *httptest.ResponseRecorder
-		for i := range 3 {
-			if last = ask(method, path, token); i == 0 && last.Code == http.StatusTooManyRequests {
-				t.Errorf("%s %s refuses the first request", method, route)
+		// On a slow machine the limit admits more than two, since it admits another one each second.
+		began, admitted := time.Now(), 0
+		for ; float64(admitted) <= 2+time.Since(began).Seconds(); admitted++ {
+			last := ask(method, path, token)
+			if last.Code != http.StatusTooManyRequests {
+				continue
 			}
+			if admitted == 0 || last.Header().Get("Retry-After") == "" {
+				t.Errorf("%s %s refuses a request after %d, with the header %v; want the first admitted, and Retry-After", method, route, admitted, last.Header())
+			}
+			return nil
 		}
-		if last.Code != http.StatusTooManyRequests || last.Header().Get("Retry-After") == "" {
-			t.Errorf("%s %s: the third request gets %d, want 429 with Retry-After", method, route, last.Code)
-		}
+		t.Errorf("%s %s admits %d requests within %s", method, route, admitted, time.Since(began))
 		return nil
 	})
 	if err != nil {
