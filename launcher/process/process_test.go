@@ -13,7 +13,7 @@ import (
 // script returns a process that runs a shell script. It is ready once its log says so.
 func script(t *testing.T, text string) *Process {
 	t.Helper()
-	spec := Spec{Name: "script", Command: []string{"sh", "-c", text}, Dir: t.TempDir(), Grace: 500 * time.Millisecond, Env: []string{"PATH=" + os.Getenv("PATH")}}
+	spec := Spec{Name: "script", Command: []string{"sh", "-c", text}, Dir: t.TempDir(), Grace: 10 * time.Second, Env: []string{"PATH=" + os.Getenv("PATH")}}
 	spec.LogFile = filepath.Join(spec.Dir, "script.log")
 	var p *Process
 	spec.Ready = func(context.Context) error {
@@ -54,6 +54,7 @@ func TestProcess(t *testing.T) {
 
 func TestProcessThatIgnoresSIGTERM(t *testing.T) {
 	p := script(t, `trap '' TERM; sleep 60 & echo ready; wait; sleep 60`) // with a child, which must end, too
+	p.spec.Grace = 500 * time.Millisecond
 	if err := p.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
