@@ -50,17 +50,23 @@ func direct(t *testing.T, config rediscache.Config) *redis.Client {
 	return client
 }
 
-// before returns n replicas: each is a cache in front of store, and reads entries at once. Their timeout is long, so that
-// Redis fails only when a test makes it fail.
+// patient returns a client whose timeout is long, so that Redis fails only when a test makes it fail.
+func patient(t *testing.T, config rediscache.Config) *rediscache.Client {
+	t.Helper()
+	client, err := rediscache.OpenPatient(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+// before returns n replicas: each is a cache in front of store, and reads entries at once. Their clients are patient.
 func before(t *testing.T, config rediscache.Config, store rediscache.Store, n int) []*rediscache.Balances {
 	t.Helper()
 	all := make([]*rediscache.Balances, n)
 	for i := range all {
-		client, err := rediscache.OpenPatient(config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = client.Close() })
+		client := patient(t, config)
 		client.Trust()
 		all[i] = rediscache.NewBalances(store, client)
 	}
@@ -166,8 +172,8 @@ func TestEntryLivesNoLonger(t *testing.T) {
 	filled := time.Now()
 	r, key := direct(t, config), config.KeyPrefix+"balance:id-11"
 	for n := 1; r.HExists(t.Context(), key, "version").Val(); n++ {
-		left := r.PTTL(t.Context(), key).Val()
-		if most := config.BalanceTTL - time.Since(filled); left > most {
+		most := config.BalanceTTL - time.Since(filled) // before Redis is asked, whose answer may come late
+		if left := r.PTTL(t.Context(), key).Val(); left > most {
 			t.Fatalf("the entry lives for another %s, longer than %s", left, most)
 		}
 		deposit(t, store, fmt.Sprint("deposit ", n), 1)
@@ -292,8 +298,8 @@ func TestReplicaKilledAfterCommit(t *testing.T) {
 
 func TestCountsAreShared(t *testing.T) {
 	config := server(t)
-	one := rediscache.NewCounter(open(t, config), []byte("key"))
-	two := rediscache.NewCounter(open(t, config), []byte("key"))
+	one := rediscache.NewCounter(patient(t, config), []byte("key"))
+	two := rediscache.NewCounter(patient(t, config), []byte("key"))
 	const ana, bia = "customers cpf 52998224725", "customers cpf 11144477735"
 	for i := range 8 {
 		counter, other := one, two
