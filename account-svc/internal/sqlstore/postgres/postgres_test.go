@@ -22,6 +22,7 @@ import (
 	"github.com/bankmore/bankmore/account-svc/internal/sqlstore"
 	"github.com/bankmore/bankmore/account-svc/internal/sqlstore/portable"
 	"github.com/bankmore/bankmore/account-svc/internal/sqlstore/postgres"
+	"github.com/bankmore/bankmore/account-svc/internal/sqlstore/storetest"
 	"github.com/bankmore/bankmore/platform/money"
 	"github.com/bankmore/bankmore/platform/sqldb/sqldbtest"
 )
@@ -197,16 +198,16 @@ func TestReplicasShareAccounts(t *testing.T) {
 					RequestKey: id + ":credit", Fingerprint: id, AccountNumber: to, Counterparty: from,
 					Type: ledger.Credit, Kind: ledger.Transfer, Amount: 1, TransferID: id,
 				}
-				results, err := book.Apply(t.Context(), []ledger.Command{leg(id, from, to)})
+				result, err := storetest.Decided(t.Context(), book, leg(id, from, to))
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				if results[0].Refusal != nil {
+				if result.Refusal != nil {
 					refused.Add(1)
 					return
 				}
-				if _, err := book.Apply(t.Context(), []ledger.Command{back}); err != nil {
+				if _, err := storetest.Decided(t.Context(), book, back); err != nil {
 					t.Error(err)
 				}
 				moved.Add(1)
@@ -270,8 +271,10 @@ func TestReplicasRefuseAKeyTogether(t *testing.T) {
 		var all sync.WaitGroup
 		for _, store := range stores {
 			all.Go(func() {
-				if results := apply(t, store, leg); results[0].Refusal != accountapi.UnknownAccount {
-					t.Errorf("round %d: %+v", round, results[0])
+				book := groupcommit.New(ledger.New(store))
+				defer book.Close()
+				if result, err := storetest.Decided(t.Context(), book, leg); err != nil || result.Refusal != accountapi.UnknownAccount {
+					t.Errorf("round %d: %+v, %v", round, result, err)
 				}
 			})
 		}
