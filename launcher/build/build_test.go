@@ -155,7 +155,7 @@ func TestToolIsBuiltWhenItHasToBe(t *testing.T) {
 func TestServicesFollowTheirSource(t *testing.T) {
 	b, out := newBuilder(t)
 	for _, want := range []string{"hello", "hello", "good morning"} {
-		before := out.String()
+		before, began := out.String(), time.Now()
 		b.write(t, "two/greeting/greeting.go", fmt.Sprintf("package greeting\n\nconst Text = %q\n", want))
 		if err := b.build(t.Context(), []part{services}); err != nil {
 			t.Fatal(err)
@@ -163,8 +163,10 @@ func TestServicesFollowTheirSource(t *testing.T) {
 		if got := says(services.output(b.root) + "two"); got != want {
 			t.Errorf("it says %q, want %q", got, want)
 		}
-		if before != "" && want == "hello" && out.String() != before {
-			t.Errorf("nothing has changed, and it says %q", strings.TrimPrefix(out.String(), before))
+		// Only a slow machine compares for so long that the builder says how far it is.
+		said, quick := strings.TrimPrefix(out.String(), before), time.Since(began) < patience
+		if before != "" && want == "hello" && (quick && said != "" || strings.Contains(said, "built in")) {
+			t.Errorf("nothing has changed, and it says %q", said)
 		}
 	}
 }
@@ -208,11 +210,13 @@ func TestInterrupted(t *testing.T) {
 	ended := make(chan error)
 	go func() { ended <- b.build(ctx, []part{tool}) }()
 	within(t, "it links", func() bool { return strings.Contains(out.String(), clearLine+noWrap+"1 of 1 tool: linking, ") })
-	raw, err := os.ReadFile(pid)
-	linker, numberErr := strconv.Atoi(strings.TrimSpace(string(raw)))
-	if err := errors.Join(err, numberErr); err != nil {
-		t.Fatal(err)
-	}
+	var linker int
+	within(t, "the linker is there", func() bool { // which the builder does not wait for before it says so
+		raw, _ := os.ReadFile(pid)
+		number, ended := strings.CutSuffix(string(raw), "\n")
+		linker, _ = strconv.Atoi(number)
+		return ended
+	})
 	if work, err := os.ReadDir(b.path("tmp")); err != nil || len(work) == 0 {
 		t.Errorf("go works elsewhere, and has to copy the program: %v", err)
 	}
