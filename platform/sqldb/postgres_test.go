@@ -417,7 +417,7 @@ func (c *cutter) relay(t *testing.T, client net.Conn) {
 			return
 		}
 		if last {
-			time.Sleep(100 * time.Millisecond) // for the server to commit
+			answers.Wait() // until the server has committed, and says so
 			return
 		}
 	}
