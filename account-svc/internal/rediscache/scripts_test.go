@@ -178,18 +178,18 @@ func TestLeaseIsOfOneReader(t *testing.T) {
 	})
 }
 
-// While one reader has the lease, another reader gets none, and does not prolong the lease.
+// While one reader has the lease, another reader gets none, and does not change when the lease ends.
 func TestOneReaderHasTheLease(t *testing.T) {
 	onEachRedis(t, func(s scene) {
 		first, second := s.replicas[0], s.replicas[1]
 		first.asked = func() {
-			s.redis.PExpire(s.Context(), key11, 300*time.Millisecond)
+			s.redis.PExpire(s.Context(), key11, time.Minute) // which no reader asks for, and which is longer than this takes
 			before := s.fields()
 			want(s.T, second, 1000)
 			if got := s.fields(); !maps.Equal(got, before) || got["lease"] == "" {
 				s.Errorf("the lease was %v and is %v", before, got)
 			}
-			if left := s.redis.PTTL(s.Context(), key11).Val(); left <= 0 || left > 300*time.Millisecond {
+			if left := s.redis.PTTL(s.Context(), key11).Val(); left <= time.Second || left > time.Minute {
 				s.Errorf("the lease lives for another %s", left)
 			}
 		}
@@ -203,7 +203,8 @@ func TestOneReaderHasTheLease(t *testing.T) {
 func TestLeaseEnds(t *testing.T) {
 	onEachRedis(t, func(s scene) {
 		s.replicas[0].asked = func() {
-			if left := s.redis.PTTL(s.Context(), key11).Val(); left <= 0 || left > 500*time.Millisecond {
+			const never = -1 // on a slow machine the lease may have ended by now, which is -2
+			if left := s.redis.PTTL(s.Context(), key11).Val(); left == never || left > 500*time.Millisecond {
 				s.Errorf("the lease lives for %s", left)
 			}
 		}
