@@ -29,6 +29,13 @@ func TestReadmeSession(t *testing.T) {
 	if text == script {
 		t.Fatal("the session does not use http://localhost:8080")
 	}
+	// Readers wait for two seconds until the fee is charged. A busy machine may need longer.
+	const wait, charged = "\nsleep 2 ", `
+until [[ $(curl -sS "$api/fee/my/" -H "$as_ana") == *'"CHARGED"'* ]]; do sleep 0.2; done `
+	if strings.Count(text, wait) != 1 {
+		t.Fatalf("the session does not wait once by %q", wait)
+	}
+	text = strings.Replace(text, wait, charged, 1)
 	const typed = "senha-do-caio" // where the command line asks for a password
 	system.KeepSecret("52998224725", "529.982.247-25", "11144477735", "111.444.777-35", "senha-da-ana", "senha-da-bia",
 		"39053344705", "390.533.447-05", typed)
