@@ -156,17 +156,20 @@ func TestTokens(t *testing.T) {
 func TestRateLimited(t *testing.T) {
 	cpf, password, _ := system.Register(t, system.API, "Eva Lembrou")
 	wrong := fmt.Sprintf(`{"cpf":%q,"password":"errada"}`, cpf)
-	var last client.Answer
-	for range 15 {
-		if last = system.Send(t, "POST", system.URL()+"/api/account/login/", wrong, bank.JSONOnly); last.Status != http.StatusUnauthorized {
-			break
+	var err error
+	for attempt := 0; err == nil && attempt < 10; attempt++ { // the limit may let in one more between two requests, but hardly each time
+		var last client.Answer
+		for range 30 { // ten at once, and one every 6 s
+			if last = system.Send(t, "POST", system.URL()+"/api/account/login/", wrong, bank.JSONOnly); last.Status != http.StatusUnauthorized {
+				break
+			}
 		}
+		bank.WantAnswer(t, "many logins", last, http.StatusTooManyRequests, "RATE_LIMITED")
+		if seconds := last.Header.Get("Retry-After"); strings.Trim(seconds, "0123456789") != "" || seconds == "" || seconds == "0" {
+			t.Errorf("Retry-After %q", seconds)
+		}
+		_, err = system.API.Login(t.Context(), cpf, password)
 	}
-	bank.WantAnswer(t, "many logins", last, http.StatusTooManyRequests, "RATE_LIMITED")
-	if seconds := last.Header.Get("Retry-After"); strings.Trim(seconds, "0123456789") != "" || seconds == "" || seconds == "0" {
-		t.Errorf("Retry-After %q", seconds)
-	}
-	_, err := system.API.Login(t.Context(), cpf, password)
 	bank.WantFailure(t, "the right password now", err, http.StatusTooManyRequests, "RATE_LIMITED")
 	system.NewCustomer(t, "Fabio Livre", "") // nobody else is locked out
 }
