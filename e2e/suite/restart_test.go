@@ -174,6 +174,7 @@ func TestShutdownAnswersWhatIsInFlight(t *testing.T) {
 	if err := ledger.Pause(); err != nil {
 		t.Fatal(err)
 	}
+	defer func() { _ = ledger.Resume() }() // whatever happens
 	type result struct {
 		receipt client.Receipt
 		err     error
@@ -183,7 +184,13 @@ func TestShutdownAnswersWhatIsInFlight(t *testing.T) {
 		receipt, err := direct.Transfer(t.Context(), bank.Key(), bia.Number, "10.00")
 		answer <- result{receipt, err}
 	}()
-	time.Sleep(500 * time.Millisecond) // it waits for the ledger now
+	bank.Eventually(t, 20*time.Second, func() error { // until it waits for the ledger
+		page, err := ana.Transfers(t.Context(), client.Query{})
+		if err == nil && len(page.Items) != 1 {
+			err = fmt.Errorf("%d transfers", len(page.Items))
+		}
+		return err
+	})
 	terminated := make(chan error, 1)
 	go func() { terminated <- transfers.Service.Terminate() }()
 	time.Sleep(500 * time.Millisecond)
