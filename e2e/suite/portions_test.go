@@ -64,20 +64,22 @@ func TestEventsTravelInPortions(t *testing.T) {
 }
 
 // The fee of a lone transfer is charged within about a second, although each step on its way gathers: 0.5 s in all at most, and
-// the steps themselves.
+// the steps themselves. On a slow machine they may take longer, as far as the transfer itself does.
 func TestFeeOfALoneTransferComesSoon(t *testing.T) {
 	ana, bia := system.NewCustomer(t, "Ana Sozinha", "100.00"), system.NewCustomer(t, "Bia Sozinha", "")
-	soonest := time.Hour
+	soon := false
 	for n := range 5 {
 		system.Settle(t)
-		ana.Pay(t, bia, "1.00")
 		began := time.Now()
+		ana.Pay(t, bia, "1.00")
+		paid := time.Now()
 		ana.WaitBalance(t, strconv.Itoa(100-3*(n+1))+".00")
-		took := time.Since(began)
-		t.Logf("the fee came after %s", took)
-		soonest = min(soonest, took)
+		took, transfer := time.Since(paid), paid.Sub(began)
+		limit := max(time.Second, time.Second/2+20*transfer)
+		t.Logf("the fee came after %s, the transfer took %s", took, transfer)
+		soon = soon || took <= limit
 	}
-	if soonest > time.Second {
-		t.Errorf("the soonest of five fees came after %s, want a second at most", soonest)
+	if !soon {
+		t.Error("none of five fees came within a second, or on a slow machine within half a second and 20 times what the transfer took")
 	}
 }
