@@ -109,7 +109,7 @@ func TestSwaggerUI(t *testing.T) {
 	b.wantFiles(false)
 	b.do(chromedp.Reload())
 	b.try("mine")
-	bank.Eventually(t, 10*time.Second, func() error { // the fee follows a moment after the transfer
+	bank.Eventually(t, 20*time.Second, func() error { // the fee follows a moment after the transfer
 		fees := b.execute("mine", "200")
 		if items, _ := fees["items"].([]any); len(items) != 1 {
 			b.click(block("mine") + " .btn-clear")

@@ -82,7 +82,7 @@ func TestLogHoldsNoSecrets(t *testing.T) {
 			ask("http://"+secrets["a host"]+"/"+secrets["a path that is not ours"], 9)
 			ask("http://"+secrets["user information"]+"@bank/api/fee/"+secrets["an account number"], 9)
 
-			deadline := time.Now().Add(10 * time.Second)
+			deadline := time.Now().Add(20 * time.Second)
 			for strings.Count(logOf(t, ingress), aborted) < len(targets) {
 				if time.Now().After(deadline) {
 					t.Fatalf("%d of %d resets are in the log", strings.Count(logOf(t, ingress), aborted), len(targets))
@@ -133,7 +133,7 @@ func TestLogHoldsTheIDOfAFailure(t *testing.T) {
 			t.Errorf("%s: %d %s", path, resp.StatusCode, resp.Header)
 		}
 	}
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(20 * time.Second)
 	for _, path := range paths {
 		for !regexp.MustCompile(`"uri":"/api/account".*"status":503.*"request_id":"quote-` + path + `"`).MatchString(logOf(t, ingress)) {
 			if time.Now().After(deadline) {

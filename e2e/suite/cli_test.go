@@ -85,7 +85,7 @@ func TestCLI(t *testing.T) {
 	says(t, ana.run(t, 3, "transfer", number, "1"), "The transfer is not possible.")
 	says(t, ana.run(t, 0, "transfer", other, "150.00", "--watch"), "R$ 150.00 transferred to account "+other)
 	says(t, bia.run(t, 0, "balance"), "Bia Terminal", "Balance: R$ 150.00")
-	bank.Eventually(t, 10*time.Second, func() error { // the fee follows through Kafka
+	bank.Eventually(t, 20*time.Second, func() error { // the fee follows through Kafka
 		if out := ana.run(t, 0, "fees"); !strings.Contains(out, "R$ 2.00  charged") {
 			return fmt.Errorf("fees: %s", out)
 		}

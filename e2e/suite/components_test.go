@@ -35,7 +35,7 @@ func TestSidecarsLoadTheirComponents(t *testing.T) {
 	for _, id := range append([]string{stack.Ingress}, stack.Services...) {
 		app := system.Apps[id]
 		want := resources(t, id, app.Resources)
-		bank.Eventually(t, 10*time.Second, func() error {
+		bank.Eventually(t, 20*time.Second, func() error {
 			got, err := loaded(app)
 			if err == nil && !slices.Equal(got, want) {
 				err = fmt.Errorf("%s has loaded %q, want %q", id, got, want)

@@ -125,7 +125,7 @@ func (r httpRequest) send(t *testing.T, variables map[string]string) {
 	if r.status >= http.StatusBadRequest {
 		ctx = contract.BadRequest(ctx)
 	}
-	bank.Eventually(t, 10*time.Second, func() error {
+	bank.Eventually(t, 20*time.Second, func() error {
 		answer, err := system.API.Send(ctx, method, url, body, headers)
 		if err != nil || answer.Status != r.status {
 			t.Fatalf("%s: %d %s, want %d; %v", r.title, answer.Status, answer.Body, r.status, err)

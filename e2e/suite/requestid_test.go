@@ -23,7 +23,7 @@ func TestRequestID(t *testing.T) {
 		t.Errorf("%d with X-Request-ID %q, want %q", answer.Status, got, sane)
 	}
 	for _, id := range []string{"transfer-svc", "account-svc"} {
-		bank.Eventually(t, 5*time.Second, func() error { return inLog(system.Apps[id].Service, sane) })
+		bank.Eventually(t, 20*time.Second, func() error { return inLog(system.Apps[id].Service, sane) })
 	}
 	for _, bad := range []string{"a b", "<script>", strings.Repeat("x", 129), `"`, "é"} {
 		header.Set("X-Request-ID", bad)

@@ -71,7 +71,7 @@ func TestMainJob(t *testing.T) {
 func wantFee(t *testing.T, payer bank.Customer, transferID string) {
 	t.Helper()
 	var fee client.Fee
-	bank.Eventually(t, 10*time.Second, func() error { // the money moves a moment before the fee says so
+	bank.Eventually(t, 20*time.Second, func() error { // the money moves a moment before the fee says so
 		mine, err := payer.Fees(t.Context(), client.Query{})
 		if err != nil {
 			return err

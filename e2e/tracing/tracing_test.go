@@ -264,7 +264,7 @@ func TestLogsCarryTheTrace(t *testing.T) {
 	transfers(t, ana, bia, client)
 	ana.WaitBalance(t, "7.00")
 	for _, id := range []string{"transfer-svc", "account-svc"} {
-		bank.Eventually(t, 5*time.Second, func() error {
+		bank.Eventually(t, 20*time.Second, func() error {
 			log, err := os.ReadFile(system.Apps[id].Service.LogFile())
 			if err == nil && !bytes.Contains(log, []byte(`"trace_id":"`+client.trace+`"`)) {
 				err = fmt.Errorf("%s logs nothing of the trace", id)
