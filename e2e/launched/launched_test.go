@@ -20,8 +20,9 @@ import (
 	"github.com/bankmore/bankmore/launcher/process"
 )
 
-// soon is how long the front door may stay closed after any one program has been killed.
-const soon = 5 * time.Second
+// soon is how long the front door may stay closed after any one program has been killed: a second or two, and the rest is for a
+// machine that is busy.
+const soon = 20 * time.Second
 
 // bin holds what was built for all tests.
 var bin string
