@@ -4,12 +4,12 @@ package doctor_test
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/bankmore/bankmore/e2e/stack"
@@ -115,15 +115,6 @@ func examine(t *testing.T, m machine) (out string, able bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if m.held {
-		t.Cleanup(func() { _ = listener.Close() })
-	} else {
-		_ = listener.Close()
-	}
 	dir := t.TempDir()
 	script, err := os.ReadFile(filepath.Join(root, "scripts", "doctor.sh"))
 	if err != nil {
@@ -131,7 +122,7 @@ func examine(t *testing.T, m machine) (out string, able bool) {
 	}
 	write(t, filepath.Join(dir, "scripts", "doctor.sh"), string(script))
 	write(t, filepath.Join(dir, "go.work"), "go 1.26.5\n")
-	write(t, filepath.Join(dir, "dapr.yaml"), fmt.Sprintf("apps:\n  - appID: a\n    appPort: %d\n", listener.Addr().(*net.TCPAddr).Port))
+	write(t, filepath.Join(dir, "dapr.yaml"), fmt.Sprintf("apps:\n  - appID: a\n    appPort: %d\n", bind(t, m.held)))
 
 	bin := filepath.Join(dir, "bin")
 	if err := os.Mkdir(bin, 0o700); err != nil {
@@ -165,6 +156,30 @@ func examine(t *testing.T, m machine) (out string, able bool) {
 		t.Fatalf("%v\n%s", err, raw)
 	}
 	return string(raw), err == nil
+}
+
+// bind returns a port of 127.0.0.1 that nobody else gets until the test ends, and listens on it if it is to be held.
+func bind(t *testing.T, held bool) (port int) {
+	t.Helper()
+	socket, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	syscall.CloseOnExec(socket)
+	t.Cleanup(func() { _ = syscall.Close(socket) })
+	if err := syscall.Bind(socket, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if held {
+		if err := syscall.Listen(socket, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	address, err := syscall.Getsockname(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return address.(*syscall.SockaddrInet4).Port
 }
 
 // write makes a program, and the folder that it is in.
