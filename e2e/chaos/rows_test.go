@@ -356,10 +356,7 @@ func opposites(s *scenario) {
 		}
 		paid := 0
 		for _, f := range all {
-			f.pending.Wait()
-			if !f.known() {
-				s.violated("%s", f)
-			}
+			s.insist(f)
 			if f.who == ana && f.outcome == done {
 				paid++
 			}
