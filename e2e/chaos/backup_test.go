@@ -212,7 +212,8 @@ func (s *scenario) crash() {
 	for _, app := range system.Apps {
 		s.must(app.Sidecar.Terminate())
 	}
-	time.Sleep(500 * time.Millisecond) // for the last answers to be read
+	s.asking.Lock() // once the last answers are read
+	defer s.asking.Unlock()
 }
 
 // restored runs the commands of a block of the runbook, and returns the transfers that they name as missing.

@@ -133,6 +133,7 @@ type scenario struct {
 	customers []*bank.Customer // may be paid and paged
 	closed    []bank.Customer  // have closed their accounts
 	load      *load
+	asking    sync.RWMutex // held for reading by each client that waits for an answer, until it has noted what the answer tells
 
 	mu          sync.Mutex
 	facts       []*fact

@@ -104,6 +104,8 @@ func (f *fact) send(ctx context.Context) (receipt client.Receipt, err error) {
 // ask sends a command once. If the answer tells an outcome, ask remembers it; if the client knew an outcome before, it must be the
 // same.
 func (s *scenario) ask(f *fact) (answered bool) {
+	s.asking.RLock()
+	defer s.asking.RUnlock()
 	receipt, err := f.send(context.WithoutCancel(s.Context()))
 	f.mu.Lock()
 	defer f.mu.Unlock()
