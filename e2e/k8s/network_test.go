@@ -4,6 +4,7 @@ package k8s_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -48,34 +49,41 @@ func TestNetworkPolicies(t *testing.T) {
 	for address := range targets {
 		addresses = append(addresses, address)
 	}
-	check := func(t *testing.T, who, own string, found map[string]bool) {
+	// check tries again for some minutes: network policies take hold of a pod a moment after it has started, and on a busy machine a
+	// connection may need longer than the prober waits.
+	check := func(t *testing.T, who, own string, probe func() map[string]bool) {
 		t.Helper()
-		for address, name := range targets {
-			if own != "" && strings.HasPrefix(address, own+":") {
-				continue
+		eventually(t, 3*time.Minute, func() error {
+			found := probe()
+			var errs []error
+			for address, name := range targets {
+				if own != "" && strings.HasPrefix(address, own+":") {
+					continue
+				}
+				if want := slices.Contains(open[who], name); found[address] != want {
+					errs = append(errs, fmt.Errorf("%s reaches %s: %t, want %t", who, name, found[address], want))
+				}
 			}
-			if want := slices.Contains(open[who], name); found[address] != want {
-				t.Errorf("%s reaches %s: %t, want %t", who, name, found[address], want)
-			}
-		}
+			return errors.Join(errs...)
+		})
 	}
 	for _, app := range apps {
 		t.Run(app, func(t *testing.T) {
 			t.Parallel()
-			check(t, app, at[app], probeFrom(t, pods(t, app)[0], addresses))
+			check(t, app, at[app], func() map[string]bool { return probeFrom(t, pods(t, app)[0], addresses) })
 		})
 	}
 	t.Run("this machine", func(t *testing.T) {
 		t.Parallel()
-		check(t, "this machine", "", dialled(addresses))
+		check(t, "this machine", "", func() map[string]bool { return dialled(addresses) })
 	})
 	t.Run("a pod without labels", func(t *testing.T) {
 		t.Parallel()
-		check(t, "a pod without labels", "", probeAlone(t, namespace, addresses))
+		check(t, "a pod without labels", "", func() map[string]bool { return probeAlone(t, namespace, addresses) })
 	})
 	t.Run("a pod of another namespace", func(t *testing.T) {
 		t.Parallel()
-		check(t, "a pod of another namespace", "", probeAlone(t, "default", addresses))
+		check(t, "a pod of another namespace", "", func() map[string]bool { return probeAlone(t, "default", addresses) })
 	})
 }
 
