@@ -41,7 +41,7 @@ done
 if [ -z "$url" ]; then
 	kube port-forward --address 127.0.0.1 service/ingress :80 >"$work/forward" 2>&1 &
 	forward=$!
-	for ((i = 0; i < 100; i++)); do
+	for ((i = 0; i < 300; i++)); do
 		port=$(sed -n 's/^Forwarding from 127\.0\.0\.1:\([0-9]*\) .*/\1/p' "$work/forward")
 		[ -n "$port" ] && break
 		kill -0 "$forward" 2>/dev/null || fail "$(cat "$work/forward")"
