@@ -1,7 +1,7 @@
 package suite_test
 
 import (
-	"fmt"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -47,11 +47,10 @@ func TestGaugesTell(t *testing.T) {
 	ana, bia := system.NewCustomer(t, "Ana Medida", "10.00"), system.NewCustomer(t, "Bia Medida", "")
 	ana.Pay(t, bia, "10.00")
 	bank.Eventually(t, 20*time.Second, func() error {
-		text, err := bank.Fetch(t.Context(), system.Apps["fee-svc"].URL+"/metrics")
-		if err == nil && strings.Contains(string(text), "\nfee_pending{waits_for=\"balance\"} 0\n") {
-			err = fmt.Errorf("no fee is pending")
+		if count(t, "fee-svc", `bankmore_fee_pending{waits_for="balance"}`) == 0 {
+			return errors.New("no fee is pending")
 		}
-		return err
+		return nil
 	})
 	ana.Deposit(t, "2.00")
 	ana.WaitBalance(t, "0.00")
