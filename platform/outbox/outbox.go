@@ -66,7 +66,7 @@ type Relay struct {
 const (
 	// portion bounds the rows of a round.
 	portion = 200
-	// lockPatience is how long a relay waits for rows that another transaction has locked.
+	// lockPatience bounds how long a relay waits for rows that another transaction has locked.
 	lockPatience = 256 * time.Millisecond
 	// claimDuration is how long a claim holds. The broker may take half of it. The events of a killed relay wait that long.
 	claimDuration = 15 * time.Second
@@ -252,7 +252,7 @@ func (r *Relay) settle(ctx context.Context, sent, unsent []string) error {
 	return err
 }
 
-// errLocked says that rows stayed locked for lockPatience.
+// errLocked says that rows stayed locked for as long as lockPatience lets a relay try.
 var errLocked = errors.New("another transaction has locked rows of the outbox")
 
 // each runs a statement for the rows with these ids, and returns the ids of those that another transaction has locked.
