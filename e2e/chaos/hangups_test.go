@@ -132,8 +132,8 @@ type neighbour struct {
 	times    []time.Duration // until its answers
 }
 
-// bearable is how long one answer may take. A transfer may take as long as its driver has time, and is then answered 202. A
-// neighbour may wait for twice as long: the clients that hang up leave a slow machine little time.
+// bearable is how long one answer may take. A transfer may take as long as its driver has time, and is then answered 202. In row 17
+// an answer to a neighbour may take twice as long, since the clients that hang up leave a slow machine little time.
 const bearable = deadline + 3*time.Second
 
 // neighbour lets a customer work until end.

@@ -116,7 +116,7 @@ func TestWhatIsKilledComesBack(t *testing.T) {
 	if err := l.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	within(t, soon, "the launcher is killed", func() error {
+	within(t, 5*time.Second, "the launcher is killed", func() error {
 		if left := l.Left(); len(left) > 0 {
 			return fmt.Errorf("somebody listens on %d", left)
 		}

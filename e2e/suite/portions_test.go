@@ -64,10 +64,10 @@ func TestEventsTravelInPortions(t *testing.T) {
 }
 
 // The fee of a lone transfer is charged within about a second, although each step on its way gathers: 0.5 s in all at most, and
-// the steps themselves. On a slow machine they may take longer, as far as the transfer itself does.
+// the steps themselves. On a slow machine those take longer, in proportion to a transfer.
 func TestFeeOfALoneTransferComesSoon(t *testing.T) {
 	ana, bia := system.NewCustomer(t, "Ana Sozinha", "100.00"), system.NewCustomer(t, "Bia Sozinha", "")
-	soon := false
+	soonest, fastest := time.Hour, time.Hour // of five fees, and of their transfers
 	for n := range 5 {
 		system.Settle(t)
 		began := time.Now()
@@ -75,11 +75,10 @@ func TestFeeOfALoneTransferComesSoon(t *testing.T) {
 		paid := time.Now()
 		ana.WaitBalance(t, strconv.Itoa(100-3*(n+1))+".00")
 		took, transfer := time.Since(paid), paid.Sub(began)
-		limit := max(time.Second, time.Second/2+20*transfer)
 		t.Logf("the fee came after %s, the transfer took %s", took, transfer)
-		soon = soon || took <= limit
+		soonest, fastest = min(soonest, took), min(fastest, transfer)
 	}
-	if !soon {
-		t.Error("none of five fees came within a second, or on a slow machine within half a second and 20 times what the transfer took")
+	if most := max(time.Second, time.Second/2+20*fastest); soonest > most {
+		t.Errorf("the soonest of five fees came after %s, want %s at most", soonest, most)
 	}
 }

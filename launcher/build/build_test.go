@@ -211,7 +211,7 @@ func TestInterrupted(t *testing.T) {
 	go func() { ended <- b.build(ctx, []part{tool}) }()
 	within(t, "it links", func() bool { return strings.Contains(out.String(), clearLine+noWrap+"1 of 1 tool: linking, ") })
 	var linker int
-	within(t, "the linker is there", func() bool { // which the builder does not wait for before it says so
+	within(t, "the linker is there", func() bool { // the builder says "linking" before the linker runs
 		raw, _ := os.ReadFile(pid)
 		number, ended := strings.CutSuffix(string(raw), "\n")
 		linker, _ = strconv.Atoi(number)

@@ -224,7 +224,7 @@ func (r *Relay) publish(ctx context.Context, topic string, events []sidecar.Even
 }
 
 // settle deletes the rows of sent events and gives back the claims of unsent ones. Another relay that looks for rows to claim
-// may lock, for a moment, rows that this relay has just claimed. So settle retries locked rows for lockPatience. The claim of
+// may lock, for a moment, rows that this relay has just claimed. So settle retries locked rows for lockPatience at most. The claim of
 // a row that stays locked expires, and its event is sent again.
 func (r *Relay) settle(ctx context.Context, sent, unsent []string) error {
 	try := func() (struct{}, error) {
@@ -252,7 +252,7 @@ func (r *Relay) settle(ctx context.Context, sent, unsent []string) error {
 	return err
 }
 
-// errLocked says that rows stayed locked for as long as lockPatience lets a relay try.
+// errLocked says that rows were still locked at the last try.
 var errLocked = errors.New("another transaction has locked rows of the outbox")
 
 // each runs a statement for the rows with these ids, and returns the ids of those that another transaction has locked.

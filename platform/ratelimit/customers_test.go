@@ -122,7 +122,7 @@ func TestReplicasShareALimit(t *testing.T) {
 		}
 		return err
 	}
-	began := time.Now() // since then, the limit admits as many more as the rule says
+	began := time.Now() // since then, the limit admits perSecond more each second
 	if got := a.admitted("ana", "GET", "/api/x/1", burst); got != burst {
 		t.Fatalf("%d admitted, want %d", got, burst)
 	}

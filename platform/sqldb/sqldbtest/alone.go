@@ -24,8 +24,7 @@ type Joined struct {
 	Args []any
 }
 
-// patience is for how long a transaction waits for a lock that it is not given: sqldb's lock_timeout. A caller who has to wait for
-// another's lock takes longer.
+// patience is sqldb's lock_timeout. A caller who waits for another's lock takes at least as long.
 const patience = 3 * time.Second
 
 // FailsAlone shows that one caller's failure does not fail or delay the others. The database refuses the value of one

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -36,14 +37,15 @@ func concurrentDebits(t *testing.T, s Store) {
 	}
 }
 
-// Decided sends a service's command until it is decided, as services do. On a slow machine another transaction may lock its account
-// for so long that the ledger leaves it undecided.
+// Decided sends a service's command until it is decided, as services do, for a minute at most. On a slow machine another transaction
+// may lock its account for so long that the ledger leaves it undecided.
 func Decided(ctx context.Context, l ledger.Ledger, c ledger.Command) (result ledger.Result, err error) {
-	for {
+	for began := time.Now(); time.Since(began) < time.Minute; {
 		if result, err = ledger.ApplyOne(ctx, l, c); !errors.Is(err, batch.ErrStraggler) {
-			return result, err
+			break
 		}
 	}
+	return result, err
 }
 
 func oppositeTransfers(t *testing.T, s Store) {
