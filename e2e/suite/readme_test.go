@@ -18,8 +18,8 @@ import (
 
 var shownField = regexp.MustCompile(`#.*?("[a-z_]+":"[^"]+")`) // `# "balance":"848.00"` behind a command
 
-// The README's session runs as written at a terminal, but that it waits for the fee as long as it takes. Its answers hold what its comments show. Then the folder has the
-// statements, as files.
+// The README's session runs as written at a terminal, but that it waits for the fee as long as it takes. Its answers hold what its
+// comments show. Then the folder has the statements, as files.
 func TestReadmeSession(t *testing.T) {
 	script, err := docs.Script(root(t), "README.md", "TestReadmeSession")
 	if err != nil {
