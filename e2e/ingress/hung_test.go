@@ -42,7 +42,7 @@ func TestHungServiceIsGivenUp(t *testing.T) {
 	if err != nil || resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("X-Request-ID") != "mine" || !strings.Contains(string(body), "INTERNAL_ERROR") {
 		t.Errorf("%v, %d %s %s", err, resp.StatusCode, resp.Header, body)
 	}
-	if waited < 30*time.Second || waited > 40*time.Second { // the rest is for a busy machine
+	if waited < 30*time.Second || waited > 33*time.Second {
 		t.Errorf("the ingress waits %s for a service", waited)
 	}
 	select {

@@ -20,9 +20,8 @@ import (
 	"github.com/bankmore/bankmore/launcher/process"
 )
 
-// soon is how long the front door may stay closed after any one program has been killed: a second or two, and the rest is for a
-// machine that is busy.
-const soon = 20 * time.Second
+// soon is how long the front door may stay closed after any one program has been killed.
+const soon = 5 * time.Second
 
 // bin holds what was built for all tests.
 var bin string
@@ -116,7 +115,7 @@ func TestWhatIsKilledComesBack(t *testing.T) {
 	if err := l.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	within(t, 5*time.Second, "the launcher is killed", func() error {
+	within(t, soon, "the launcher is killed", func() error {
 		if left := l.Left(); len(left) > 0 {
 			return fmt.Errorf("somebody listens on %d", left)
 		}

@@ -33,7 +33,7 @@ func TestFeesOwedAtClosingAreWaived(t *testing.T) {
 	if err := ana.Deactivate(t.Context(), ana.Password); err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(began); took > 5*time.Second { // it waits for no other service
+	if took := time.Since(began); took > 3*time.Second {
 		t.Errorf("the closing took %s", took)
 	}
 	bank.Eventually(t, 90*time.Second, fees(client.Waived, "INACTIVE_ACCOUNT"))

@@ -64,21 +64,20 @@ func TestEventsTravelInPortions(t *testing.T) {
 }
 
 // The fee of a lone transfer is charged within about a second, although each step on its way gathers: 0.5 s in all at most, and
-// the steps themselves. On a slow machine those take longer, in proportion to a transfer.
+// the steps themselves.
 func TestFeeOfALoneTransferComesSoon(t *testing.T) {
 	ana, bia := system.NewCustomer(t, "Ana Sozinha", "100.00"), system.NewCustomer(t, "Bia Sozinha", "")
-	soonest, fastest := time.Hour, time.Hour // of five fees, and of their transfers
+	soonest := time.Hour
 	for n := range 5 {
 		system.Settle(t)
-		began := time.Now()
 		ana.Pay(t, bia, "1.00")
-		paid := time.Now()
+		began := time.Now()
 		ana.WaitBalance(t, strconv.Itoa(100-3*(n+1))+".00")
-		took, transfer := time.Since(paid), paid.Sub(began)
-		t.Logf("the fee came after %s, the transfer took %s", took, transfer)
-		soonest, fastest = min(soonest, took), min(fastest, transfer)
+		took := time.Since(began)
+		t.Logf("the fee came after %s", took)
+		soonest = min(soonest, took)
 	}
-	if most := max(time.Second, time.Second/2+20*fastest); soonest > most {
-		t.Errorf("the soonest of five fees came after %s, want %s at most", soonest, most)
+	if soonest > time.Second {
+		t.Errorf("the soonest of five fees came after %s, want a second at most", soonest)
 	}
 }

@@ -53,12 +53,7 @@ func direct(t *testing.T, config rediscache.Config) *redis.Client {
 // patient returns a client whose timeout is long, so that Redis fails only when a test makes it fail.
 func patient(t *testing.T, config rediscache.Config) *rediscache.Client {
 	t.Helper()
-	client, err := rediscache.OpenPatient(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = client.Close() })
-	return client
+	return opened(t, config, rediscache.OpenPatient)
 }
 
 // before returns n replicas: each is a cache in front of store, and reads entries at once. Their clients are patient.
