@@ -79,7 +79,7 @@ type work struct {
 	made   atomic.Int64 // payments
 	later  atomic.Int64 // payments that were accepted with 202, and ended after their first answer
 	failed atomic.Int64 // requests
-	first  atomic.Value // why the first request failed, an error
+	first  atomic.Value // why the first request failed, a string
 }
 
 type payer struct {
@@ -140,7 +140,7 @@ func (w *work) pay(ctx context.Context, from, to *payer) error {
 			err = fmt.Errorf("status %s", receipt.Status)
 		} else {
 			w.failed.Add(1)
-			w.first.CompareAndSwap(nil, err)
+			w.first.CompareAndSwap(nil, err.Error())
 		}
 		err = fmt.Errorf("transfer %s: %w", key, err)
 		failure := new(client.Failure)
