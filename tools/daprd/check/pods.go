@@ -28,6 +28,9 @@ func podOf(resource any) *core.PodTemplateSpec {
 	return nil
 }
 
+// ingressGrace is how long the ingress waits for requests in flight after INGRESS_SHUTDOWN_DELAY: grace_period in ingress/Caddyfile.
+const ingressGrace = 15 * time.Second
+
 // pods returns an error for each rule of ours that a pod breaks: every container has requests, limits and an image of one
 // version; Go programs begin to save memory before the kernel ends them; and there is time for an end in good order.
 func pods(template *core.PodTemplateSpec) error {
@@ -40,7 +43,7 @@ func pods(template *core.PodTemplateSpec) error {
 	if spec.EnableServiceLinks == nil || *spec.EnableServiceLinks {
 		problem("enableServiceLinks is on: a Service's variables would be taken for settings")
 	}
-	ends := time.Duration(0)
+	waits, ends := time.Duration(0), time.Duration(0)
 	for _, c := range append(spec.InitContainers, spec.Containers...) {
 		for _, name := range []core.ResourceName{core.ResourceCPU, core.ResourceMemory} {
 			if c.Resources.Requests[name] == (resource.Quantity{}) || c.Resources.Limits[name] == (resource.Quantity{}) {
@@ -53,20 +56,30 @@ func pods(template *core.PodTemplateSpec) error {
 		if err := memoryLimit(variable(c.Env, "GOMEMLIMIT"), c.Resources.Limits.Memory()); err != nil {
 			problem("%s: %w", c.Name, err)
 		}
-		end := time.Duration(0)
-		if c.Lifecycle != nil && c.Lifecycle.PreStop != nil && c.Lifecycle.PreStop.Sleep != nil {
-			end = time.Duration(c.Lifecycle.PreStop.Sleep.Seconds) * time.Second
-		}
-		if text := variable(c.Env, "DRAIN_TIMEOUT"); text != "" {
-			drain, err := time.ParseDuration(text)
-			if err != nil {
-				problem("%s: DRAIN_TIMEOUT: %w", c.Name, err)
+		duration := func(name string) time.Duration {
+			text := variable(c.Env, name)
+			if text == "" {
+				return 0
 			}
-			end += drain
+			d, err := time.ParseDuration(text)
+			if err != nil {
+				problem("%s: %s: %w", c.Name, name, err)
+			}
+			return d
 		}
-		ends = max(ends, end)
+		wait, drain := duration("INGRESS_SHUTDOWN_DELAY"), duration("DRAIN_TIMEOUT")
+		if wait > 0 {
+			drain = ingressGrace
+		}
+		if c.Lifecycle != nil && c.Lifecycle.PreStop != nil && c.Lifecycle.PreStop.Sleep != nil {
+			wait += time.Duration(c.Lifecycle.PreStop.Sleep.Seconds) * time.Second
+		}
+		waits, ends = max(waits, wait), max(ends, wait+drain)
 	}
 	if template.Annotations["dapr.io/enabled"] == "true" {
+		if waits == 0 {
+			problem("the app ends at once, while callers still know its address: it has neither a preStop nor INGRESS_SHUTDOWN_DELAY")
+		}
 		problems = append(problems, sidecar(template, ends))
 	}
 	return errors.Join(problems...)

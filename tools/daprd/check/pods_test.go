@@ -36,11 +36,14 @@ spec:
       image: registry:5000/app:1
       env:
         - {name: GOMEMLIMIT, value: 217MiB}
-        - {name: DRAIN_TIMEOUT, value: 15s}
-      lifecycle: {preStop: {sleep: {seconds: 55}}}
-      resources:
+` + serviceEnds + `      resources:
         requests: {cpu: 100m, memory: 128Mi}
         limits: {cpu: "1", memory: 256Mi}
+`
+
+// serviceEnds is how a service ends, within pod.
+const serviceEnds = `        - {name: DRAIN_TIMEOUT, value: 15s}
+      lifecycle: {preStop: {sleep: {seconds: 55}}}
 `
 
 func TestPods(t *testing.T) {
@@ -59,6 +62,10 @@ func TestPods(t *testing.T) {
 		{"terminationGracePeriodSeconds: 80", "terminationGracePeriodSeconds: 79", "may take 1m20s"},
 		{"seconds: 55", "seconds: 56", "may take 1m21s"},
 		{"15s", "16s", "may take 1m21s"},
+		{"lifecycle: {preStop: {sleep: {seconds: 55}}}", "", "the app ends at once"},
+		{serviceEnds, "        - {name: INGRESS_SHUTDOWN_DELAY, value: 55s}\n", ""},
+		{serviceEnds, "        - {name: INGRESS_SHUTDOWN_DELAY, value: 56s}\n", "may take 1m21s"},
+		{serviceEnds, "        - {name: INGRESS_SHUTDOWN_DELAY, value: long}\n", "INGRESS_SHUTDOWN_DELAY"},
 		{"duration: 70s", "duration: 69s", "block-shutdown-duration"},
 		{`"10"`, `"ten"`, "graceful-shutdown-seconds"},
 		{`enabled: "true"`, `enabled: "false"`, ""},
