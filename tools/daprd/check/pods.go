@@ -28,9 +28,6 @@ func podOf(resource any) *core.PodTemplateSpec {
 	return nil
 }
 
-// ingressGrace is how long the ingress waits for requests in flight after INGRESS_SHUTDOWN_DELAY: grace_period in ingress/Caddyfile.
-const ingressGrace = 15 * time.Second
-
 // pods returns an error for each rule of ours that a pod breaks: every container has requests, limits and an image of one
 // version; Go programs begin to save memory before the kernel ends them; and there is time for an end in good order.
 func pods(template *core.PodTemplateSpec) error {
@@ -67,14 +64,11 @@ func pods(template *core.PodTemplateSpec) error {
 			}
 			return d
 		}
-		wait, drain := duration("INGRESS_SHUTDOWN_DELAY"), duration("DRAIN_TIMEOUT")
-		if wait > 0 {
-			drain = ingressGrace
-		}
+		wait := duration("INGRESS_SHUTDOWN_DELAY")
 		if c.Lifecycle != nil && c.Lifecycle.PreStop != nil && c.Lifecycle.PreStop.Sleep != nil {
 			wait += time.Duration(c.Lifecycle.PreStop.Sleep.Seconds) * time.Second
 		}
-		waits, ends = max(waits, wait), max(ends, wait+drain)
+		waits, ends = max(waits, wait), max(ends, wait+duration("DRAIN_TIMEOUT"))
 	}
 	if template.Annotations["dapr.io/enabled"] == "true" {
 		if waits == 0 {

@@ -36,14 +36,14 @@ spec:
       image: registry:5000/app:1
       env:
         - {name: GOMEMLIMIT, value: 217MiB}
-` + serviceEnds + `      resources:
+        - {name: DRAIN_TIMEOUT, value: 15s}
+` + preStop + `      resources:
         requests: {cpu: 100m, memory: 128Mi}
         limits: {cpu: "1", memory: 256Mi}
 `
 
-// serviceEnds is how a service ends, within pod.
-const serviceEnds = `        - {name: DRAIN_TIMEOUT, value: 15s}
-      lifecycle: {preStop: {sleep: {seconds: 55}}}
+// preStop is how long a service goes on, within pod.
+const preStop = `      lifecycle: {preStop: {sleep: {seconds: 55}}}
 `
 
 func TestPods(t *testing.T) {
@@ -62,10 +62,10 @@ func TestPods(t *testing.T) {
 		{"terminationGracePeriodSeconds: 80", "terminationGracePeriodSeconds: 79", "may take 1m20s"},
 		{"seconds: 55", "seconds: 56", "may take 1m21s"},
 		{"15s", "16s", "may take 1m21s"},
-		{"lifecycle: {preStop: {sleep: {seconds: 55}}}", "", "the app ends at once"},
-		{serviceEnds, "        - {name: INGRESS_SHUTDOWN_DELAY, value: 55s}\n", ""},
-		{serviceEnds, "        - {name: INGRESS_SHUTDOWN_DELAY, value: 56s}\n", "may take 1m21s"},
-		{serviceEnds, "        - {name: INGRESS_SHUTDOWN_DELAY, value: long}\n", "INGRESS_SHUTDOWN_DELAY"},
+		{preStop, "", "the app ends at once"},
+		{preStop, "        - {name: INGRESS_SHUTDOWN_DELAY, value: 55s}\n", ""},
+		{preStop, "        - {name: INGRESS_SHUTDOWN_DELAY, value: 56s}\n", "may take 1m21s"},
+		{preStop, "        - {name: INGRESS_SHUTDOWN_DELAY, value: long}\n", "INGRESS_SHUTDOWN_DELAY"},
 		{"duration: 70s", "duration: 69s", "block-shutdown-duration"},
 		{`"10"`, `"ten"`, "graceful-shutdown-seconds"},
 		{`enabled: "true"`, `enabled: "false"`, ""},
