@@ -56,16 +56,7 @@ func repeatedEvents(s *scenario) {
 		replica, err := system.Replicate(s.Context(), "fee-svc")
 		s.must(err)
 		second = replica
-		defer func() {
-			s.must(second.Service.Terminate())
-			s.must(second.Sidecar.Terminate())
-			s.must(second.Line.Kill())
-			for name, app := range system.Apps {
-				if app == second {
-					delete(system.Apps, name)
-				}
-			}
-		}()
+		defer func() { s.must(system.Retire(second)) }() // no row that follows asks fee-svc for anything through a sidecar
 	}
 	publish, partitions := s.publisher(), s.topicPartitions()
 	s.repeat(func(n int) {

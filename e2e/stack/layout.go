@@ -150,10 +150,28 @@ func (s *Stack) Replicate(ctx context.Context, id string) (*App, error) {
 	return app, errors.Join(app.Service.Start(ctx), app.Sidecar.Start(ctx))
 }
 
-// LoneSidecar is a sidecar without an app, with the components in a folder of the stack.
-func (s *Stack) LoneSidecar(name, id, resources string) *App {
+// AddressLife is how long other sidecars may still send calls to a replica that has been retired: daprd's resolverCacheTTL.
+const AddressLife = 20 * time.Second
+
+// Retire ends replicas that Replicate started, of each the service first. A service may have ended already. So may a sidecar, if it
+// was terminated: one that was killed stays registered, and AddressLife is too short for it.
+func (s *Stack) Retire(replicas ...*App) error {
+	var errs []error
+	for _, app := range replicas {
+		errs = append(errs, app.Service.Terminate(), app.Sidecar.Terminate())
+		if app.Line != nil {
+			errs = append(errs, app.Line.Kill())
+		}
+	}
+	maps.DeleteFunc(s.Apps, func(_ string, app *App) bool { return slices.Contains(replicas, app) })
+	return errors.Join(errs...)
+}
+
+// LoneSidecar is a sidecar without an app. A folder of the stack has its components and its config.yaml. That file must not register
+// the sidecar where those of the stack look for apps, or they would send it calls.
+func (s *Stack) LoneSidecar(name, id, folder string) *App {
 	alone := s.described[id]
-	alone.Resources, alone.AppHealthCheck = []string{resources}, false
+	alone.Resources, alone.ConfigFile, alone.AppHealthCheck = []string{folder}, filepath.Join(folder, "config.yaml"), false
 	app := s.addSidecar(name, alone)
 	delete(s.Apps, name)
 	return app

@@ -13,7 +13,7 @@ import (
 // sidecar does not list it as loaded.
 func alternativeComponents(t *testing.T) {
 	const folder = "components/trial"
-	copyComponents(t, folder, "secrets.yaml", "alternatives/statestore-postgres.yaml")
+	copyComponents(t, folder, "compose/config.yaml", "components/production/secrets.yaml", "components/production/alternatives/statestore-postgres.yaml")
 	store := "statestore state.postgresql"
 	for name, test := range map[string]struct {
 		url    string

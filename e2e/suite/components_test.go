@@ -104,7 +104,7 @@ func loaded(app *stack.App) (all []string, err error) {
 	return all, nil
 }
 
-// copyComponents makes a folder of the stack with some of production's components.
+// copyComponents makes a folder of the stack with some of the repository's files for sidecars.
 func copyComponents(t *testing.T, folder string, files ...string) {
 	t.Helper()
 	dir := filepath.Join(system.Dir, folder)
@@ -112,7 +112,7 @@ func copyComponents(t *testing.T, folder string, files ...string) {
 		t.Fatal(err)
 	}
 	for _, file := range files {
-		raw, err := os.ReadFile(filepath.Join(root(t), "components", "production", file))
+		raw, err := os.ReadFile(filepath.Join(root(t), file))
 		if err != nil {
 			t.Fatal(err)
 		}

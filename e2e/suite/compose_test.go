@@ -18,18 +18,17 @@ import (
 // With the configuration that compose gives to sidecars one finds another by its app id, and gives away no secret. Only
 // the port is another, since any number of stacks may run here. The app id is the only name that every machine knows.
 func TestComposeConfiguration(t *testing.T) {
-	const resources, config, id = "components/compose", "components/compose/config.yaml", "localhost"
-	copyComponents(t, resources, "secrets.yaml", "../../compose/config.yaml")
+	const folder, id = "components/compose", "localhost"
+	copyComponents(t, folder, "compose/config.yaml", "components/production/secrets.yaml")
 	app, err := url.Parse(system.Apps["account-svc"].URL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	target := system.LoneSidecar("compose target", "account-svc", resources)
-	target.Sidecar.AddArguments("--app-id", id, "--app-port", app.Port(), "--config", config)
-	caller := system.LoneSidecar("compose caller", "account-svc", resources)
-	caller.Sidecar.AddArguments("--config", config)
+	target := system.LoneSidecar("compose target", "account-svc", folder)
+	target.Sidecar.AddArguments("--app-id", id, "--app-port", app.Port())
+	caller := system.LoneSidecar("compose caller", "account-svc", folder)
 
-	file := filepath.Join(system.Dir, config)
+	file := filepath.Join(system.Dir, folder, "config.yaml")
 	raw, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)

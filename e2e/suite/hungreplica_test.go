@@ -1,13 +1,10 @@
 package suite_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"testing"
 	"time"
 
-	"github.com/bankmore/bankmore/client"
 	"github.com/bankmore/bankmore/e2e/bank"
 )
 
@@ -20,17 +17,7 @@ func eventsOfAHungReplica(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
-		if err := errors.Join(second.Service.Terminate(), second.Sidecar.Terminate()); err != nil {
-			t.Error(err)
-		}
-		for name, app := range system.Apps {
-			if app == second {
-				delete(system.Apps, name)
-			}
-		}
-		bank.Eventually(t, 40*time.Second, func() error { return forgotten(ana) })
-	}()
+	defer retire(t, second)
 	const paid = 40 // from many accounts, or they would be in one partition
 	customers := []bank.Customer{ana}
 	for i := range 7 {
@@ -51,15 +38,4 @@ func eventsOfAHungReplica(t *testing.T) {
 	}
 	bank.Eventually(t, time.Minute, func() error { return sharedBy(t, 1) })
 	system.Settle(t) // while the replica hangs
-}
-
-// forgotten returns an error if the ingress's sidecar still sends requests to a replica of fee-svc that has ended. It keeps
-// addresses for 20 s and chooses one of them at random.
-func forgotten(c bank.Customer) error {
-	for range 20 {
-		if _, err := c.Fees(context.Background(), client.Query{}); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -201,13 +200,18 @@ func replicas(t *testing.T) {
 		}
 		tr.flow(t, "without the second sidecar of "+app.ID)
 	}
+	retire(t, second...)
 	bank.Eventually(t, 60*time.Second, func() error { return sharedBy(t, 1) })
 	tr.end(t)
-	for name := range maps.Keys(system.Apps) {
-		if slices.Contains(second, system.Apps[name]) {
-			delete(system.Apps, name)
-		}
+}
+
+// retire ends replicas, and waits until no request of the tests that follow can meet one of them.
+func retire(t *testing.T, replicas ...*stack.App) {
+	t.Helper()
+	if err := system.Retire(replicas...); err != nil {
+		t.Error(err)
 	}
+	time.Sleep(stack.AddressLife)
 }
 
 // sharedBy returns an error unless that many replicas of fee-svc share the partitions.
