@@ -3,6 +3,7 @@ package stack
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 	"syscall"
@@ -12,7 +13,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// Line is the connections of a service to its database server, through a proxy that fails them when told. Nothing but
+// Line is a proxy between a program and a server, such as a service and its database. It fails connections when told. Nothing but
 // bytes passes: TLS is between the two ends. It is a Server, so that it can be away like one.
 type Line struct{ proxy *toxiproxy.Proxy }
 
@@ -27,6 +28,19 @@ func lay(name, listen, databaseURL string) (*Line, string, error) {
 	line := &Line{toxiproxy.NewProxy(proxies, name, listen, u.Host)}
 	u.Host = listen
 	return line, u.String(), line.listen()
+}
+
+// LongLine opens a line to a server (host:port), and returns the line's own address. Each answer takes that much longer.
+func LongLine(server string, longer time.Duration) (*Line, string, error) {
+	line := &Line{toxiproxy.NewProxy(proxies, "long", loopback(0), server)}
+	if err := line.listen(); err != nil {
+		return nil, "", err
+	}
+	toxic := fmt.Sprintf(`{"name":"long","type":"latency","stream":"downstream","attributes":{"latency":%d}}`, longer.Milliseconds())
+	if _, err := line.proxy.Toxics.AddToxicJson(strings.NewReader(toxic)); err != nil {
+		return nil, "", errors.Join(err, line.Kill())
+	}
+	return line, line.proxy.Listen, nil
 }
 
 // Kill ends the connections and refuses new ones. It is no error if the line is away already.

@@ -2,9 +2,11 @@ package suite_test
 
 import (
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bankmore/bankmore/e2e/stack"
 )
@@ -25,9 +27,7 @@ func alternativeComponents(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			app := system.LoneSidecar("alternative "+name, "account-svc", folder)
 			app.Sidecar.SetEnv("STATE_DATABASE_URL", test.url)
-			if err := app.Sidecar.Start(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			startAlone(t, app)
 			got, err := loaded(app)
 			if err != nil || slices.Contains(got, store) != test.starts {
 				t.Errorf("loaded %q, %v", got, err)
@@ -35,10 +35,42 @@ func alternativeComponents(t *testing.T) {
 			if test.starts {
 				remembers(t, app)
 			}
-			if err := app.Sidecar.Terminate(); err != nil {
-				t.Error(err)
-			}
 		})
+	}
+}
+
+// Redis answers slowly, and a sidecar needs several answers to connect and log in. It has its state store nevertheless. If it gave
+// up, it would do without until its next start.
+func slowRedisAtStart(t *testing.T) {
+	const folder = "components/slow"
+	copyComponents(t, folder, "compose/config.yaml", "components/production/secrets.yaml", "components/production/statestore.yaml")
+	line, address, err := stack.LongLine(os.Getenv("REDIS_HOST"), 150*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = line.Kill() })
+	app := system.LoneSidecar("slow redis", "account-svc", folder)
+	app.Sidecar.SetEnv("REDIS_HOST", address)
+	began := time.Now()
+	startAlone(t, app)
+	if took := time.Since(began); took < time.Second {
+		t.Errorf("started within %s: Redis was not slow", took)
+	}
+	if got, err := loaded(app); err != nil || !slices.Contains(got, "statestore state.redis") {
+		t.Errorf("loaded %q, %v", got, err)
+	}
+}
+
+// startAlone starts a sidecar without an app, until the test ends.
+func startAlone(t *testing.T, app *stack.App) {
+	t.Helper()
+	t.Cleanup(func() {
+		if err := app.Sidecar.Terminate(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := app.Sidecar.Start(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 }
 

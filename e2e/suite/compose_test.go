@@ -11,8 +11,6 @@ import (
 	"testing"
 
 	"gopkg.in/yaml.v3"
-
-	"github.com/bankmore/bankmore/e2e/stack"
 )
 
 // With the configuration that compose gives to sidecars one finds another by its app id, and gives away no secret. Only
@@ -40,16 +38,8 @@ func TestComposeConfiguration(t *testing.T) {
 	if err := os.WriteFile(file, moved, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, lone := range []*stack.App{target, caller} {
-		if err := lone.Sidecar.Start(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := lone.Sidecar.Terminate(); err != nil {
-				t.Error(err)
-			}
-		})
-	}
+	startAlone(t, target)
+	startAlone(t, caller)
 	if answer := system.Send(t, "GET", caller.Invoke(id)+"/api/account/balance", "", nil); answer.Status != http.StatusUnauthorized {
 		t.Errorf("%d %s, want account-svc's 401", answer.Status, answer.Body)
 	}

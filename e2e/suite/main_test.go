@@ -51,6 +51,7 @@ var ofProfile = map[string][]struct {
 		{"EventsOfAHungReplica", eventsOfAHungReplica},
 		{"ServicesMayNotAdministerKafka", servicesMayNotAdministerKafka},
 		{"AlternativeComponents", alternativeComponents},
+		{"SlowRedisAtStart", slowRedisAtStart},
 		{"SidecarsKeepSecrets", sidecarsKeepSecrets},
 		{"Seed", seed},
 	},
