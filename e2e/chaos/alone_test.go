@@ -23,6 +23,7 @@ func aloneWithItsError(s *scenario) {
 		crowd = append(crowd, s.customer(fmt.Sprintf("Outro %d", i+1), "10000.00"))
 	}
 	s.repeatLong(func(n int) {
+		s.freshSidecars()
 		const ledgers, transfers = "13.13", "14.14" // amounts that nobody else has
 		s.refused("account-svc", "movements", "NEW.amount = 1313", crowd, s.deposit(vera, ledgers), s.transfer(vera, bia, ledgers))
 		s.refused("transfer-svc", "transfers", "NEW.amount = 1414", crowd, s.transfer(vera, bia, transfers))

@@ -217,6 +217,18 @@ func (s *scenario) cut(id, function string, committed bool, do func()) {
 	s.must(system.Cut(s.Context(), system.Apps[id], function, committed, do))
 }
 
+// freshSidecars starts the sidecars of the services again. A sidecar refuses calls of its app for a second after each third failed
+// probe (docs/adr/0059), and rows that end services make probes fail. In rows 17 and 19 no request may fail.
+func (s *scenario) freshSidecars() {
+	s.Helper()
+	for _, id := range stack.Services {
+		sidecar := system.Apps[id].Sidecar
+		s.must(sidecar.Terminate())
+		s.must(sidecar.Start(s.Context()))
+	}
+	s.must(system.WaitOpen(s.Context()))
+}
+
 // forgetState makes the state store forget everything.
 func (s *scenario) forgetState() {
 	s.Helper()

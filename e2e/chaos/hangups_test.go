@@ -254,6 +254,7 @@ func hangingUp(s *scenario) {
 	s.history(ana, bia)
 	s.history(caio, bia)
 	s.repeatLong(func(int) {
+		s.freshSidecars()
 		before := alive()
 		n := s.neighbour(caio, bia)
 		ctx, stop := context.WithTimeout(s.Context(), *hangUpsFlag)
