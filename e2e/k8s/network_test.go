@@ -151,8 +151,8 @@ func probeAlone(t *testing.T, namespace string, addresses []string) map[string]b
 			"automountServiceAccountToken": false,
 			"securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
 			"containers": [{"name": "` + name + `", "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}}]}}`,
-		// Network policies take hold of a pod a moment after it has started.
-		"--command", "--", "/prober", "-after=5s"}, addresses...)...)
+		// Network policies take hold of a pod some seconds after it has started.
+		"--command", "--", "/prober", "-after=10s"}, addresses...)...)
 	t.Cleanup(func() {
 		_, _ = try(context.WithoutCancel(t.Context()), "", "--namespace", namespace, "delete", "pod", name, "--wait=false")
 	})

@@ -18,9 +18,9 @@ func eventsOfAHungReplica(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer retire(t, second)
-	const paid = 40 // from many accounts, or they would be in one partition
+	const paid = 40 // from 16 accounts, so that each replica has some: the events of an account are in one partition
 	customers := []bank.Customer{ana}
-	for i := range 7 {
+	for i := range 15 {
 		customers = append(customers, system.NewCustomer(t, fmt.Sprintf("Cliente %d", i+1), "1000.00"))
 	}
 	bank.Eventually(t, 30*time.Second, func() error { return sharedBy(t, 2) })
